@@ -1,0 +1,191 @@
+//! What the options mean.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use grpc_multiplexer_process::{
+    HostPort, Leaves, LogFormat, LogLevel, Mistakes, Reader, duration, host_port, log_format,
+    log_level,
+};
+use grpc_multiplexer_tunnel::{ClientId, TunnelConfig, backend_tls, server_name};
+
+use crate::{Backend, BackendAddress, BackendTls};
+
+/// What an edge needs to know.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// The name callers select.
+    pub client_id: ClientId,
+    /// Servers, tried in turn.
+    pub servers: Vec<HostPort>,
+    /// The gRPC server to make reachable.
+    pub backend: Backend,
+    /// How long calls in flight may take to finish after a stop was asked for.
+    pub drain_timeout: Duration,
+    /// Timeouts of the tunnel.
+    pub tunnel: TunnelConfig,
+}
+
+/// An edge's configuration and its process's.
+#[derive(Debug)]
+pub struct ProcessConfig {
+    /// The edge.
+    pub edge: EdgeConfig,
+    /// How much to log.
+    pub log_level: LogLevel,
+    /// In which form.
+    pub log_format: LogFormat,
+}
+
+impl ProcessConfig {
+    /// Reads the leaves of [`crate::PROGRAM`].
+    ///
+    /// # Errors
+    ///
+    /// All mistakes at once.
+    pub fn read(leaves: &Leaves) -> Result<Self, Mistakes> {
+        let mut reader = Reader::new(leaves);
+        let client_id = reader.optional("client-id", str::parse::<ClientId>);
+        let servers = reader.many("multiplexer-address", host_port);
+        let backend = read_backend(&mut reader);
+        let drain_timeout = reader.one("drain-timeout", duration);
+        let log_level = reader.one("log-level", log_level);
+        let log_format = reader.one("log-format", log_format);
+        reader.finish(|| {
+            Some(Self {
+                edge: EdgeConfig {
+                    client_id: client_id.unwrap_or_else(pet_name),
+                    servers,
+                    backend: backend?,
+                    drain_timeout: drain_timeout?,
+                    tunnel: TunnelConfig::default(),
+                },
+                log_level: log_level?,
+                log_format: log_format?,
+            })
+        })
+    }
+}
+
+fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
+    let address = reader.one("grpc-server-address", str::parse::<BackendAddress>);
+    let ca = reader.optional("backend-ca", |path| Ok::<_, String>(PathBuf::from(path)));
+    let name = reader.optional("backend-server-name", |name| {
+        server_name(name).ok_or("must be a DNS name or an IP address")
+    });
+    let authority = reader.optional("backend-authority", |authority| {
+        if !authority.is_empty() && authority.bytes().all(|b| b.is_ascii_graphic() && b != b'@') {
+            Ok(authority.to_owned())
+        } else {
+            Err("must be a host name, with or without a port")
+        }
+    });
+    let address = address?;
+    let tls = match &address {
+        BackendAddress::Tls(target) => {
+            let Some(name) = name.or_else(|| server_name(target.host())) else {
+                reader.mistake(
+                    "grpc-server-address",
+                    "the host is no DNS name or IP address that a certificate can be for; give --backend-server-name",
+                );
+                return None;
+            };
+            match backend_tls(ca.as_deref()) {
+                Ok(config) => Some(BackendTls {
+                    config,
+                    server_name: name,
+                }),
+                Err(error) => {
+                    reader.mistake("backend-ca", chain(&error));
+                    return None;
+                }
+            }
+        }
+        BackendAddress::Tcp(_) | BackendAddress::Unix(_) => {
+            for (path, given) in [("backend-ca", ca.is_some()), ("backend-server-name", name.is_some())] {
+                if given {
+                    reader.mistake(
+                        path,
+                        "has no effect without TLS; write --grpc-server-address https://HOST:PORT",
+                    );
+                }
+            }
+            None
+        }
+    };
+    Some(Backend::new(address, tls, authority))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Two words joined by `-`.
+fn pet_name() -> ClientId {
+    petname::petname(2, "-")
+        .and_then(|name| name.parse().ok())
+        .expect("petname's words are lower-case letters")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn read(args: &[&str]) -> Result<ProcessConfig, String> {
+        let args = std::iter::once("edge").chain(args.iter().copied());
+        let leaves = crate::PROGRAM.leaves(args.map(OsString::from)).unwrap();
+        ProcessConfig::read(&leaves).map_err(|mistakes| mistakes.to_string())
+    }
+
+    #[test]
+    fn every_mistake_is_reported_at_once() {
+        let said = read(&[
+            "--client-id",
+            "a b",
+            "--multiplexer-address",
+            "nowhere",
+            "--grpc-server-address",
+            "unix:x",
+            "--log-level",
+            "loud",
+        ])
+        .unwrap_err();
+        for part in ["--client-id", "--multiplexer-address", "--grpc-server-address", "--log-level"] {
+            assert!(said.contains(part), "{part} is missing in:\n{said}");
+        }
+    }
+
+    #[test]
+    fn tls_options_without_tls_are_refused() {
+        let said = read(&["--backend-server-name", "example.com"]).unwrap_err();
+        assert!(said.contains("https://HOST:PORT"), "{said}");
+    }
+
+    #[test]
+    fn a_missing_authority_file_is_named() {
+        let said = read(&[
+            "--grpc-server-address",
+            "https://localhost:1",
+            "--backend-ca",
+            "/nonexistent/ca.pem",
+        ])
+        .unwrap_err();
+        assert!(said.contains("cannot read /nonexistent/ca.pem"), "{said}");
+    }
+
+    #[test]
+    fn the_defaults_are_the_originals() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.edge.servers[0].to_string(), "localhost:7602");
+        assert_eq!(config.edge.backend.address().to_string(), "localhost:50051");
+        assert!(config.edge.client_id.as_str().contains('-'));
+    }
+}

@@ -1,0 +1,87 @@
+//! The options of `grpc-multiplexer-client`.
+
+use grpc_multiplexer_process::{OptionSpec, Program};
+
+/// The command line.
+pub const PROGRAM: Program = Program {
+    name: "grpc-multiplexer-client",
+    about: "Makes a gRPC server reachable through a grpc-multiplexer server, without being dialled",
+    version: env!("CARGO_PKG_VERSION"),
+    options: OPTIONS,
+};
+
+const OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        path: "client-id",
+        value_name: "ID",
+        default: None,
+        many: false,
+        help: "Name under which callers reach this edge, in their `client-id` metadata. Without one, a random name of \
+               two words",
+    },
+    OptionSpec {
+        path: "multiplexer-address",
+        value_name: "HOST:PORT",
+        default: Some("localhost:7602"),
+        many: true,
+        help: "Where the server accepts edges; give several to try them in turn",
+    },
+    OptionSpec {
+        path: "grpc-server-address",
+        value_name: "ADDRESS",
+        default: Some("localhost:50051"),
+        many: false,
+        help: "The gRPC server to make reachable: HOST:PORT, https://HOST:PORT or unix:/PATH",
+    },
+    OptionSpec {
+        path: "backend-ca",
+        value_name: "FILE",
+        default: None,
+        many: false,
+        help: "PEM file of the authorities that an https gRPC server's certificate is checked against, instead of the \
+               system's",
+    },
+    OptionSpec {
+        path: "backend-server-name",
+        value_name: "NAME",
+        default: None,
+        many: false,
+        help: "Name that an https gRPC server's certificate must be for, instead of the host in its address",
+    },
+    OptionSpec {
+        path: "backend-authority",
+        value_name: "AUTHORITY",
+        default: None,
+        many: false,
+        help: "The `:authority` that the gRPC server sees, instead of its own address",
+    },
+    OptionSpec {
+        path: "drain-timeout",
+        value_name: "DURATION",
+        default: Some("25s"),
+        many: false,
+        help: "How long calls in flight may take to finish after SIGTERM or Ctrl-C",
+    },
+    OptionSpec {
+        path: "log-level",
+        value_name: "LEVEL",
+        default: Some("info"),
+        many: false,
+        help: "trace, debug, info, warn (or warning), error",
+    },
+    OptionSpec {
+        path: "log-format",
+        value_name: "FORMAT",
+        default: Some("pretty"),
+        many: false,
+        help: "pretty (one line per event) or json",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_table_makes_a_command_line() {
+        super::PROGRAM.command().debug_assert();
+    }
+}

@@ -1,0 +1,102 @@
+//! One stream of the tunnel, spliced to the backend: bytes both ways, each half closed when its source is.
+//!
+//! It never looks into the bytes. A half is closed towards the backend only when the server said that it was complete:
+//! a reset must not look like an orderly end, or a backend might act on half a call.
+
+use std::io;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use grpc_multiplexer_tunnel::{BoxedIo, PeerEnd, StreamEnd, TunnelStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+/// Bytes on their way in one direction.
+const BUFFER: usize = 64 * 1024;
+/// How long the server's word on a stream's end may trail the end itself: it travels on the control stream.
+const WORD_OF_END: Duration = Duration::from_secs(10);
+
+/// Why a splice stopped before both halves were closed.
+#[derive(Debug)]
+enum Cut {
+    /// The backend's connection broke.
+    Backend,
+    /// The server gave the stream up, or the tunnel is gone.
+    Server,
+}
+
+/// Copies until both halves are closed or one side is gone.
+pub(crate) async fn splice(stream: TunnelStream, backend: BoxedIo) {
+    let peer = stream.peer_end();
+    let (mut from_server, mut to_server) = tokio::io::split(stream);
+    let (mut from_backend, mut to_backend) = tokio::io::split(backend);
+    let up = async {
+        match copy(&mut from_server, &mut to_backend).await {
+            Ok(()) if ended_well(&peer).await => {
+                to_backend.shutdown().await.map_err(|_| Cut::Backend)
+            }
+            Ok(()) | Err(Side::Source) => Err(Cut::Server),
+            Err(Side::Target) => Err(Cut::Backend),
+        }
+    };
+    let down = async {
+        match copy(&mut from_backend, &mut to_server).await {
+            Ok(()) => to_server.shutdown().await.map_err(|_| Cut::Server),
+            Err(Side::Source) => Err(Cut::Backend),
+            Err(Side::Target) => Err(Cut::Server),
+        }
+    };
+    let result = tokio::select! {
+        biased;
+        cut = given_up(&peer) => Err(cut),
+        result = async { tokio::try_join!(up, down) } => result.map(|_| ()),
+    };
+    if let Err(Cut::Backend) = result {
+        from_server.unsplit(to_server).backend_lost();
+    }
+}
+
+/// Waits until the server gives the stream up. Never returns for an orderly end.
+async fn given_up(peer: &PeerEnd) -> Cut {
+    if let StreamEnd::Fin { .. } = peer.wait().await {
+        std::future::pending().await
+    }
+    Cut::Server
+}
+
+async fn ended_well(peer: &PeerEnd) -> bool {
+    matches!(
+        timeout(WORD_OF_END, peer.wait()).await,
+        Ok(StreamEnd::Fin { .. })
+    )
+}
+
+/// Which side of a copy failed.
+enum Side {
+    Source,
+    Target,
+}
+
+/// Copies until `source` ends. Flushes whenever it would wait for more.
+async fn copy(
+    source: &mut (impl AsyncRead + Unpin),
+    target: &mut (impl AsyncWrite + Unpin),
+) -> Result<(), Side> {
+    let failed = |_: io::Error| Side::Target;
+    let mut buffer = Vec::with_capacity(BUFFER);
+    loop {
+        buffer.clear();
+        let read = match futures::poll!(pin!(source.read_buf(&mut buffer))) {
+            Poll::Ready(read) => read,
+            Poll::Pending => {
+                target.flush().await.map_err(failed)?;
+                source.read_buf(&mut buffer).await
+            }
+        };
+        if read.map_err(|_| Side::Source)? == 0 {
+            return Ok(());
+        }
+        target.write_all(&buffer).await.map_err(failed)?;
+    }
+}

@@ -1,0 +1,264 @@
+//! Dial, serve, back off, repeat.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use grpc_multiplexer_process::HostPort;
+use grpc_multiplexer_tunnel::message::{Code, Verdict, open::Kind};
+use grpc_multiplexer_tunnel::{
+    Backoff, Established, InboundStream, Incoming, PendingStream, Session, SessionError,
+};
+use rand::Rng as _;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug, info, info_span, warn};
+
+use crate::dial::{AttemptError, ENDPOINT, attempt};
+use crate::splice::splice;
+use crate::{Backend, DialError, EdgeConfig};
+
+/// How long a stream may take to say what it is for.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the server has to close the tunnel once every call is over or the drain's time is.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// Least delay after a refusal that trying again soon cannot mend.
+const LASTING_REFUSAL: Duration = Duration::from_secs(15);
+
+/// An edge, ready to run.
+#[derive(Debug)]
+pub struct Edge {
+    config: Arc<EdgeConfig>,
+    instance_id: [u8; 16],
+    reachable: Arc<Reachability>,
+}
+
+impl Edge {
+    /// An edge that has not dialled yet.
+    #[must_use]
+    pub fn new(config: EdgeConfig) -> Self {
+        Self {
+            config: Arc::new(config),
+            instance_id: rand::rng().random(),
+            reachable: Arc::default(),
+        }
+    }
+
+    /// Keeps a tunnel to one of the servers until `stop` is cancelled; then takes nothing new, lets calls in flight
+    /// finish within the drain timeout, and returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cuts the tunnel and every call on it.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut probe = JoinSet::new();
+        let (backend, reachable) = (self.config.backend.clone(), Arc::clone(&self.reachable));
+        let limit = self.config.tunnel.dial_timeout;
+        probe.spawn(async move { reachable.note(&backend, &backend.dial(limit).await) });
+        let mut backoff = Backoff::new();
+        for server in self.config.servers.iter().cycle() {
+            let dial = attempt(server, &self.config, &self.instance_id);
+            let Some(attempted) = stop.run_until_cancelled(dial).await else {
+                return;
+            };
+            let mut at_least = Duration::ZERO;
+            match attempted {
+                Ok((tunnel, verdict)) => {
+                    let end = self.serve(server, tunnel, verdict, &mut backoff, &stop).await;
+                    if stop.is_cancelled() {
+                        info!(client_id = %self.config.client_id, reason = %end, "tunnel drained");
+                        return;
+                    }
+                    warn!(client_id = %self.config.client_id, %server, reason = %end, "tunnel lost");
+                }
+                Err(error) => {
+                    at_least = error.retry_after().unwrap_or_default();
+                    if !error.is_transient() {
+                        at_least = at_least.max(LASTING_REFUSAL);
+                    }
+                    log_failure(server, &self.config, &error);
+                }
+            }
+            let delay = backoff
+                .next_delay(Instant::now(), &mut rand::rng())
+                .max(at_least);
+            info!(client_id = %self.config.client_id, after = ?delay, "dialling again");
+            if stop.run_until_cancelled(sleep(delay)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Serves one tunnel to its end.
+    async fn serve(
+        &self,
+        server: &HostPort,
+        tunnel: Established,
+        verdict: Verdict,
+        backoff: &mut Backoff,
+        stop: &CancellationToken,
+    ) -> SessionError {
+        let Established {
+            session,
+            incoming,
+            task,
+        } = tunnel;
+        info!(
+            client_id = %self.config.client_id,
+            %server,
+            generation = verdict.generation,
+            rtt = ?session.rtt().unwrap_or_default(),
+            "connected"
+        );
+        let mut tasks = JoinSet::new();
+        let span = info_span!("tunnel", client_id = %self.config.client_id, %server);
+        tasks.spawn(task.run().instrument(span.clone()));
+        let streams = self.take_streams(incoming, &session).instrument(span);
+        tokio::pin!(streams);
+        let mut proven = false;
+        let mut told = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if !told => {
+                    told = true;
+                    session.drain("the edge is shutting down");
+                    let (session, limit) = (session.clone(), self.config.drain_timeout);
+                    tasks.spawn(async move { close_after(session, limit).await });
+                }
+                () = session.proven(), if !proven => {
+                    proven = true;
+                    backoff.reset();
+                }
+                () = &mut streams => break,
+            }
+        }
+        session.closed().await.clone()
+    }
+
+    /// Splices every stream that the server opens, until the tunnel ends.
+    async fn take_streams(&self, mut incoming: Incoming, session: &Session) {
+        let mut splices = JoinSet::new();
+        let mut announced = false;
+        loop {
+            tokio::select! {
+                stream = incoming.next() => match stream {
+                    Some(stream) => {
+                        let serve = serve_stream(
+                            stream,
+                            self.config.backend.clone(),
+                            Arc::clone(&self.reachable),
+                            self.config.tunnel.dial_timeout,
+                        );
+                        splices.spawn(serve.in_current_span());
+                    }
+                    None => break,
+                },
+                Some(joined) = splices.join_next() => {
+                    if let Err(error) = joined {
+                        tracing::error!(%error, "a stream's task failed");
+                    }
+                }
+                drain = session.peer_drains(), if !announced => {
+                    announced = true;
+                    info!(reason = %drain.reason, "the server is going away");
+                }
+            }
+        }
+    }
+}
+
+/// Lets the server close the tunnel when its callers are done, and closes it when the drain's time is over.
+async fn close_after(session: Session, limit: Duration) -> SessionError {
+    if timeout(limit, session.closed()).await.is_err() {
+        warn!(streams = session.open_streams(), "drain time is over, cutting calls");
+        session.close(Code::ShuttingDown, "the edge's drain time is over");
+    }
+    match timeout(CLOSE_GRACE, session.closed()).await {
+        Ok(end) => end.clone(),
+        Err(_) => SessionError::Closed("the tunnel did not close in time".to_owned()),
+    }
+}
+
+async fn serve_stream(
+    stream: InboundStream,
+    backend: Backend,
+    reachable: Arc<Reachability>,
+    own_limit: Duration,
+) {
+    let pending = match stream.read_open(OPEN_TIMEOUT).await {
+        Ok(pending) => pending,
+        Err(error) => {
+            debug!(%error, "stream not opened");
+            return;
+        }
+    };
+    if let Some((code, reason)) = refusal(&pending) {
+        pending.refuse(code, reason).await;
+        return;
+    }
+    let asked = pending
+        .open()
+        .dial_timeout
+        .and_then(|limit| Duration::try_from(limit).ok());
+    let dialled = backend.dial(asked.unwrap_or(own_limit)).await;
+    reachable.note(&backend, &dialled);
+    match dialled {
+        Ok(io) => match pending.accept().await {
+            Ok(stream) => splice(stream, io).await,
+            Err(error) => debug!(%error, "stream not accepted"),
+        },
+        Err(error) => pending.refuse(error.code(), &error.to_string()).await,
+    }
+}
+
+/// Why a stream cannot be served, whatever the backend does.
+fn refusal(pending: &PendingStream) -> Option<(Code, &'static str)> {
+    let open = pending.open();
+    if open.kind() != Kind::H2 {
+        return Some((Code::Unsupported, "this edge serves streams of kind H2 only"));
+    }
+    (open.endpoint_id != ENDPOINT).then_some((
+        Code::UnknownEndpoint,
+        "this edge has no endpoint of that number",
+    ))
+}
+
+fn log_failure(server: &HostPort, config: &EdgeConfig, error: &AttemptError) {
+    let client_id = &config.client_id;
+    let shown = error as &dyn Error;
+    if error.is_transient() {
+        warn!(%client_id, %server, error = shown, "no tunnel");
+    } else {
+        tracing::error!(%client_id, %server, error = shown, "no tunnel, and trying again will not help");
+    }
+}
+
+/// Whether the backend answered last time: said once when it changes.
+#[derive(Debug, Default)]
+struct Reachability(AtomicU8);
+
+impl Reachability {
+    const REACHABLE: u8 = 1;
+    const NOT_REACHABLE: u8 = 2;
+
+    fn note<T>(&self, backend: &Backend, dialled: &Result<T, DialError>) {
+        let now = if dialled.is_ok() {
+            Self::REACHABLE
+        } else {
+            Self::NOT_REACHABLE
+        };
+        if self.0.swap(now, Ordering::Relaxed) == now {
+            return;
+        }
+        let backend = backend.address();
+        match dialled {
+            Ok(_) => info!(%backend, "backend reachable"),
+            Err(error) => {
+                warn!(%backend, error = error as &dyn Error, "backend not reachable");
+            }
+        }
+    }
+}

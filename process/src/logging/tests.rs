@@ -1,0 +1,154 @@
+use std::error::Error;
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tracing::{Level, debug, debug_span, error, info, warn};
+
+use super::*;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What `events` logs.
+fn logged(level: LogLevel, format: LogFormat, colour: bool, events: impl FnOnce()) -> String {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = subscriber(level, format, move || writer.clone(), colour);
+    tracing::subscriber::with_default(subscriber, events);
+    let bytes = lines.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// As [`logged`] for people, without the timestamp, which has to be one of UTC.
+fn logged_lines(level: LogLevel, events: impl FnOnce()) -> Vec<String> {
+    let without_time = |line: &str| {
+        let (time, rest) = line.split_once(' ').unwrap();
+        assert!(time.ends_with('Z') && time.contains('T'), "{time}");
+        rest.to_owned()
+    };
+    logged(level, LogFormat::Pretty, false, events)
+        .lines()
+        .map(without_time)
+        .collect()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot dial")]
+struct DialError(#[source] io::Error);
+
+const CHILD: &str = "GRPC_MULTIPLEXER_TEST_LOGS_TO_CLOSED_STDERR";
+
+/// The test runs itself once more as a process whose stderr is a pipe that nobody reads.
+#[test]
+fn a_closed_stderr_does_not_end_the_process() {
+    if env::var_os(CHILD).is_some() {
+        // The parent closes stdin once stderr has no reader.
+        io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
+        init(LogLevel::Info, LogFormat::Pretty).unwrap();
+        let long = "x".repeat(1 << 20);
+        info!(long, "does not fit a pipe");
+        error!("nobody hears this");
+        return;
+    }
+    let name = "logging::tests::a_closed_stderr_does_not_end_the_process";
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(CHILD, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn text_of_a_peer_cannot_forge_a_line_or_steer_a_terminal() {
+    let lines = logged_lines(LogLevel::Info, || {
+        let evil = "a\nb\r\u{1b}[31mc\u{9b}d";
+        info!(reason = %evil, "peer says {evil}");
+    });
+    let escaped = r"a\nb\r\u{1b}[31mc\u{9b}d";
+    assert_eq!(
+        lines,
+        [format!(" INFO peer says {escaped} reason={escaped}")]
+    );
+}
+
+#[test]
+fn an_error_is_logged_with_its_sources() {
+    let lines = logged_lines(LogLevel::Info, || {
+        let error = DialError(io::Error::other("no route"));
+        warn!(error = &error as &dyn Error, "tunnel lost");
+    });
+    assert_eq!(lines, [" WARN tunnel lost error=cannot dial: no route"]);
+}
+
+#[test]
+fn dependencies_are_heard_at_warn_at_most_unless_all_is_traced() {
+    let events = || {
+        tracing::event!(target: "h2::codec", Level::DEBUG, "frame");
+        tracing::event!(target: "yamux", Level::WARN, "odd");
+        debug!("ours");
+    };
+    let logged = |level| logged_lines(level, events);
+    assert!(logged(LogLevel::Error).is_empty());
+    assert_eq!(logged(LogLevel::Info), [" WARN odd"]);
+    assert_eq!(logged(LogLevel::Debug), [" WARN odd", "DEBUG ours"]);
+    assert_eq!(
+        logged(LogLevel::Trace),
+        ["DEBUG frame", " WARN odd", "DEBUG ours"]
+    );
+}
+
+#[test]
+fn values_are_bare_when_displayed_and_spans_come_first() {
+    let lines = logged_lines(LogLevel::Debug, || {
+        let span = debug_span!("tunnel", client_id = %"rainbow", port = 1);
+        let _entered = span.enter();
+        info!(address = %"[::1]:7592", "listening");
+    });
+    assert_eq!(
+        lines,
+        [" INFO tunnel{client_id=rainbow port=1}: listening address=[::1]:7592"]
+    );
+}
+
+#[test]
+fn json_events_have_flat_fields_and_every_span() {
+    let text = logged(LogLevel::Info, LogFormat::Json, true, || {
+        let tunnel = tracing::info_span!("tunnel", client_id = %"rainbow");
+        let _entered = tunnel.enter();
+        info!(calls = 2, "draining\n");
+    });
+    let (time, rest) = text.split_once(',').unwrap();
+    assert!(time.starts_with(r#"{"timestamp":""#) && time.ends_with("Z\""));
+    assert_eq!(
+        rest,
+        r#""level":"INFO","message":"draining\n","calls":2,"spans":[{"client_id":"rainbow","name":"tunnel"}]}"#
+            .to_owned()
+            + "\n"
+    );
+}
+
+#[test]
+fn colours_are_written_only_when_wanted() {
+    let escapes = |colour| {
+        logged(LogLevel::Info, LogFormat::Pretty, colour, || info!("hello")).contains('\u{1b}')
+    };
+    assert!(escapes(true));
+    assert!(!escapes(false));
+}

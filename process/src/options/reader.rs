@@ -1,0 +1,144 @@
+//! Leaves to domain values, collecting every mistake on the way.
+
+use std::fmt::Display;
+
+use super::mistakes::Mistake;
+use super::{Leaf, Leaves, Mistakes};
+
+/// Parses leaves one by one and keeps every mistake, so that a user can mend all of them at once.
+///
+/// The readings return `None` (or a shorter list) for what is mistaken and reading goes on; [`finish`](Self::finish)
+/// then reports the mistakes, or builds the configuration. A parser's error says what would be right.
+///
+/// ```
+/// # use grpc_multiplexer_process::{HostPort, Leaves, Mistakes, Reader, duration, host_port};
+/// # use std::time::Duration;
+/// struct Config {
+///     listener: HostPort,
+///     drain: Duration,
+///     warm_up: Option<Duration>,
+/// }
+///
+/// fn read(leaves: &Leaves) -> Result<Config, Mistakes> {
+///     let mut reader = Reader::new(leaves);
+///     let listener = reader.one("proxy-listener", host_port);
+///     let drain = reader.one("drain-timeout", duration);
+///     let warm_up = reader.optional("warm-up", duration);
+///     if warm_up.zip(drain).is_some_and(|(warm_up, drain)| warm_up > drain) {
+///         reader.mistake("warm-up", "must not be longer than drain-timeout");
+///     }
+///     reader.finish(|| {
+///         Some(Config {
+///             listener: listener?,
+///             drain: drain?,
+///             warm_up,
+///         })
+///     })
+/// }
+/// ```
+///
+/// # Panics
+///
+/// Every method that takes a path panics when the option table has no such row, or when a row that takes several values
+/// is read as one: the code and its table disagree, whatever the user wrote.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    leaves: &'a Leaves,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader without mistakes so far.
+    #[must_use]
+    pub fn new(leaves: &'a Leaves) -> Self {
+        Self {
+            leaves,
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// The value at `path`, which has to be there; `None` only with a mistake kept.
+    pub fn one<T, E: Display>(
+        &mut self,
+        path: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        if self.leaves.at(path).is_empty() {
+            let option = self.leaves.option(path);
+            let reason = format!(
+                "a value is required, as in {} <{}>",
+                option.flag(),
+                option.value_name
+            );
+            self.mistake(path, reason);
+        }
+        self.optional(path, parse)
+    }
+
+    /// The value at `path`; `None` when there is none, and when it is mistaken.
+    pub fn optional<T, E: Display>(
+        &mut self,
+        path: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        assert!(
+            !self.leaves.option(path).many,
+            "{path} takes several values"
+        );
+        let leaf = self.leaves.at(path).first()?;
+        self.parse(path, leaf, parse)
+    }
+
+    /// Every value at `path` that is no mistake, in the order given; empty when there is none.
+    pub fn many<T, E: Display>(
+        &mut self,
+        path: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Vec<T> {
+        let leaves = self.leaves.at(path);
+        leaves
+            .iter()
+            .filter_map(|leaf| self.parse(path, leaf, &parse))
+            .collect()
+    }
+
+    /// Keeps a mistake that lies in how `path` goes together with other options; `reason` says what would be right.
+    pub fn mistake(&mut self, path: &str, reason: impl Display) {
+        self.keep(path, self.leaves.at(path), &reason);
+    }
+
+    /// The configuration that `build` makes, unless there are mistakes.
+    ///
+    /// `build` returns an `Option` so that it can use `?` on what [`one`](Self::one) gave.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake, in the order of reading.
+    ///
+    /// # Panics
+    ///
+    /// When `build` returns `None` though there is no mistake, which `?` on values of `one` never does.
+    pub fn finish<C>(self, build: impl FnOnce() -> Option<C>) -> Result<C, Mistakes> {
+        Mistakes::none_of(self.mistakes)?;
+        Ok(build().expect("a value is absent only with a mistake kept"))
+    }
+
+    fn parse<T, E: Display>(
+        &mut self,
+        path: &str,
+        leaf: &Leaf,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        parse(&leaf.value)
+            .map_err(|error| self.keep(path, std::slice::from_ref(leaf), &error))
+            .ok()
+    }
+
+    fn keep(&mut self, path: &str, leaves: &[Leaf], reason: &dyn Display) {
+        self.mistakes.push(Mistake {
+            option: self.leaves.option(path),
+            leaves: leaves.to_vec(),
+            reason: reason.to_string(),
+        });
+    }
+}

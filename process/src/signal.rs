@@ -1,0 +1,154 @@
+//! Signals that end the process, turned into tokens.
+//!
+//! The first SIGTERM or Ctrl-C means "please finish", the second one "at once". What finishing is, and how long it may
+//! take, is for the owner of the tokens to say; a third signal says nothing new.
+
+use std::io;
+
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
+#[cfg(windows)]
+use tokio::signal::windows::{CtrlC, ctrl_c};
+use tokio_util::sync::CancellationToken;
+
+/// Installed signal handlers, and the tokens they cancel while [`run`](Self::run) runs.
+///
+/// The handlers stay for the life of the process, so once there were `Signals`, signals alone no longer end it.
+#[derive(Debug)]
+pub struct Signals {
+    finish: CancellationToken,
+    now: CancellationToken,
+    sources: Sources,
+}
+
+impl Signals {
+    /// Installs the handlers; a signal that arrives from now on is kept until [`run`](Self::run) sees it.
+    ///
+    /// Equal signals that arrive between two looks count as one.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a handler.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O enabled.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            finish: CancellationToken::new(),
+            now: CancellationToken::new(),
+            sources: Sources::install()?,
+        })
+    }
+
+    /// Cancelled by the first signal: finish what is under way, take nothing new.
+    #[must_use]
+    pub fn finish(&self) -> CancellationToken {
+        self.finish.clone()
+    }
+
+    /// Cancelled by the second signal: stop at once.
+    #[must_use]
+    pub fn now(&self) -> CancellationToken {
+        self.now.clone()
+    }
+
+    /// Waits for both signals and cancels a token at each; to be spawned by whoever owns the process.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it leaves the tokens as they are, and further signals have no effect.
+    pub async fn run(mut self) {
+        let signal = self.sources.next().await;
+        tracing::info!(signal, "signal received, finishing");
+        self.finish.cancel();
+        let signal = self.sources.next().await;
+        tracing::info!(signal, "second signal received, stopping at once");
+        self.now.cancel();
+    }
+}
+
+#[cfg(unix)]
+#[derive(Debug)]
+struct Sources {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+#[cfg(unix)]
+impl Sources {
+    fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next signal. Both arms are cancel-safe.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(windows)]
+#[derive(Debug)]
+struct Sources {
+    ctrl_c: CtrlC,
+}
+
+#[cfg(windows)]
+impl Sources {
+    fn install() -> io::Result<Self> {
+        Ok(Self { ctrl_c: ctrl_c()? })
+    }
+
+    /// The name of the next signal.
+    async fn next(&mut self) -> &'static str {
+        self.ctrl_c.recv().await;
+        "Ctrl-C"
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use tokio::task::JoinSet;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    /// A shell's own `kill` is there on every unix.
+    fn send_to_self(signal: &str) {
+        let kill = format!("kill -s {signal} {}", std::process::id());
+        let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// One test for all: signals reach the whole process, so tests of them would disturb each other.
+    #[tokio::test]
+    async fn first_signal_asks_to_finish_and_second_to_stop_at_once() {
+        let signals = Signals::listen().unwrap();
+        let (finish, now) = (signals.finish(), signals.now());
+
+        // Sent before anything runs: it must not be lost.
+        send_to_self("TERM");
+        assert!(!finish.is_cancelled());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(signals.run());
+        timeout(DEADLINE, finish.cancelled()).await.unwrap();
+        assert!(!now.is_cancelled());
+
+        send_to_self("INT");
+        timeout(DEADLINE, now.cancelled()).await.unwrap();
+        tasks.join_next().await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,11 @@
+//! Parsers of the values that options of both binaries take; their errors say what would be right.
+
+mod duration;
+mod host_port;
+mod log;
+mod size;
+
+pub use duration::{DurationError, duration};
+pub use host_port::{HostPort, HostPortError, host_port};
+pub use log::{LogFormat, LogFormatError, LogLevel, LogLevelError, log_format, log_level};
+pub use size::{SizeError, size};

@@ -1,0 +1,33 @@
+//! The wire messages of grpc-multiplexer, generated at build time from the `.proto` files of this crate.
+//!
+//! Nothing here has behaviour. The public API is [`v1`]; what edges and servers say to each other is
+//! [`tunnel::v1`], and may not be used by anything but the tunnel crate's handshake and session.
+
+/// The public API: package `grpc.multiplexer.v1`.
+pub mod v1 {
+    #![allow(
+        missing_docs,
+        clippy::use_self,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
+    tonic::include_proto!("grpc.multiplexer.v1");
+}
+
+/// The tunnel protocol.
+pub mod tunnel {
+    /// Version 1: package `grpc.multiplexer.tunnel.v1`.
+    pub mod v1 {
+        #![allow(
+            missing_docs,
+            clippy::use_self,
+            clippy::allow_attributes_without_reason,
+            reason = "generated code"
+        )]
+        tonic::include_proto!("grpc.multiplexer.tunnel.v1");
+    }
+}
+
+/// Encoded `FileDescriptorSet` of the public API and of what it imports, for reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/discovery.bin"));

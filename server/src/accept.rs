@@ -1,0 +1,69 @@
+//! The accept loop of both listeners.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// First pause after an accept that failed for lack of something.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// Longest pause.
+const PAUSE_MOST: Duration = Duration::from_secs(1);
+
+/// Hands every connection to `serve`, which must not block, until `stop`.
+///
+/// An accept that fails because descriptors or memory ran out would fail again at once, and burn a core: it pauses.
+/// One that fails because the peer is gone already is skipped.
+pub(crate) async fn accept_loop(
+    listener: &TcpListener,
+    name: &'static str,
+    stop: &CancellationToken,
+    mut serve: impl FnMut(TcpStream, SocketAddr),
+) {
+    let mut pause = PAUSE_FIRST;
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((socket, remote)) => {
+                pause = PAUSE_FIRST;
+                serve(socket, remote);
+            }
+            Err(error) if is_about_one_connection(&error) => {
+                tracing::debug!(%error, listener = name, "connection lost before it was accepted");
+            }
+            Err(error) => {
+                tracing::warn!(%error, listener = name, ?pause, "cannot accept, pausing");
+                if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                    return;
+                }
+                pause = (pause * 2).min(PAUSE_MOST);
+            }
+        }
+    }
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lack_of_something_pauses() {
+        let emfile = io::Error::from_raw_os_error(24);
+        assert!(!is_about_one_connection(&emfile));
+        assert!(is_about_one_connection(
+            &io::ErrorKind::ConnectionAborted.into()
+        ));
+    }
+}

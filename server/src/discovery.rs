@@ -1,0 +1,201 @@
+//! The discovery service: registry snapshots and changes, as the public API shows them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures::Stream;
+use grpc_multiplexer_proto::v1::discovery_service_server::DiscoveryService;
+use grpc_multiplexer_proto::v1::watch_grpc_server_response::Event;
+use grpc_multiplexer_proto::v1::{
+    Edge, ListGrpcServerRequest, ListGrpcServerResponse, WatchGrpcServerRequest,
+    WatchGrpcServerResponse,
+};
+use grpc_multiplexer_tunnel::ClientId;
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status};
+
+use crate::edge::EdgeHandle;
+use crate::registry::{Change, Registry, Snapshot};
+
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    registry: Arc<Registry>,
+}
+
+impl Discovery {
+    pub(crate) fn new(registry: Arc<Registry>) -> Self {
+        Self { registry }
+    }
+}
+
+#[tonic::async_trait]
+impl DiscoveryService for Discovery {
+    async fn list_grpc_server(
+        &self,
+        request: Request<ListGrpcServerRequest>,
+    ) -> Result<Response<ListGrpcServerResponse>, Status> {
+        let request = request.into_inner();
+        refuse_set("filter", &request.filter)?;
+        let Snapshot { edges, revision } = self.registry.snapshot();
+        let (page, next_page_token) = page(&edges, &request)?;
+        Ok(Response::new(ListGrpcServerResponse {
+            servers: page.iter().map(|edge| edge.client_id().to_string()).collect(),
+            edges: if request.details {
+                page.iter().map(|edge| describe(edge)).collect()
+            } else {
+                Vec::new()
+            },
+            next_page_token,
+            revision: self.registry.show_revision(revision),
+        }))
+    }
+
+    type WatchGRPCServerStream = Watch;
+
+    /// The subscription is live when this returns, so when the response's headers leave.
+    async fn watch_grpc_server(
+        &self,
+        request: Request<WatchGrpcServerRequest>,
+    ) -> Result<Response<Watch>, Status> {
+        let request = request.into_inner();
+        refuse_set("filter", &request.filter)?;
+        refuse_set("resume_after", &request.resume_after)?;
+        let (snapshot, changes) = self
+            .registry
+            .watch()
+            .map_err(|_| Status::resource_exhausted("mux: too many watchers"))?;
+        Ok(Response::new(Watch {
+            snapshot: request.snapshot.then(|| snapshot.edges.into_iter()),
+            snapshot_revision: snapshot.revision,
+            changes,
+            extended: request.snapshot || request.details,
+            details: request.details,
+            registry: Arc::clone(&self.registry),
+        }))
+    }
+}
+
+fn refuse_set(field: &str, value: &str) -> Result<(), Status> {
+    if value.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::unimplemented(format!(
+            "mux: this server does not serve the field '{field}'; leave it empty"
+        )))
+    }
+}
+
+/// The page that a request asks for, and the token of the next one: the last id of this.
+fn page<'a>(
+    edges: &'a [Arc<EdgeHandle>],
+    request: &ListGrpcServerRequest,
+) -> Result<(&'a [Arc<EdgeHandle>], String), Status> {
+    let rest = if request.page_token.is_empty() {
+        edges
+    } else {
+        let after: ClientId = request
+            .page_token
+            .parse()
+            .map_err(|_| Status::invalid_argument("mux: page_token is not one of this API"))?;
+        &edges[edges.partition_point(|edge| *edge.client_id() <= after)..]
+    };
+    let size = match usize::try_from(request.page_size) {
+        Ok(0) | Err(_) => rest.len(),
+        Ok(size) => size.min(rest.len()),
+    };
+    let page = &rest[..size];
+    let next = match page.last() {
+        Some(last) if size < rest.len() => last.client_id().to_string(),
+        _ => String::new(),
+    };
+    Ok((page, next))
+}
+
+fn describe(edge: &EdgeHandle) -> Edge {
+    Edge {
+        client_id: edge.client_id().to_string(),
+        version: edge.software().to_owned(),
+        connected_since: Some(edge.since().into()),
+        generation: edge.generation(),
+        remote_address: edge.remote().to_string(),
+        heartbeat_rtt: edge.rtt().and_then(|rtt| rtt.try_into().ok()),
+        calls_in_flight: u32::try_from(edge.lanes().calls()).unwrap_or(u32::MAX),
+    }
+}
+
+/// The events of one watcher. Dropped, it frees its place.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// What is left of the snapshot; `None` once it was sent, or was not asked for.
+    snapshot: Option<std::vec::IntoIter<Arc<EdgeHandle>>>,
+    snapshot_revision: u64,
+    changes: mpsc::Receiver<Change>,
+    /// Whether the watcher set a field, and so knows more than the original's events.
+    extended: bool,
+    details: bool,
+    registry: Arc<Registry>,
+}
+
+impl Watch {
+    fn event(
+        &self,
+        server: String,
+        event: Event,
+        edge: Option<&EdgeHandle>,
+        revision: u64,
+    ) -> WatchGrpcServerResponse {
+        WatchGrpcServerResponse {
+            server,
+            event: event.into(),
+            revision: if self.extended {
+                self.registry.show_revision(revision)
+            } else {
+                String::new()
+            },
+            edge: edge.filter(|_| self.details).map(describe),
+        }
+    }
+
+    fn next_of_snapshot(&mut self) -> Option<WatchGrpcServerResponse> {
+        let edge = self.snapshot.as_mut()?.next();
+        let revision = self.snapshot_revision;
+        Some(match edge {
+            Some(edge) => {
+                let id = edge.client_id().to_string();
+                self.event(id, Event::Connected, Some(&edge), revision)
+            }
+            None => {
+                self.snapshot = None;
+                self.event(String::new(), Event::SnapshotEnd, None, revision)
+            }
+        })
+    }
+}
+
+impl Stream for Watch {
+    type Item = Result<WatchGrpcServerResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(event) = self.next_of_snapshot() {
+            return Poll::Ready(Some(Ok(event)));
+        }
+        self.changes.poll_recv(cx).map(|change| {
+            Some(match change {
+                Some(change) => {
+                    let kind = if change.edge.is_some() {
+                        Event::Connected
+                    } else {
+                        Event::Disconnected
+                    };
+                    let id = change.client_id.to_string();
+                    Ok(self.event(id, kind, change.edge.as_deref(), change.revision))
+                }
+                // The registry lets go of a watcher only when its queue is full.
+                None => Err(Status::resource_exhausted(
+                    "mux: watcher fell too far behind; watch again, with a snapshot",
+                )),
+            })
+        })
+    }
+}

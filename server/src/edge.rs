@@ -1,0 +1,80 @@
+//! One edge: its tunnel, what it offers, and the lanes to its backend.
+
+pub(crate) mod admit;
+mod gate;
+pub(crate) mod lane;
+pub(crate) mod lanes;
+pub(crate) mod listener;
+mod sniff;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use grpc_multiplexer_tunnel::{ClientId, Session};
+use http::uri::{Authority, Scheme};
+
+use crate::registry::Generation;
+use lanes::Lanes;
+
+/// A connected edge, as calls and discovery see it.
+#[derive(Debug)]
+pub(crate) struct EdgeHandle {
+    client_id: ClientId,
+    generation: Generation,
+    session: Session,
+    lanes: Arc<Lanes>,
+    scheme: Scheme,
+    authority: Authority,
+    software: String,
+    remote: SocketAddr,
+    since: SystemTime,
+}
+
+impl EdgeHandle {
+    pub(crate) fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub(crate) fn lanes(&self) -> &Arc<Lanes> {
+        &self.lanes
+    }
+
+    /// What the backend sees as `:scheme`.
+    pub(crate) fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// What the backend sees as `:authority`.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Name and version of the software at the edge, as it says.
+    pub(crate) fn software(&self) -> &str {
+        &self.software
+    }
+
+    /// Where the tunnel was dialled from.
+    pub(crate) fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// When the tunnel came up.
+    pub(crate) fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// Smallest round trip of the last minute.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.session.rtt()
+    }
+}

@@ -1,0 +1,138 @@
+//! Takes tunnels: accept, hello, admit, and one task per edge until its tunnel ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use grpc_multiplexer_tunnel::message::Code;
+use grpc_multiplexer_tunnel::{
+    BoxedIo, Established, HandshakeError, Incoming, Session, TunnelConfig, accept, tune,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, debug, info, info_span, warn};
+
+use super::EdgeHandle;
+use super::admit::{Admitted, admit};
+use crate::accept::accept_loop;
+use crate::registry::Registry;
+
+/// How long an edge's stream may take to say what it is for.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks whether the calls of a draining edge are over.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// What every tunnel needs.
+#[derive(Debug)]
+pub(crate) struct Edges {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) config: TunnelConfig,
+    pub(crate) server_id: String,
+    pub(crate) tasks: TaskTracker,
+}
+
+impl Edges {
+    /// Takes tunnels from `listener` until `stop`. Tunnels live on.
+    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+        accept_loop(&listener, "multiplexer", &stop, |socket, remote| {
+            let edges = Arc::clone(&self);
+            let serve = async move { edges.serve(socket, remote).await };
+            self.tasks
+                .spawn(serve.instrument(info_span!("tunnel", peer.addr = %remote)));
+        })
+        .await;
+    }
+
+    async fn serve(&self, socket: TcpStream, remote: SocketAddr) {
+        match self.meet(socket, remote).await {
+            Ok(admitted) => run(admitted).await,
+            // Said already, with the reason.
+            Err(HandshakeError::Refused(_)) => {}
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                warn!(%remote, error, "not an edge");
+            }
+        }
+    }
+
+    async fn meet(
+        &self,
+        socket: TcpStream,
+        remote: SocketAddr,
+    ) -> Result<Admitted, HandshakeError> {
+        tune(&socket).map_err(HandshakeError::Lost)?;
+        let io: BoxedIo = Box::new(socket);
+        let accepted = accept(io, &self.config).await?;
+        admit(
+            accepted,
+            remote,
+            &self.registry,
+            &self.config,
+            &self.server_id,
+        )
+        .await
+    }
+}
+
+/// One edge, from its registration to the end of its tunnel.
+async fn run(admitted: Admitted) {
+    let Admitted {
+        edge,
+        tunnel,
+        registration,
+    } = admitted;
+    let Established {
+        session,
+        incoming,
+        task,
+    } = tunnel;
+    info!(
+        client_id = %edge.client_id(),
+        generation = edge.generation(),
+        remote = %edge.remote(),
+        software = %edge.software(),
+        "edge connected"
+    );
+    let mut tasks = JoinSet::new();
+    tasks.spawn(task.run().in_current_span());
+    tasks.spawn(async move {
+        refuse_streams(incoming).await;
+        std::future::pending().await
+    });
+    let mut registration = Some(registration);
+    let end = tokio::select! {
+        biased;
+        end = session.closed() => end,
+        drain = session.peer_drains() => {
+            info!(client_id = %edge.client_id(), reason = %drain.reason.escape_debug(), "edge drains");
+            drop(registration.take());
+            close_when_idle(&session, &edge).await;
+            session.closed().await
+        }
+    };
+    drop(registration);
+    info!(client_id = %edge.client_id(), reason = %end.to_string().escape_debug(), "edge disconnected");
+}
+
+/// Streams of the edge's own are for kinds that nobody serves yet.
+async fn refuse_streams(mut incoming: Incoming) {
+    while let Some(stream) = incoming.next().await {
+        match stream.read_open(OPEN_TIMEOUT).await {
+            Ok(pending) => {
+                let reason = "this server takes no streams from edges";
+                pending.refuse(Code::Unsupported, reason).await;
+            }
+            Err(error) => debug!(%error, "stream not opened"),
+        }
+    }
+}
+
+/// Closes the tunnel of an edge that goes away, once its calls are over. The edge itself sets the limit: it hangs up.
+async fn close_when_idle(session: &Session, edge: &EdgeHandle) {
+    while edge.lanes().calls() > 0 && !session.is_closed() {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+    session.close(Code::Ok, "drained");
+}

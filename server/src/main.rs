@@ -1,0 +1,52 @@
+//! `grpc-multiplexer-server`: the server as a process.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use grpc_multiplexer_process::{EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE, Signals, init_logging};
+use grpc_multiplexer_server::{PROGRAM, ProcessConfig, Server};
+use tokio::task::JoinSet;
+
+fn main() -> ExitCode {
+    let leaves = PROGRAM
+        .leaves(std::env::args_os())
+        .unwrap_or_else(|error| error.exit());
+    let config = match ProcessConfig::read(&leaves) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            eprintln!("{}: {mistakes}", PROGRAM.name);
+            return EXIT_USAGE.into();
+        }
+    };
+    match run(config) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            tracing::error!(error = &*error, "failed");
+            EXIT_FAILED.into()
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: ProcessConfig) -> anyhow::Result<u8> {
+    init_logging(config.log_level, config.log_format)?;
+    let signals = Signals::listen().context("cannot listen for signals")?;
+    let (finish, now) = (signals.finish(), signals.now());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(signals.run());
+    let server = Server::bind(config.server).await?;
+    tracing::info!(
+        version = PROGRAM.version,
+        proxy_listener = %server.proxy_addresses(),
+        multiplexer_listener = %server.multiplexer_addresses(),
+        "listening"
+    );
+    tokio::select! {
+        biased;
+        () = now.cancelled() => Ok(EXIT_FAILED),
+        result = server.run(finish) => {
+            result?;
+            Ok(EXIT_DRAINED)
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the calls of one caller connection share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::windows::Holdings;
+
+#[derive(Debug, Default)]
+pub(crate) struct Caller {
+    holdings: Holdings,
+    bulk: AtomicBool,
+    /// Microseconds, 0 before the first is known.
+    rtt: AtomicU64,
+}
+
+impl Caller {
+    /// Bytes that calls of this connection received and could not pass on yet.
+    pub(crate) fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// A call of this connection uploads much: its windows may grow.
+    pub(crate) fn promote(&self) {
+        if !self.bulk.swap(true, Ordering::Relaxed) {
+            self.holdings.wake();
+        }
+    }
+
+    /// Smallest round trip so far, zero before the first is known.
+    pub(crate) fn rtt(&self) -> Duration {
+        Duration::from_micros(self.rtt.load(Ordering::Relaxed))
+    }
+
+    /// Takes one round trip into account.
+    pub(crate) fn measured(&self, rtt: Duration) {
+        let known = self.rtt();
+        if known.is_zero() || rtt < known {
+            let micros = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+            self.rtt.store(micros.max(1), Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.bulk.load(Ordering::Relaxed)
+    }
+}

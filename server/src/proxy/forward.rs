@@ -1,0 +1,363 @@
+//! One call, from its caller to a lane and back: headers, bytes, trailers, resets, credit.
+//!
+//! One small state machine polls both directions in the call's own task. It ends with an [`Ending`], or with a
+//! [`Failure`] while nothing was answered yet, so that whoever holds the call may try again or answer. It never reads
+//! messages and never invents an end: only END_STREAM from one side becomes END_STREAM to the other.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use grpc_multiplexer_tunnel::ClientId;
+use h2::RecvStream;
+use http::{HeaderMap, Response, StatusCode, Version};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+use super::caller::Caller;
+use super::flow::{End, Flow};
+use super::metadata::{GRPC_STATUS, is_too_large, to_caller};
+use super::reply::{CallerGone, Reply};
+use super::rescue::Failure;
+use crate::edge::lane::{Lane, LaneStream};
+use crate::edge::lanes::{BULK, Lanes};
+
+/// What a backend that keeps the deadline itself may take to say so: its word is better than ours.
+const DEADLINE_SLACK: Duration = Duration::from_millis(50);
+
+/// How a call ended that was answered, or had nobody left to answer.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The backend's answer went through to its end.
+    Complete,
+    /// A failure of ours ended it.
+    Failed(Failure),
+    /// The caller left.
+    CallerGone,
+}
+
+/// The parts of a call that the pump works on.
+pub(crate) struct Ends<'a> {
+    pub(crate) id: &'a ClientId,
+    pub(crate) path: &'a str,
+    pub(crate) upload: &'a mut RecvStream,
+    pub(crate) reply: &'a mut Reply,
+    pub(crate) caller: &'a Caller,
+    pub(crate) lanes: &'a Arc<Lanes>,
+    pub(crate) deadline: Option<Instant>,
+    /// Cancelled when calls must end.
+    pub(crate) cut: &'a CancellationToken,
+}
+
+/// Why the pump stopped pumping.
+enum Stop {
+    /// Everything of the response went out.
+    Complete,
+    CallerGone,
+    /// The backend's half failed.
+    Backend(h2::Error),
+    /// We give up, with bytes still to pass on first.
+    Failed(Failure),
+    /// We give up at once.
+    Cut(Failure),
+}
+
+impl From<CallerGone> for Stop {
+    fn from(_: CallerGone) -> Self {
+        Self::CallerGone
+    }
+}
+
+/// Pumps a call to its end. `Err` when it failed before anything was answered; then `.1` says whether any of the
+/// caller's bytes were taken, which rules out another try.
+pub(crate) async fn forward(
+    ends: Ends<'_>,
+    stream: LaneStream,
+    request_ended: bool,
+) -> Result<Ending, (Failure, bool)> {
+    let lane = Arc::clone(stream.lane());
+    let timer = ends
+        .deadline
+        .map(|deadline| Box::pin(sleep_until(deadline + DEADLINE_SLACK)));
+    let mut cut = pin!(ends.cut.cancelled());
+    let mut pump = Pump {
+        lane,
+        stream: Some(stream),
+        up: Flow::new(),
+        up_over: request_ended,
+        down: Flow::new(),
+        status_in_headers: false,
+        promoted: false,
+        failing: None,
+        timer,
+        ends,
+    };
+    loop {
+        let stop = poll_fn(|cx| pump.poll(cx, cut.as_mut())).await;
+        match stop {
+            Stop::Complete => return Ok(pump.complete()),
+            Stop::CallerGone => return Ok(Ending::CallerGone),
+            Stop::Cut(failure) => return pump.cut(failure),
+            Stop::Backend(error) => {
+                let failure = pump.explain(&error).await;
+                pump.fail(failure)?;
+            }
+            Stop::Failed(failure) => pump.fail(failure)?,
+        }
+    }
+}
+
+struct Pump<'a> {
+    ends: Ends<'a>,
+    lane: Arc<Lane>,
+    /// `None` once the backend's half is over.
+    stream: Option<LaneStream>,
+    up: Flow,
+    /// The request's end went out, or nobody reads it any more.
+    up_over: bool,
+    down: Flow,
+    status_in_headers: bool,
+    promoted: bool,
+    /// The failure to end with, once everything held went out.
+    failing: Option<Failure>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Pump<'_> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        cut: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> Poll<Stop> {
+        match self.poll_all(cx, cut) {
+            Ok(()) => Poll::Pending,
+            Err(stop) => Poll::Ready(stop),
+        }
+    }
+
+    /// Does what can be done now; an error is the reason to stop.
+    fn poll_all(
+        &mut self,
+        cx: &mut Context<'_>,
+        cut: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> Result<(), Stop> {
+        if self.ends.reply.poll_gone(cx).is_ready() {
+            return Err(Stop::CallerGone);
+        }
+        if let Some(timer) = &mut self.timer
+            && timer.as_mut().poll(cx).is_ready()
+        {
+            return Err(Stop::Cut(Failure::Deadline { sent: true }));
+        }
+        if cut.poll(cx).is_ready() {
+            return Err(Stop::Cut(Failure::Draining { sent: true }));
+        }
+        self.poll_up(cx)?;
+        self.poll_headers(cx)?;
+        self.poll_down(cx)?;
+        self.promote();
+        Ok(())
+    }
+
+    /// Caller to backend.
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        if self.up_over {
+            return Ok(());
+        }
+        let holdings = self.ends.caller.holdings();
+        let upload = &mut *self.ends.upload;
+        // A reset is no end: not even one with NO_ERROR may look like one to the backend.
+        if let Poll::Ready(Err(_)) = self.up.poll_fill(cx, upload, holdings) {
+            return Err(Stop::CallerGone);
+        }
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
+        let was_plain = self.up.has_ended();
+        match self
+            .up
+            .poll_pass(cx, stream.send(), Some(upload), holdings, true)
+        {
+            Poll::Ready(Ok(())) => {
+                let sent = match self.up.take_end() {
+                    Some(End::Plain) => stream.send().send_data(bytes::Bytes::new(), true).is_ok(),
+                    Some(End::Trailers(trailers)) => stream.send().send_trailers(trailers).is_ok(),
+                    // The end went with the last bytes, or did not come yet.
+                    None => was_plain,
+                };
+                self.up_over = sent;
+            }
+            // What the backend answered, or how it failed, comes by the other half.
+            Poll::Ready(Err(_)) => self.up_over = true,
+            Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    /// The response's headers.
+    fn poll_headers(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        if self.ends.reply.has_started() {
+            return Ok(());
+        }
+        let Some(stream) = &mut self.stream else {
+            return Ok(());
+        };
+        let Poll::Ready(parts) = stream.poll_response(cx) else {
+            return Ok(());
+        };
+        let parts = parts.map_err(Stop::Backend)?;
+        let whole = stream.body().is_some_and(|body| body.is_end_stream());
+        self.status_in_headers = parts.headers.contains_key(GRPC_STATUS);
+        if is_too_large(&parts.headers) {
+            return Err(Stop::Failed(Failure::ResponseMetadata));
+        }
+        if !self.status_in_headers {
+            if parts.status != StatusCode::OK {
+                return Err(Stop::Failed(Failure::HttpStatus(parts.status)));
+            }
+            if whole {
+                return Err(Stop::Failed(Failure::NoStatus));
+            }
+        }
+        let mut response = Response::new(());
+        *response.version_mut() = Version::HTTP_2;
+        *response.status_mut() = parts.status;
+        *response.headers_mut() = parts.headers;
+        to_caller(response.headers_mut());
+        self.ends.reply.headers(response, whole)?;
+        if whole { Err(Stop::Complete) } else { Ok(()) }
+    }
+
+    /// Backend to caller.
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Result<(), Stop> {
+        let holdings = self.lane.holdings();
+        let Some(target) = self.ends.reply.body() else {
+            return Ok(());
+        };
+        if let Some(body) = self.stream.as_mut().and_then(LaneStream::body)
+            && let Poll::Ready(Err(error)) = self.down.poll_fill(cx, body, holdings)
+        {
+            return Err(Stop::Backend(error));
+        }
+        let body = self.stream.as_mut().and_then(LaneStream::body);
+        let close = self.status_in_headers;
+        let had_ended = self.down.has_ended();
+        match self.down.poll_pass(cx, target, body, holdings, close) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(_)) => return Err(Stop::CallerGone),
+            Poll::Pending => return Ok(()),
+        }
+        if let Some(failure) = self.failing.take() {
+            return Err(Stop::Cut(failure));
+        }
+        match self.down.take_end() {
+            Some(End::Trailers(trailers)) => self.trailers(trailers),
+            Some(End::Plain) if self.status_in_headers => {
+                self.ends.reply.end()?;
+                Err(Stop::Complete)
+            }
+            Some(End::Plain) => Err(Stop::Failed(Failure::NoStatus)),
+            None if had_ended => {
+                self.ends.reply.ended();
+                Err(Stop::Complete)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn trailers(&mut self, mut trailers: HeaderMap) -> Result<(), Stop> {
+        if is_too_large(&trailers) {
+            return Err(Stop::Failed(Failure::ResponseMetadata));
+        }
+        if !self.status_in_headers && !trailers.contains_key(GRPC_STATUS) {
+            return Err(Stop::Failed(Failure::NoStatus));
+        }
+        to_caller(&mut trailers);
+        self.ends.reply.trailers(trailers)?;
+        Err(Stop::Complete)
+    }
+
+    /// A call that moves much makes room for those that do not.
+    fn promote(&mut self) {
+        if self.promoted {
+            return;
+        }
+        let (up, down) = (self.up.moved(), self.down.moved());
+        if up > BULK {
+            self.ends.caller.promote();
+        }
+        if up > BULK || down > BULK {
+            self.promoted = true;
+            self.ends.lanes.promote(&self.lane, self.ends.path);
+        }
+    }
+
+    async fn explain(&self, error: &h2::Error) -> Failure {
+        match &self.stream {
+            Some(stream) => Failure::of_stream(&stream.explain(error).await, self.ends.id),
+            None => Failure::Internal,
+        }
+    }
+
+    /// Ends the backend's half with a failure: the answer, if there is none yet, and what comes after the bytes so far
+    /// otherwise.
+    fn fail(&mut self, failure: Failure) -> Result<(), (Failure, bool)> {
+        self.leave_backend(&failure);
+        self.up_over = true;
+        if self.ends.reply.has_started() {
+            self.failing = Some(failure);
+            return Ok(());
+        }
+        Err((failure, self.up.moved() > 0))
+    }
+
+    /// Ends both halves with a failure now.
+    fn cut(mut self, failure: Failure) -> Result<Ending, (Failure, bool)> {
+        self.leave_backend(&failure);
+        if !self.ends.reply.has_started() {
+            return Err((failure, true));
+        }
+        Ok(match self.ends.reply.fail(&failure) {
+            Ok(()) => Ending::Failed(failure),
+            Err(CallerGone) => Ending::CallerGone,
+        })
+    }
+
+    /// Lets go of the backend's stream: cancelled if it is still there.
+    fn leave_backend(&mut self, failure: &Failure) {
+        let Some(stream) = self.stream.take() else {
+            return;
+        };
+        let is_over = matches!(
+            failure,
+            Failure::BackendReset(_)
+                | Failure::BackendLost(_)
+                | Failure::BackendCalm { .. }
+                | Failure::TunnelLost(_)
+                | Failure::Unprocessed(_)
+                | Failure::Refused
+        );
+        if is_over {
+            stream.finish();
+        }
+    }
+
+    /// The response is complete. An upload that is not is cut: the backend does not want it.
+    fn complete(mut self) -> Ending {
+        if self.up_over
+            && let Some(stream) = self.stream.take()
+        {
+            stream.finish();
+        }
+        Ending::Complete
+    }
+}
+
+impl Drop for Pump<'_> {
+    fn drop(&mut self) {
+        self.up.discard(self.ends.caller.holdings());
+        self.down.discard(self.lane.holdings());
+    }
+}

@@ -1,0 +1,275 @@
+//! Takes callers: accept, see what they speak, and one task per connection; one per call.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use grpc_multiplexer_tunnel::tune;
+use h2::server::{Connection, SendResponse};
+use h2::{Ping, PingPong, RecvStream};
+use http::Request;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, debug, debug_span};
+
+use super::Proxy;
+use super::caller::Caller;
+use super::rewind::Rewind;
+use crate::accept::accept_loop;
+use crate::windows::{Holdings, STREAM_WINDOW, Tuner};
+
+/// How long a caller may take to say that it speaks HTTP/2, and again to begin.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Calls on one connection at a time. One more is refused as not processed.
+const CALLS: u32 = 1000;
+/// Largest header list that is read at all. Above our own limit, so that too large a list gets an answer.
+const HEADER_LIST: u32 = 64 * 1024;
+/// DATA frames of any size may pile up behind a slow backend: they are drained eagerly and merged.
+const DATA_FRAME_BUDGET: usize = 1 << 40;
+/// Bytes that h2 may hold for one call on their way out.
+const SEND_BUFFER: usize = 256 * 1024;
+/// Between two PINGs to a caller.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+/// How long the answer may take.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// What an HTTP/2 client says first.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+type H2 = Connection<Rewind<TcpStream>, Bytes>;
+
+/// What every caller connection needs.
+#[derive(Debug)]
+pub(crate) struct Callers {
+    pub(crate) proxy: Arc<Proxy>,
+    /// Cancelled when callers are to go elsewhere: each is told, and its calls go on.
+    pub(crate) drain: CancellationToken,
+    /// Cancelled when connections must end.
+    pub(crate) close: CancellationToken,
+    pub(crate) connections: TaskTracker,
+    pub(crate) calls: TaskTracker,
+}
+
+impl Callers {
+    /// Takes callers from `listener` until they are told to go elsewhere.
+    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener) {
+        accept_loop(&listener, "proxy", &self.drain, |socket, remote| {
+            let callers = Arc::clone(&self);
+            let serve = async move { callers.serve(socket, remote).await };
+            self.connections
+                .spawn(serve.instrument(debug_span!("caller", peer.addr = %remote)));
+        })
+        .await;
+    }
+
+    async fn serve(self: Arc<Self>, socket: TcpStream, remote: SocketAddr) {
+        let close = self.close.clone();
+        let serve = async {
+            match greet(socket).await {
+                Ok(Some(connection)) => self.run(connection).await,
+                Ok(None) => {}
+                Err(error) => debug!(%remote, %error, "not an HTTP/2 caller"),
+            }
+        };
+        close.run_until_cancelled(serve).await;
+    }
+
+    /// Serves one connection to its end.
+    async fn run(&self, mut connection: H2) {
+        let caller = Arc::new(Caller::default());
+        let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller));
+        let mut told = false;
+        loop {
+            let next = poll_fn(|cx| {
+                if upkeep.poll(cx, &mut connection).is_ready() {
+                    return Poll::Ready(None);
+                }
+                connection.poll_accept(cx)
+            });
+            tokio::select! {
+                biased;
+                () = self.drain.cancelled(), if !told => {
+                    told = true;
+                    connection.graceful_shutdown();
+                }
+                accepted = next => match accepted {
+                    Some(Ok(call)) => self.start(call, &caller),
+                    Some(Err(error)) => return debug!(%error, "caller connection failed"),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn start(&self, call: (Request<RecvStream>, SendResponse<Bytes>), caller: &Arc<Caller>) {
+        let (request, respond) = call;
+        let proxy = Arc::clone(&self.proxy);
+        let serve = proxy.serve(request, respond, Arc::clone(caller));
+        self.calls.spawn(serve.in_current_span());
+    }
+}
+
+/// Sees what the caller speaks, and begins to speak HTTP/2. `None` when it speaks HTTP/1 and was told.
+async fn greet(mut socket: TcpStream) -> io::Result<Option<H2>> {
+    tune(&socket)?;
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let first = timeout(HANDSHAKE, first_bytes(&mut socket))
+        .await
+        .map_err(late)??;
+    if first.as_ref() != PREFACE {
+        if looks_like_http1(&first) {
+            timeout(HANDSHAKE, refuse_http1(socket))
+                .await
+                .map_err(late)??;
+            return Ok(None);
+        }
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it does not speak HTTP/2",
+        ));
+    }
+    let handshake = h2::server::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(Holdings::default().target(STREAM_WINDOW))
+        .max_concurrent_streams(CALLS)
+        .max_header_list_size(HEADER_LIST)
+        .max_send_buffer_size(SEND_BUFFER)
+        .data_frame_budget(DATA_FRAME_BUDGET)
+        // A caller may cancel all its calls at once, before we accepted them.
+        .max_pending_accept_reset_streams(CALLS as usize)
+        // DATA under way to a stream that we reset is forgiven while the reset is remembered.
+        .max_concurrent_reset_streams(CALLS as usize)
+        .reset_stream_duration(Duration::from_secs(30))
+        .handshake(Rewind::new(first.freeze(), socket));
+    let connection = timeout(HANDSHAKE, handshake).await.map_err(late)?;
+    connection.map(Some).map_err(io::Error::other)
+}
+
+/// The first bytes: a whole preface, or as many as show that it is none.
+async fn first_bytes(socket: &mut TcpStream) -> io::Result<BytesMut> {
+    let mut first = BytesMut::with_capacity(PREFACE.len());
+    while PREFACE.starts_with(&first) && first.len() < PREFACE.len() {
+        let mut limited = socket.take((PREFACE.len() - first.len()) as u64);
+        if limited.read_buf(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(first)
+}
+
+/// A method in capitals, as HTTP/1 begins.
+fn looks_like_http1(first: &[u8]) -> bool {
+    first.first().is_some_and(u8::is_ascii_uppercase)
+        && first.iter().all(|b| b.is_ascii_graphic() || b" \r\n\t".contains(b))
+}
+
+async fn refuse_http1(mut socket: TcpStream) -> io::Result<()> {
+    const ANSWER: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
+        content-type: text/plain\r\ncontent-length: 21\r\nconnection: close\r\n\r\n\
+        gRPC requires HTTP/2\n";
+    socket.write_all(ANSWER).await?;
+    socket.shutdown().await?;
+    // Closing with unread bytes would reset the connection, and the answer might be lost.
+    let mut rest = vec![0; 4096];
+    for _ in 0..64 {
+        if socket.read(&mut rest).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What a connection needs beside its calls: windows that fit, and a PING now and then.
+struct Upkeep {
+    caller: Arc<Caller>,
+    tuner: Tuner,
+    target: u32,
+    pings: Option<PingPong>,
+    asked: Option<Instant>,
+    ask_at: Instant,
+    ticks: Interval,
+}
+
+impl Upkeep {
+    fn new(connection: &mut H2, caller: Arc<Caller>) -> Self {
+        let mut pings = connection.ping_pong();
+        // The first one only measures.
+        let asked = pings
+            .as_mut()
+            .and_then(|pings| pings.send_ping(Ping::opaque()).ok())
+            .map(|()| Instant::now());
+        let ask_at = Instant::now() + PING_INTERVAL;
+        let mut ticks = interval_at(ask_at, PING_TIMEOUT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            caller,
+            tuner: Tuner::new(),
+            target: 0,
+            pings,
+            asked,
+            ask_at,
+            ticks,
+        }
+    }
+
+    /// Ready when the caller is dead.
+    fn poll(&mut self, cx: &mut Context<'_>, connection: &mut H2) -> Poll<()> {
+        self.caller.holdings().register(cx.waker());
+        self.fit_windows(connection);
+        self.poll_pings(cx)
+    }
+
+    fn fit_windows(&mut self, connection: &mut H2) {
+        let holdings = self.caller.holdings();
+        let rtt = self.caller.rtt();
+        if self.caller.is_bulk() && !rtt.is_zero() {
+            let grown = self
+                .tuner
+                .sample(Instant::now(), holdings.received(), Some(rtt));
+            // While another SETTINGS is out, the next sample tries again.
+            if let Some(window) = grown
+                && connection.set_initial_window_size(window).is_ok()
+            {
+                self.tuner.grown(window);
+            }
+        }
+        let target = holdings.target(self.tuner.window());
+        if target != self.target {
+            self.target = target;
+            connection.set_target_window_size(target);
+        }
+    }
+
+    /// Ready when a PING went unanswered.
+    fn poll_pings(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(pings) = &mut self.pings else {
+            return Poll::Pending;
+        };
+        if let (Some(asked), Poll::Ready(Ok(_))) = (self.asked, pings.poll_pong(cx)) {
+            self.caller.measured(asked.elapsed());
+            self.asked = None;
+        }
+        while self.ticks.poll_tick(cx).is_ready() {
+            match self.asked {
+                Some(asked) if asked.elapsed() >= PING_TIMEOUT => return Poll::Ready(()),
+                None if self.ask_at <= Instant::now() => {
+                    self.ask_at = Instant::now() + PING_INTERVAL;
+                    self.asked = pings
+                        .send_ping(Ping::opaque())
+                        .ok()
+                        .map(|()| Instant::now());
+                    // Its answer is polled for from here on.
+                    cx.waker().wake_by_ref();
+                }
+                Some(_) | None => {}
+            }
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,138 @@
+//! Metadata on its way through: what is dropped, what is added, how much is too much.
+//!
+//! Everything else passes, in order and undecoded. `x-mux-*` is ours: neither side may speak in our name.
+
+use http::header::{AUTHORIZATION, COOKIE, HOST, TE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The key by which callers select an edge.
+pub(crate) const CLIENT_ID: HeaderName = HeaderName::from_static("client-id");
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// Our mark on a status that we made.
+pub(crate) const MUX_ERROR: HeaderName = HeaderName::from_static("x-mux-error");
+/// The mark of a multiplexer behind this one.
+const MUX_ERROR_INNER: HeaderName = HeaderName::from_static("x-mux-error-inner");
+
+/// Most bytes of metadata in one direction, names and values with 32 each as HTTP/2 counts them. gRPC libraries offer
+/// 8 KiB.
+const MAX_BYTES: usize = 16 * 1024;
+/// Most entries.
+const MAX_ENTRIES: usize = 100;
+
+/// Whether metadata is over the limit.
+pub(crate) fn is_too_large(headers: &HeaderMap) -> bool {
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum();
+    bytes > MAX_BYTES || headers.len() > MAX_ENTRIES
+}
+
+/// Makes a caller's metadata the backend's.
+pub(crate) fn to_backend(headers: &mut HeaderMap) {
+    headers.remove(CLIENT_ID);
+    headers.remove(HOST);
+    drop_hop_by_hop(headers);
+    drop_ours(headers);
+    // gRPC requires it of every client, and a backend may refuse a call without it.
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    // Callers share the lane's compression table: what is in it can be guessed byte by byte from the sizes of frames.
+    for name in [AUTHORIZATION, COOKIE] {
+        if let http::header::Entry::Occupied(mut entry) = headers.entry(name) {
+            entry.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
+    }
+}
+
+/// Makes a backend's headers or trailers the caller's.
+pub(crate) fn to_caller(headers: &mut HeaderMap) {
+    drop_hop_by_hop(headers);
+    let inner: Vec<_> = headers.get_all(MUX_ERROR).iter().cloned().collect();
+    drop_ours(headers);
+    for reason in inner {
+        headers.append(MUX_ERROR_INNER, reason);
+    }
+}
+
+/// h2 refuses the others (`connection`, `transfer-encoding`, `upgrade`, …) by itself.
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "http2-settings"] {
+        headers.remove(name);
+    }
+}
+
+fn drop_ours(headers: &mut HeaderMap) {
+    let is_ours = |name: &&HeaderName| name.as_str().starts_with("x-mux-");
+    // Almost always there is none, and nothing to allocate.
+    while let Some(name) = headers.keys().find(is_ours).cloned() {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(entries: &[(&'static str, &'static str)]) -> HeaderMap {
+        entries
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            })
+    }
+
+    #[test]
+    fn nobody_speaks_in_our_name() {
+        let mut map = headers(&[("x-mux-error", "forged"), ("x-mux-hop", "1"), ("x-muxer", "kept")]);
+        to_backend(&mut map);
+        assert_eq!(map, headers(&[("x-muxer", "kept"), ("te", "trailers")]));
+    }
+
+    #[test]
+    fn the_mark_of_a_multiplexer_behind_us_is_kept_apart() {
+        let mut map = headers(&[("x-mux-error", "no-id"), ("x-mux-error-inner", "forged")]);
+        to_caller(&mut map);
+        assert_eq!(map, headers(&[("x-mux-error-inner", "no-id")]));
+    }
+
+    #[test]
+    fn repeated_keys_keep_their_order() {
+        let mut map = headers(&[("k-bin", "AQ"), ("client-id", "a"), ("k-bin", "Ag"), ("k-bin", "")]);
+        to_backend(&mut map);
+        let values: Vec<_> = map.get_all("k-bin").iter().collect();
+        assert_eq!(values, ["AQ", "Ag", ""]);
+        assert!(!map.contains_key("client-id"));
+    }
+
+    #[test]
+    fn credentials_stay_out_of_the_shared_compression_table() {
+        let mut map = headers(&[("authorization", "Bearer x"), ("cookie", "a"), ("other", "b")]);
+        to_backend(&mut map);
+        assert!(map["authorization"].is_sensitive());
+        assert!(map["cookie"].is_sensitive());
+        assert!(!map["other"].is_sensitive());
+    }
+
+    #[test]
+    fn the_limits_hold_at_their_edges() {
+        let mut map = HeaderMap::new();
+        map.insert("k", "v".repeat(MAX_BYTES - 33).parse().unwrap());
+        assert!(!is_too_large(&map));
+        map.insert("k", "v".repeat(MAX_BYTES - 32).parse().unwrap());
+        assert!(is_too_large(&map));
+        let many = |n| (0..n).fold(HeaderMap::new(), |mut map, _| {
+            map.append("k", HeaderValue::from_static("v"));
+            map
+        });
+        assert!(!is_too_large(&many(MAX_ENTRIES)));
+        assert!(is_too_large(&many(MAX_ENTRIES + 1)));
+    }
+}

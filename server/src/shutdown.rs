@@ -1,0 +1,94 @@
+//! Going away, in an order in which no call is lost that could be finished.
+//!
+//! Health says so → edges are told → no new connections → callers are told (GOAWAY) → calls finish, or are cut at the
+//! deadline with a status that says why → caller connections close → tunnels close. Tunnels outlive calls.
+
+use std::time::Duration;
+
+use grpc_multiplexer_tunnel::message::Code;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::edge::listener::Edges;
+use crate::proxy::listener::Callers;
+use crate::services::Health;
+
+/// What is left may take to say its last words: statuses of cut calls, goodbyes.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The stages, each a token.
+#[derive(Debug, Default)]
+pub(crate) struct Shutdown {
+    /// Nothing new.
+    pub(crate) drain: CancellationToken,
+    /// Calls end now.
+    pub(crate) cut: CancellationToken,
+    /// Caller connections end now.
+    pub(crate) close: CancellationToken,
+}
+
+impl Shutdown {
+    /// Runs all stages.
+    pub(crate) async fn run(
+        &self,
+        mut listeners: JoinSet<()>,
+        edges: &Edges,
+        callers: &Callers,
+        health: &Health,
+        drain_timeout: Duration,
+    ) {
+        let record = &callers.proxy.record;
+        health.not_serving().await;
+        let tunnels = edges.registry.snapshot().edges;
+        info!(
+            calls = record.in_flight(),
+            tunnels = tunnels.len(),
+            "draining"
+        );
+        for edge in &tunnels {
+            edge.session().drain("the server is shutting down");
+        }
+        self.drain.cancel();
+        while listeners.join_next().await.is_some() {}
+
+        callers.calls.close();
+        if timeout(drain_timeout, callers.calls.wait()).await.is_err() {
+            warn!(
+                calls = record.in_flight(),
+                "drain time is over, cutting calls"
+            );
+            self.cut.cancel();
+            settled(&callers.calls).await;
+        }
+        callers.connections.close();
+        settled(&callers.connections).await;
+        self.close.cancel();
+        settled(&callers.connections).await;
+
+        let streams: usize = tunnels
+            .iter()
+            .map(|edge| edge.session().open_streams())
+            .sum();
+        for edge in edges.registry.snapshot().edges {
+            edge.session()
+                .close(Code::ShuttingDown, "the server is shutting down");
+        }
+        edges.tasks.close();
+        settled(&edges.tasks).await;
+        info!(
+            calls = record.in_flight(),
+            streams,
+            tunnels = edges.tasks.len(),
+            "stopped"
+        );
+    }
+}
+
+/// Waits until the tasks are done, but not for ever.
+async fn settled(tasks: &TaskTracker) {
+    // What is left is said at the end.
+    let _ = timeout(LAST_WORDS, tasks.wait()).await;
+}

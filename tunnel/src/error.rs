@@ -1,0 +1,117 @@
+//! What can go wrong at the border of this crate, one enum per operation.
+
+use std::io;
+use std::time::Duration;
+
+use crate::message::{Code, Refused};
+
+/// Why no tunnel came up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The pipe broke or closed before the handshake was over.
+    #[error("the tunnel closed during the handshake")]
+    Lost(#[source] io::Error),
+    /// The peer did not finish its part in time.
+    #[error("no complete hello within {0:?}")]
+    Timeout(Duration),
+    /// The peer's bytes are not our protocol.
+    #[error("the peer does not speak the tunnel protocol")]
+    Malformed(#[source] io::Error),
+    /// The peer sent another message than the one that was due.
+    #[error("unexpected message before the tunnel was established")]
+    Unexpected,
+    /// The server does not take the tunnel.
+    #[error("refused by the server: {}", .0.text)]
+    Refused(Box<Refused>),
+}
+
+impl HandshakeError {
+    /// Whether trying again soon can help. It cannot where the server said no for a lasting reason.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused(refused) => matches!(
+                refused.code(),
+                Code::ShuttingDown | Code::Limit | Code::DuplicateClientId
+            ),
+            _ => true,
+        }
+    }
+}
+
+/// Why a tunnel ended.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// This side closed it.
+    #[error("closed by this side: {0}")]
+    Closed(String),
+    /// The peer said goodbye.
+    #[error("closed by the peer: {reason}")]
+    Goodbye {
+        /// Why.
+        code: Code,
+        /// Reason for people.
+        reason: String,
+    },
+    /// The socket closed or broke, or the peer broke yamux's rules.
+    #[error("connection lost: {0}")]
+    Lost(String),
+    /// No sign of life for the configured time.
+    #[error("no sign of life for {0:?}")]
+    Silent(Duration),
+    /// The peer broke the rules of the control stream.
+    #[error("protocol violation: {0}")]
+    Violation(String),
+}
+
+/// Why no stream was opened. In every case the peer's backend saw nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The tunnel is gone.
+    #[error("the tunnel closed")]
+    Lost,
+    /// As many streams as the tunnel takes are open.
+    #[error("no more streams on this tunnel")]
+    Limit,
+    /// The peer did not answer in time.
+    #[error("the peer did not answer within {0:?}")]
+    Timeout(Duration),
+    /// The peer answered no.
+    #[error("refused: {reason}")]
+    Refused {
+        /// Why.
+        code: Code,
+        /// Reason for people.
+        reason: String,
+    },
+}
+
+/// Why a TLS configuration could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// A file could not be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file holds no usable certificate.
+    #[error("{path} holds no usable PEM certificate")]
+    NoCertificate {
+        /// The file.
+        path: String,
+    },
+    /// The machine's certificate store is empty or unreadable.
+    #[error("the system's certificate store holds no certificate")]
+    NoSystemRoots,
+    /// rustls refused the combination.
+    #[error("TLS configuration refused")]
+    Rustls(#[from] rustls::Error),
+}

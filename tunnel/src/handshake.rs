@@ -1,0 +1,264 @@
+//! Hello and welcome, over any byte pipe.
+//!
+//! The edge opens the first yamux stream and says `Hello`; the server answers `Welcome` or `Refused`. Nothing else
+//! travels before that, and each side gives the other one deadline for all of it. What the server answers is the
+//! server's business: this module carries it, and answers by itself only what no server can serve.
+
+pub(crate) mod codec;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout};
+use yamux::Mode;
+
+use crate::config::TunnelConfig;
+use crate::io::BoxedIo;
+use crate::message::{Code, Control, Hello, Refused, Welcome, control::Message};
+use crate::session::{ControlStream, Driver, Incoming, Session, SessionTask, Start, start};
+use crate::HandshakeError;
+
+/// The protocol version of this crate, and the only one so far.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What the edge sends. The protocol's version and the software are filled in by [`dial`].
+pub type Offer = Hello;
+
+/// An established tunnel: the handle, the streams that the peer opens, and the work that the owner must run.
+#[derive(Debug)]
+pub struct Established {
+    /// The handle.
+    pub session: Session,
+    /// Streams that the peer opens.
+    pub incoming: Incoming,
+    /// The work behind the handle: await it on a task of its own. It ends when the tunnel does.
+    pub task: SessionTask,
+}
+
+/// Introduces this edge over `io`, and waits for the server's verdict.
+///
+/// # Errors
+///
+/// [`HandshakeError::Refused`] when the server says no; the other variants when there is no answer, or none that makes
+/// sense.
+pub async fn dial(
+    io: BoxedIo,
+    offer: Offer,
+    config: &TunnelConfig,
+) -> Result<(Established, Welcome), HandshakeError> {
+    let mut starting = start(io, Mode::Client, config);
+    let deadline = config.hello_timeout;
+    let (control, welcome) = timeout(
+        deadline,
+        starting.driver.alongside(introduce(
+            starting.opener.open_control(),
+            Hello {
+                min_version: PROTOCOL_VERSION,
+                max_version: PROTOCOL_VERSION,
+                software: concat!("grpc-multiplexer/", env!("CARGO_PKG_VERSION")).to_owned(),
+                ..offer
+            },
+        )),
+    )
+    .await
+    .map_err(|_| HandshakeError::Timeout(deadline))??;
+    let heartbeat = welcome
+        .heartbeat
+        .and_then(|interval| Duration::try_from(interval).ok());
+    Ok((starting.establish(control, heartbeat), welcome))
+}
+
+async fn introduce(
+    control: impl Future<Output = Result<ControlStream, HandshakeError>>,
+    hello: Hello,
+) -> Result<(ControlStream, Welcome), HandshakeError> {
+    let mut control = control.await?;
+    let asked = Instant::now();
+    say(&mut control, Message::Hello(hello)).await?;
+    match hear(&mut control).await? {
+        Message::Welcome(welcome) => {
+            control.first_round_trip = Some(asked.elapsed());
+            Ok((control, welcome))
+        }
+        Message::Refused(refused) => Err(HandshakeError::Refused(Box::new(refused))),
+        Message::Challenge(_) => Err(HandshakeError::Refused(Box::new(Refused {
+            code: Code::Unauthenticated.into(),
+            text: "the server asks for a credential, and this edge has none".to_owned(),
+            retry_after: None,
+        }))),
+        _ => Err(HandshakeError::Unexpected),
+    }
+}
+
+/// Waits for an edge's hello over `io`.
+///
+/// # Errors
+///
+/// When no hello comes in time, or what comes is none.
+pub async fn accept(io: BoxedIo, config: &TunnelConfig) -> Result<Accepted, HandshakeError> {
+    let mut starting = start(io, Mode::Server, config);
+    let deadline = config.hello_timeout;
+    let (control, hello) = timeout(
+        deadline,
+        starting
+            .driver
+            .alongside(meet(starting.opener.accept_control())),
+    )
+    .await
+    .map_err(|_| HandshakeError::Timeout(deadline))??;
+    Ok(Accepted {
+        starting,
+        control,
+        hello,
+        deadline,
+    })
+}
+
+async fn meet(
+    control: impl Future<Output = Result<ControlStream, HandshakeError>>,
+) -> Result<(ControlStream, Hello), HandshakeError> {
+    let mut control = control.await?;
+    match hear(&mut control).await? {
+        Message::Hello(hello) => Ok((control, hello)),
+        _ => Err(HandshakeError::Unexpected),
+    }
+}
+
+/// An edge that said hello and waits for its answer.
+pub struct Accepted {
+    starting: Start,
+    control: ControlStream,
+    hello: Hello,
+    deadline: Duration,
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The hello holds secrets.
+        f.debug_struct("Accepted").finish_non_exhaustive()
+    }
+}
+
+impl Accepted {
+    /// What the edge offers.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// Takes the tunnel. The version is filled in.
+    ///
+    /// # Errors
+    ///
+    /// When the edge is gone, or does not take the answer in time.
+    pub async fn welcome(mut self, welcome: Welcome) -> Result<Established, HandshakeError> {
+        let interval = welcome
+            .heartbeat
+            .and_then(|interval| Duration::try_from(interval).ok());
+        let message = Message::Welcome(Welcome {
+            version: PROTOCOL_VERSION,
+            ..welcome
+        });
+        self.answer(message).await?;
+        Ok(self.starting.establish(self.control, interval))
+    }
+
+    /// Does not take the tunnel: sends the reason, and waits until the edge hung up or the deadline passed, so that
+    /// the reason is not lost in a reset.
+    ///
+    /// # Errors
+    ///
+    /// As [`Accepted::welcome`].
+    pub async fn refuse(mut self, refused: Refused) -> Result<(), HandshakeError> {
+        self.answer(Message::Refused(refused)).await?;
+        let hung_up = timeout(self.deadline, self.starting.driver.until_closed());
+        drop(self.control);
+        // Either way the tunnel is over.
+        let _ = hung_up.await;
+        Ok(())
+    }
+
+    async fn answer(&mut self, message: Message) -> Result<(), HandshakeError> {
+        let deadline = self.deadline;
+        let driver: &mut Driver = &mut self.starting.driver;
+        timeout(deadline, driver.alongside(say(&mut self.control, message)))
+            .await
+            .map_err(|_| HandshakeError::Timeout(deadline))?
+    }
+}
+
+async fn say(control: &mut ControlStream, message: Message) -> Result<(), HandshakeError> {
+    let mut frame = BytesMut::new();
+    let message = Control {
+        message: Some(message),
+        critical: vec![],
+    };
+    codec::encode(&message, &mut frame).map_err(HandshakeError::Malformed)?;
+    control
+        .writer
+        .write_all(&frame)
+        .await
+        .map_err(HandshakeError::Lost)
+}
+
+async fn hear(control: &mut ControlStream) -> Result<Message, HandshakeError> {
+    let message = control.reader.next::<Control>().await.map_err(classify)?;
+    let control = message.ok_or_else(|| HandshakeError::Lost(io::ErrorKind::UnexpectedEof.into()))?;
+    control.message.ok_or(HandshakeError::Unexpected)
+}
+
+fn classify(error: io::Error) -> HandshakeError {
+    if error.kind() == io::ErrorKind::InvalidData {
+        HandshakeError::Malformed(error)
+    } else {
+        HandshakeError::Lost(error)
+    }
+}
+
+/// What of `hello` no server of this version serves: a refusal that names it, or `None`.
+#[must_use]
+pub fn unsupported_in(hello: &Hello) -> Option<Refused> {
+    let refuse = |code: Code, text: String| {
+        Some(Refused {
+            code: code.into(),
+            text,
+            retry_after: None,
+        })
+    };
+    if hello.min_version > PROTOCOL_VERSION || hello.max_version < PROTOCOL_VERSION {
+        return refuse(
+            Code::Version,
+            format!(
+                "this server speaks tunnel protocol {PROTOCOL_VERSION}, the edge {} to {}",
+                hello.min_version, hello.max_version
+            ),
+        );
+    }
+    if let Some(feature) = hello.critical_features.first() {
+        return refuse(
+            Code::Unsupported,
+            format!("this server does not know the feature {feature:?}"),
+        );
+    }
+    let unserved = [
+        (!hello.resume_token.is_empty(), "resume_token"),
+        (hello.tunnel_slot != 0, "tunnel_slot"),
+        (hello.auth.is_some(), "auth"),
+        (
+            !hello.namespace.is_empty() && hello.namespace != "default",
+            "namespace",
+        ),
+    ];
+    let (_, field) = unserved.into_iter().find(|(set, _)| *set)?;
+    refuse(
+        Code::Unsupported,
+        format!("this server does not serve the hello's {field}"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

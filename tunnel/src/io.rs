@@ -1,0 +1,210 @@
+//! The bytes under a session: the erased I/O type, and the only adapter between tokio and yamux.
+//!
+//! yamux writes a frame's header and body apart and flushes after each, which is two or more system calls per
+//! frame. [`Coalescing`] gathers what yamux writes and sends it when yamux is about to wait for input (its driver
+//! has then handed over everything it had), or when enough is gathered. Reads go through one buffer, which is
+//! given back while the tunnel is idle: an idle edge costs no buffer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
+
+use crate::session::Activity;
+
+/// Any byte pipe a tunnel can run over.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// A byte pipe whose kind does not matter any more.
+pub type BoxedIo = Box<dyn Io>;
+
+/// Read buffer while bytes come in.
+const READ_BUFFER: usize = 64 * 1024;
+/// Gathered bytes that are sent without waiting for the reader to run dry.
+const WRITE_HIGH: usize = 128 * 1024;
+/// A write buffer that grew beyond this is given back once empty.
+const WRITE_KEEP: usize = 4 * 1024;
+
+/// tokio I/O as yamux wants it: buffered, gathered, and reporting every sign of life to [`Activity`].
+pub(crate) struct Coalescing {
+    io: BoxedIo,
+    incoming: BytesMut,
+    outgoing: BytesMut,
+    activity: Arc<Activity>,
+}
+
+impl Coalescing {
+    pub(crate) fn new(io: BoxedIo, activity: Arc<Activity>) -> Self {
+        Self {
+            io,
+            incoming: BytesMut::new(),
+            outgoing: BytesMut::new(),
+            activity,
+        }
+    }
+
+    /// Hands gathered bytes to the socket until none is left.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outgoing.is_empty() {
+            let n = ready!(Pin::new(&mut self.io).poll_write(cx, &self.outgoing))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outgoing.advance(n);
+        }
+        if self.outgoing.capacity() > WRITE_KEEP {
+            self.outgoing = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Refills the read buffer, and sends what was gathered before it waits.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.incoming.reserve(READ_BUFFER);
+        match poll_read_buf(Pin::new(&mut self.io), cx, &mut self.incoming) {
+            Poll::Ready(Ok(n)) => {
+                if n > 0 {
+                    self.activity.received();
+                }
+                Poll::Ready(Ok(n))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                self.incoming = BytesMut::new();
+                if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl futures::AsyncRead for Coalescing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.incoming.is_empty() {
+            if buffer.len() >= READ_BUFFER {
+                return self.poll_read_through(cx, buffer);
+            }
+            if ready!(self.poll_fill(cx))? == 0 {
+                return Poll::Ready(Ok(0));
+            }
+        }
+        let n = buffer.len().min(self.incoming.len());
+        self.incoming.copy_to_slice(&mut buffer[..n]);
+        Poll::Ready(Ok(n))
+    }
+}
+
+impl Coalescing {
+    /// A read as large as our buffer goes to the socket without the detour.
+    fn poll_read_through(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut target = ReadBuf::new(buffer);
+        match Pin::new(&mut self.io).poll_read(cx, &mut target) {
+            Poll::Ready(result) => {
+                result?;
+                let n = target.filled().len();
+                if n > 0 {
+                    self.activity.received();
+                }
+                Poll::Ready(Ok(n))
+            }
+            Poll::Pending => {
+                if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl futures::AsyncWrite for Coalescing {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.outgoing.len() >= WRITE_HIGH {
+            ready!(self.poll_send(cx))?;
+        }
+        self.outgoing.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    /// Does nothing on purpose: the bytes leave when the reader runs dry, see the module's documentation.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    fn pair() -> (Coalescing, tokio::io::DuplexStream) {
+        let (near, far) = tokio::io::duplex(1024);
+        (
+            Coalescing::new(Box::new(near), Arc::new(Activity::new())),
+            far,
+        )
+    }
+
+    #[tokio::test]
+    async fn gathered_bytes_leave_when_the_reader_would_wait() {
+        let (mut near, mut far) = pair();
+        futures::AsyncWriteExt::write_all(&mut near, b"abc")
+            .await
+            .unwrap();
+        futures::AsyncWriteExt::flush(&mut near).await.unwrap();
+        let mut one = [0; 1];
+        assert!(
+            futures::poll!(futures::AsyncReadExt::read(&mut near, &mut one)).is_pending()
+        );
+        let mut got = [0; 3];
+        far.read_exact(&mut got).await.unwrap();
+        assert_eq!(&got, b"abc");
+    }
+
+    #[tokio::test]
+    async fn closing_sends_what_is_left() {
+        let (mut near, mut far) = pair();
+        near.write(b"last").await.unwrap();
+        near.close().await.unwrap();
+        let mut got = Vec::new();
+        far.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"last");
+    }
+
+    #[tokio::test]
+    async fn an_idle_pipe_keeps_no_buffer() {
+        let (mut near, mut far) = pair();
+        far.write_all(b"x").await.unwrap();
+        let mut one = [0; 1];
+        near.read_exact(&mut one).await.unwrap();
+        assert!(futures::poll!(near.read(&mut one)).is_pending());
+        assert_eq!(near.incoming.capacity(), 0);
+    }
+}

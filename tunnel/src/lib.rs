@@ -1,0 +1,34 @@
+//! The tunnel between an edge and a server: one yamux session over any byte pipe, and what both ends say on it.
+//!
+//! This crate knows bytes and streams, and nothing of gRPC. The edge [`dial`]s with a hello, the server
+//! [`accept`]s it and answers; both then hold a [`Session`] to open streams on, and an [`Incoming`] of streams
+//! that the other end opens. One task owns the yamux connection; liveness is decided by heartbeats of our own,
+//! because yamux has none that time out.
+//!
+//! It must never let one stream too many onto a session (yamux ends the whole session), and never call a stream
+//! complete because it ended: yamux shows a reset as a clean end, so only [`StreamEnd`] tells.
+
+mod backoff;
+mod client_id;
+mod config;
+mod error;
+mod handshake;
+mod io;
+mod session;
+mod socket;
+mod stream;
+mod tls;
+
+pub use backoff::Backoff;
+pub use client_id::{ClientId, InvalidClientId};
+pub use config::{HeartbeatTimes, TunnelConfig};
+pub use error::{HandshakeError, OpenError, SessionError, TlsError};
+pub use handshake::{Accepted, Established, Offer, PROTOCOL_VERSION, accept, dial, unsupported_in};
+pub use io::{BoxedIo, Io};
+pub use session::{Incoming, InboundStream, PendingStream, Session, SessionTask};
+pub use socket::tune;
+pub use stream::{PeerEnd, StreamEnd, TunnelStream};
+pub use tls::{backend_tls, server_name};
+
+/// The messages of the tunnel protocol, for building a hello and reading a verdict.
+pub use grpc_multiplexer_proto::tunnel::v1 as message;

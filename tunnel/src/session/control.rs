@@ -1,0 +1,189 @@
+//! The one task that owns the control stream: heartbeats, drain, goodbye, the ends of streams.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rand::Rng as _;
+use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::heartbeat::{Action, Heartbeat};
+use super::{CLOSE_TIMEOUT, ControlStream, Shared};
+use crate::SessionError;
+use crate::handshake::codec::{self, MessageReader};
+use crate::message::control::Message;
+use crate::message::{Code, Control, Goodbye, Heartbeat as Beat};
+use crate::stream::RawStream;
+
+/// Fields of [`Control`] that this version knows.
+const KNOWN_FIELDS: std::ops::RangeInclusive<u32> = 1..=11;
+/// Unsent bytes above which no further message is taken from the queue.
+const UNSENT_HIGH: usize = 64 * 1024;
+
+pub(super) struct Loop {
+    reader: MessageReader<ReadHalf<RawStream>>,
+    writer: WriteHalf<RawStream>,
+    unsent: BytesMut,
+    outbox: mpsc::Receiver<Message>,
+    heartbeat: Heartbeat,
+    shared: Arc<Shared>,
+}
+
+impl Loop {
+    pub(super) fn new(
+        control: ControlStream,
+        outbox: mpsc::Receiver<Message>,
+        heartbeat: Heartbeat,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            reader: control.reader,
+            writer: control.writer,
+            unsent: BytesMut::new(),
+            outbox,
+            heartbeat,
+            shared,
+        }
+    }
+
+    /// Runs until the tunnel is to end, and says why.
+    pub(super) async fn run(mut self) -> SessionError {
+        match self.converse().await {
+            Err(end @ SessionError::Closed(_)) => {
+                // Everything queued goes first: the ends of streams among it.
+                while let Ok(message) = self.outbox.try_recv() {
+                    self.queue(message);
+                }
+                let code = self.shared.close.get().map_or(Code::Ok, |(code, _)| *code);
+                self.goodbye(code, &end).await;
+                end
+            }
+            Err(end @ SessionError::Violation(_)) => {
+                self.goodbye(Code::Malformed, &end).await;
+                end
+            }
+            Err(end) => end,
+            Ok(never) => match never {},
+        }
+    }
+
+    async fn goodbye(&mut self, code: Code, end: &SessionError) {
+        let reason = match end {
+            SessionError::Closed(reason) | SessionError::Violation(reason) => reason.clone(),
+            other => other.to_string(),
+        };
+        self.queue(Message::Goodbye(Goodbye {
+            code: code.into(),
+            reason,
+        }));
+        // A peer that does not take it sees the close alone.
+        let _ = timeout(CLOSE_TIMEOUT, self.writer.write_all_buf(&mut self.unsent)).await;
+    }
+
+    async fn converse(&mut self) -> Result<std::convert::Infallible, SessionError> {
+        loop {
+            self.beat()?;
+            let wake_at = self.heartbeat.wake_at(self.shared.activity.signs());
+            tokio::select! {
+                biased;
+                (_, reason) = self.shared.close.wait() => {
+                    return Err(SessionError::Closed(reason.clone()));
+                }
+                message = self.reader.next::<Control>() => {
+                    let message = message
+                        .map_err(|error| SessionError::Violation(error.to_string()))?
+                        .ok_or_else(|| SessionError::Lost("closed by the peer".to_owned()))?;
+                    self.hear(message)?;
+                }
+                sent = self.writer.write_buf(&mut self.unsent), if !self.unsent.is_empty() => {
+                    sent.map_err(|error| SessionError::Lost(error.to_string()))?;
+                }
+                Some(message) = self.outbox.recv(), if self.unsent.len() < UNSENT_HIGH => {
+                    self.queue(message);
+                }
+                () = self.shared.activity.wait_used() => {}
+                () = sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    /// Does what the heartbeat wants done now.
+    fn beat(&mut self) -> Result<(), SessionError> {
+        let activity = Arc::clone(&self.shared.activity);
+        loop {
+            let now = Instant::now();
+            let signs = activity.signs();
+            let jitter = rand::rng().random();
+            match self.heartbeat.tick(now, signs, jitter) {
+                None => return Ok(()),
+                Some(Action::Ask(sequence)) => self.queue(Message::Heartbeat(Beat {
+                    sequence,
+                    answer: false,
+                })),
+                Some(Action::Suspect) => activity.set_suspected(true),
+                Some(Action::Trust) => activity.set_suspected(false),
+                Some(Action::GiveUp) => {
+                    return Err(SessionError::Silent(now.duration_since(signs.last_received)));
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, control: Control) -> Result<(), SessionError> {
+        if let Some(field) = control.critical.iter().find(|f| !KNOWN_FIELDS.contains(f)) {
+            return Err(SessionError::Violation(format!(
+                "control message {field} is not known here"
+            )));
+        }
+        match control.message {
+            Some(Message::Heartbeat(Beat {
+                sequence,
+                answer: false,
+            })) => self.queue(Message::Heartbeat(Beat {
+                sequence,
+                answer: true,
+            })),
+            Some(Message::Heartbeat(Beat {
+                sequence,
+                answer: true,
+            })) => {
+                if self.heartbeat.answered(sequence, Instant::now()) {
+                    self.shared.activity.set_rtt(self.heartbeat.rtt());
+                    // Already proven is as good.
+                    let _ = self.shared.proven.set(());
+                }
+            }
+            Some(Message::StreamEnded(ended)) => self.shared.streams.peer_ended(&ended),
+            Some(Message::Drain(drain)) => {
+                // The first word counts.
+                let _ = self.shared.drain.set(drain);
+            }
+            Some(Message::Goodbye(goodbye)) => return Err(SessionError::from(&goodbye)),
+            Some(Message::Superseded(superseded)) => {
+                return Err(SessionError::Goodbye {
+                    code: Code::DuplicateClientId,
+                    reason: superseded.reason,
+                });
+            }
+            // Messages of later versions, and endpoints that change, which no side asks for yet.
+            None | Some(Message::UpdateEndpoints(_)) => {}
+            Some(_) => {
+                return Err(SessionError::Violation(
+                    "a handshake message after the handshake".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, message: Message) {
+        let control = Control {
+            message: Some(message),
+            critical: vec![],
+        };
+        if let Err(error) = codec::encode(&control, &mut self.unsent) {
+            tracing::debug!(%error, "control message not sent");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The one task that owns a yamux connection.
+//!
+//! It must be polled for anything to move, also when nobody reads a stream. It opens streams on request and passes on
+//! those that the peer opens; it knows nothing of what they carry.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use yamux::{Connection, ConnectionError};
+
+use super::OpenRequest;
+use crate::HandshakeError;
+use crate::io::Coalescing;
+
+pub(crate) struct Driver {
+    connection: Connection<Coalescing>,
+    opens: mpsc::Receiver<OpenRequest>,
+    waiting: Option<OpenRequest>,
+    inbox: mpsc::Sender<yamux::Stream>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        connection: Connection<Coalescing>,
+        opens: mpsc::Receiver<OpenRequest>,
+        inbox: mpsc::Sender<yamux::Stream>,
+    ) -> Self {
+        Self {
+            connection,
+            opens,
+            waiting: None,
+            inbox,
+        }
+    }
+
+    /// Moves bytes until the connection ends.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        loop {
+            if self.poll_open(cx)?.is_ready() {
+                continue;
+            }
+            match self.connection.poll_next_inbound(cx) {
+                Poll::Ready(Some(Ok(stream))) => {
+                    // A full inbox drops the stream, which resets it: an answer, not a wait.
+                    let _ = self.inbox.try_send(stream);
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Serves one request for a stream.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        if self.waiting.is_none() {
+            match self.opens.poll_recv(cx) {
+                Poll::Ready(Some(request)) => self.waiting = Some(request),
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+        match self.connection.poll_new_outbound(cx) {
+            Poll::Ready(Ok(stream)) => {
+                if let Some(request) = self.waiting.take() {
+                    // Whoever asked may be gone: the stream was never announced, and dropping it is enough.
+                    let _ = request.send(stream);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Drives the connection while `conversation` goes on over it, and returns what that returns.
+    pub(crate) async fn alongside<T>(
+        &mut self,
+        conversation: impl Future<Output = Result<T, HandshakeError>>,
+    ) -> Result<T, HandshakeError> {
+        let mut conversation = pin!(conversation);
+        let end = tokio::select! {
+            biased;
+            result = &mut conversation => return result,
+            end = poll_fn(|cx| self.poll(cx)) => end,
+        };
+        // The peer's last words, such as a refusal, may still wait in the stream.
+        match futures::poll!(conversation) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(HandshakeError::Lost(match end {
+                Ok(()) => io::ErrorKind::UnexpectedEof.into(),
+                Err(error) => io::Error::other(error),
+            })),
+        }
+    }
+
+    /// Drives the connection until the peer closes it.
+    pub(crate) async fn until_closed(&mut self) {
+        // However it ended, it is over.
+        let _ = poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    /// Drives the connection to its end, or to an orderly close once `stop` is cancelled.
+    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), ConnectionError> {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            end = poll_fn(|cx| self.poll(cx)) => return end,
+        }
+        poll_fn(|cx| self.connection.poll_close(cx)).await
+    }
+}

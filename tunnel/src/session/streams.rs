@@ -1,0 +1,157 @@
+//! The streams of a session: how many may be open, and how each one ended at the peer.
+//!
+//! A stream gives its permit back only when *both* ends are done with it. yamux at the peer counts a stream until the
+//! peer's application drops it; a permit that came back earlier could let one stream too many onto the session.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::{BYTE_STREAMS, LANES};
+use crate::message::open::Kind;
+use crate::message::{StreamEnded, stream_ended::How};
+use crate::stream::{PeerEnd, StreamEnd};
+
+#[derive(Debug)]
+pub(crate) struct Streams {
+    lanes: Arc<Semaphore>,
+    byte_streams: Arc<Semaphore>,
+    open: Mutex<HashMap<u64, Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    _permit: OwnedSemaphorePermit,
+    peer: PeerEnd,
+    /// Whether our own end is gone.
+    done: bool,
+}
+
+impl Streams {
+    pub(super) fn new() -> Self {
+        Self {
+            lanes: Arc::new(Semaphore::new(LANES)),
+            byte_streams: Arc::new(Semaphore::new(BYTE_STREAMS)),
+            open: Mutex::new(HashMap::new()),
+        }
+    }
+
+    pub(super) fn permit(&self, kind: Kind) -> Option<OwnedSemaphorePermit> {
+        let pool = match kind {
+            Kind::H2 => &self.lanes,
+            _ => &self.byte_streams,
+        };
+        Arc::clone(pool).try_acquire_owned().ok()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub(crate) fn insert(&self, tag: u64, permit: OwnedSemaphorePermit, peer: PeerEnd) {
+        self.lock().insert(
+            tag,
+            Entry {
+                _permit: permit,
+                peer,
+                done: false,
+            },
+        );
+    }
+
+    /// Our end of the stream is gone.
+    pub(crate) fn done(&self, tag: u64) {
+        let mut open = self.lock();
+        if let Some(entry) = open.get_mut(&tag) {
+            entry.done = true;
+            if entry.peer.get().is_some() {
+                open.remove(&tag);
+            }
+        }
+    }
+
+    /// The peer will write no more.
+    pub(super) fn peer_ended(&self, ended: &StreamEnded) {
+        let how = match ended.how() {
+            How::Fin => StreamEnd::Fin {
+                bytes: ended.bytes_sent,
+            },
+            How::BackendLost => StreamEnd::BackendLost,
+            How::Reset | How::Unspecified => StreamEnd::Reset,
+            How::Local => StreamEnd::Local,
+        };
+        let mut open = self.lock();
+        if let Some(entry) = open.get(&ended.tag) {
+            entry.peer.set(how);
+            if entry.done {
+                open.remove(&ended.tag);
+            }
+        }
+    }
+
+    /// The tunnel is gone, and with it whatever the peer might have said.
+    pub(super) fn tunnel_lost(&self) {
+        for (_, entry) in self.lock().drain() {
+            entry.peer.set(StreamEnd::TunnelLost);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Entry>> {
+        // A panic while the lock is held leaves a map that is still whole.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fin(tag: u64) -> StreamEnded {
+        StreamEnded {
+            tag,
+            how: How::Fin.into(),
+            bytes_sent: 3,
+        }
+    }
+
+    #[test]
+    fn a_permit_comes_back_only_when_both_ends_are_done() {
+        let streams = Streams::new();
+        let free = || streams.lanes.available_permits();
+        for (ours_first, tag) in [(true, 2), (false, 4)] {
+            let peer = PeerEnd::new();
+            let permit = streams.permit(Kind::H2).unwrap();
+            streams.insert(tag, permit, peer.clone());
+            if ours_first {
+                streams.done(tag);
+                assert_eq!(free(), LANES - 1);
+                streams.peer_ended(&fin(tag));
+            } else {
+                streams.peer_ended(&fin(tag));
+                assert_eq!(free(), LANES - 1);
+                streams.done(tag);
+            }
+            assert_eq!(free(), LANES);
+            assert_eq!(peer.get(), Some(StreamEnd::Fin { bytes: 3 }));
+        }
+    }
+
+    #[test]
+    fn a_lost_tunnel_is_the_end_of_every_stream() {
+        let streams = Streams::new();
+        let peer = PeerEnd::new();
+        streams.insert(2, streams.permit(Kind::H2).unwrap(), peer.clone());
+        streams.tunnel_lost();
+        assert_eq!(peer.get(), Some(StreamEnd::TunnelLost));
+    }
+
+    #[test]
+    fn one_lane_too_many_is_refused() {
+        let streams = Streams::new();
+        let held: Vec<_> = (0..LANES).map_while(|_| streams.permit(Kind::H2)).collect();
+        assert_eq!(held.len(), LANES);
+        assert!(streams.permit(Kind::H2).is_none());
+        assert!(streams.permit(Kind::Bytes).is_some());
+    }
+}

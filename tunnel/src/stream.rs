@@ -1,0 +1,246 @@
+//! One stream of a tunnel: a byte pipe that knows how it ended.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures::Stream as _;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, SetOnce};
+
+use crate::message::{StreamEnded, stream_ended::How};
+use crate::session::Shared;
+
+/// How the peer's half of a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// Orderly, after that many bytes.
+    Fin {
+        /// Bytes that the peer wrote.
+        bytes: u64,
+    },
+    /// The peer gave up.
+    Reset,
+    /// The connection between the peer and its backend broke.
+    BackendLost,
+    /// The peer ended it for a reason of its own.
+    Local,
+    /// The tunnel ended first.
+    TunnelLost,
+}
+
+/// Tells how the peer's half of a stream ended, once it did. Outlives the stream.
+#[derive(Debug, Clone)]
+pub struct PeerEnd(Arc<SetOnce<StreamEnd>>);
+
+impl PeerEnd {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(SetOnce::new()))
+    }
+
+    pub(crate) fn set(&self, end: StreamEnd) {
+        // The first word counts.
+        let _ = self.0.set(end);
+    }
+
+    /// How it ended, if it did.
+    #[must_use]
+    pub fn get(&self) -> Option<StreamEnd> {
+        self.0.get().copied()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn wait(&self) -> StreamEnd {
+        *self.0.wait().await
+    }
+}
+
+/// A yamux stream as tokio I/O.
+///
+/// Reads take whole packets and copy from them, which spares yamux's own read path the zeroing of the target buffer.
+pub(crate) struct RawStream {
+    yamux: yamux::Stream,
+    packet: Option<(yamux::Packet, usize)>,
+}
+
+impl fmt::Debug for RawStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.yamux.fmt(f)
+    }
+}
+
+impl RawStream {
+    pub(crate) fn new(yamux: yamux::Stream) -> Self {
+        Self {
+            yamux,
+            packet: None,
+        }
+    }
+}
+
+impl AsyncRead for RawStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if let Some((packet, offset)) = &mut self.packet {
+                let rest = &packet.as_ref()[*offset..];
+                if !rest.is_empty() {
+                    let n = rest.len().min(buffer.remaining());
+                    buffer.put_slice(&rest[..n]);
+                    *offset += n;
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            self.packet = match ready!(Pin::new(&mut self.yamux).poll_next(cx)) {
+                Some(packet) => Some((packet?, 0)),
+                None => return Poll::Ready(Ok(())),
+            };
+        }
+    }
+}
+
+impl AsyncWrite for RawStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        futures::AsyncWrite::poll_write(Pin::new(&mut self.yamux), cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        futures::AsyncWrite::poll_flush(Pin::new(&mut self.yamux), cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        futures::AsyncWrite::poll_close(Pin::new(&mut self.yamux), cx)
+    }
+}
+
+/// A stream that both ends agreed on. Dropped before [`shutdown`](tokio::io::AsyncWriteExt::shutdown), it is reset.
+///
+/// Its end, as a reader sees it, says nothing about completeness: ask [`TunnelStream::peer_end`].
+pub struct TunnelStream {
+    raw: RawStream,
+    tag: u64,
+    written: u64,
+    /// What to tell the peer when the stream is dropped; `None` once it was told.
+    farewell: Option<How>,
+    peer: PeerEnd,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for TunnelStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TunnelStream")
+            .field("tag", &self.tag)
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TunnelStream {
+    pub(crate) fn new(
+        raw: RawStream,
+        tag: u64,
+        permit: OwnedSemaphorePermit,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let peer = PeerEnd::new();
+        shared.streams.insert(tag, permit, peer.clone());
+        Self {
+            raw,
+            tag,
+            written: 0,
+            farewell: Some(How::Reset),
+            peer,
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// `Open` and `Opened` do not count among the bytes of a stream.
+    pub(crate) fn start_counting(&mut self) {
+        self.written = 0;
+    }
+
+    /// The number of this stream, for logs.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// Tells how the peer's half ended, once it did.
+    #[must_use]
+    pub fn peer_end(&self) -> PeerEnd {
+        self.peer.clone()
+    }
+
+    /// Drops the stream, and tells the peer that the backend's connection broke.
+    pub fn backend_lost(mut self) {
+        if self.farewell.is_some() {
+            self.farewell = Some(How::BackendLost);
+        }
+    }
+
+    fn tell(&mut self, how: How) {
+        self.farewell = None;
+        self.shared.stream_ended(StreamEnded {
+            tag: self.tag,
+            how: how.into(),
+            bytes_sent: self.written,
+        });
+    }
+}
+
+impl Drop for TunnelStream {
+    fn drop(&mut self) {
+        if let Some(how) = self.farewell {
+            self.tell(how);
+        }
+        self.shared.streams.done(self.tag);
+    }
+}
+
+impl AsyncRead for TunnelStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.raw).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for TunnelStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let n = ready!(Pin::new(&mut self.raw).poll_write(cx, bytes))?;
+        self.written += n as u64;
+        self.shared.activity.used();
+        Poll::Ready(Ok(n))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.raw).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.raw).poll_shutdown(cx))?;
+        if self.farewell.is_some() {
+            self.tell(How::Fin);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
