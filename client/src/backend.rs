@@ -136,7 +136,11 @@ impl Backend {
     /// `:authority` that the backend sees; without one it is the address's host and port, or `localhost` for a Unix
     /// socket.
     #[must_use]
-    pub fn new(address: BackendAddress, tls: Option<BackendTls>, authority: Option<String>) -> Self {
+    pub fn new(
+        address: BackendAddress,
+        tls: Option<BackendTls>,
+        authority: Option<String>,
+    ) -> Self {
         let authority = authority.unwrap_or_else(|| match &address {
             BackendAddress::Tcp(address) | BackendAddress::Tls(address) => address.to_string(),
             BackendAddress::Unix(_) => "localhost".to_owned(),
@@ -251,7 +255,11 @@ mod tests {
     #[test]
     fn what_is_no_address_says_what_would_be_right() {
         let said = |text: &str| text.parse::<BackendAddress>().unwrap_err().to_string();
-        assert!(said("localhost").contains("unix:/PATH"), "{}", said("localhost"));
+        assert!(
+            said("localhost").contains("unix:/PATH"),
+            "{}",
+            said("localhost")
+        );
         assert!(said("unix:socket").contains("absolute path"));
         assert!(said("https://").contains("https://HOST:PORT"));
         assert!(said("ftp://host:1").contains("also possible"));

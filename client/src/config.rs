@@ -102,7 +102,10 @@ fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
             }
         }
         BackendAddress::Tcp(_) | BackendAddress::Unix(_) => {
-            for (path, given) in [("backend-ca", ca.is_some()), ("backend-server-name", name.is_some())] {
+            for (path, given) in [
+                ("backend-ca", ca.is_some()),
+                ("backend-server-name", name.is_some()),
+            ] {
                 if given {
                     reader.mistake(
                         path,
@@ -158,7 +161,12 @@ mod tests {
             "loud",
         ])
         .unwrap_err();
-        for part in ["--client-id", "--multiplexer-address", "--grpc-server-address", "--log-level"] {
+        for part in [
+            "--client-id",
+            "--multiplexer-address",
+            "--grpc-server-address",
+            "--log-level",
+        ] {
             assert!(said.contains(part), "{part} is missing in:\n{said}");
         }
     }

@@ -34,7 +34,12 @@ async fn run(config: ProcessConfig) -> anyhow::Result<u8> {
     let (finish, now) = (signals.finish(), signals.now());
     let mut tasks = JoinSet::new();
     tasks.spawn(signals.run());
-    let servers: Vec<_> = config.edge.servers.iter().map(ToString::to_string).collect();
+    let servers: Vec<_> = config
+        .edge
+        .servers
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     tracing::info!(
         version = PROGRAM.version,
         client_id = %config.edge.client_id,

@@ -66,7 +66,9 @@ impl Edge {
             let mut at_least = Duration::ZERO;
             match attempted {
                 Ok((tunnel, verdict)) => {
-                    let end = self.serve(server, tunnel, verdict, &mut backoff, &stop).await;
+                    let end = self
+                        .serve(server, tunnel, verdict, &mut backoff, &stop)
+                        .await;
                     if stop.is_cancelled() {
                         info!(client_id = %self.config.client_id, reason = %end, "tunnel drained");
                         return;
@@ -173,7 +175,10 @@ impl Edge {
 /// Lets the server close the tunnel when its callers are done, and closes it when the drain's time is over.
 async fn close_after(session: Session, limit: Duration) -> SessionError {
     if timeout(limit, session.closed()).await.is_err() {
-        warn!(streams = session.open_streams(), "drain time is over, cutting calls");
+        warn!(
+            streams = session.open_streams(),
+            "drain time is over, cutting calls"
+        );
         session.close(Code::ShuttingDown, "the edge's drain time is over");
     }
     match timeout(CLOSE_GRACE, session.closed()).await {
@@ -218,7 +223,10 @@ async fn serve_stream(
 fn refusal(pending: &PendingStream) -> Option<(Code, &'static str)> {
     let open = pending.open();
     if open.kind() != Kind::H2 {
-        return Some((Code::Unsupported, "this edge serves streams of kind H2 only"));
+        return Some((
+            Code::Unsupported,
+            "this edge serves streams of kind H2 only",
+        ));
     }
     (open.endpoint_id != ENDPOINT).then_some((
         Code::UnknownEndpoint,

@@ -17,6 +17,7 @@ pub mod echo {
 
 mod ask;
 mod cancels;
+mod deadline;
 mod metadata;
 mod routes;
 mod service;

@@ -1,6 +1,6 @@
 //! Sends metadata back, and compressed answers to callers that compress.
 //!
-//! A layer below the generated service, because tonic's handlers can set neither the trailers of an OK answer nor the
+//! A layer around the generated service, because tonic's handlers can set neither the trailers of an OK answer nor the
 //! compression of a stream.
 
 use std::convert::Infallible;
@@ -12,6 +12,8 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
 use tonic::body::Body;
 use tower::{Layer, Service};
+
+use crate::deadline::{limit, within};
 
 const HEADER_PREFIX: &str = "echo-";
 const TRAILER_PREFIX: &str = "echo-trailer-";
@@ -56,7 +58,8 @@ where
         if !request.headers().contains_key("grpc-encoding") {
             request.headers_mut().remove("grpc-accept-encoding");
         }
-        let answer = self.inner.call(request);
+        let limit = limit(request.headers());
+        let answer = within(limit, self.inner.call(request));
         Box::pin(async move { Ok(mirrored(answer.await?, headers, trailers)) })
     }
 }

@@ -29,5 +29,4 @@ pub mod tunnel {
 }
 
 /// Encoded `FileDescriptorSet` of the public API and of what it imports, for reflection.
-pub const FILE_DESCRIPTOR_SET: &[u8] =
-    include_bytes!(concat!(env!("OUT_DIR"), "/discovery.bin"));
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/discovery.bin"));

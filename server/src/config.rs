@@ -74,8 +74,20 @@ mod tests {
 
     #[test]
     fn every_mistake_is_reported_at_once() {
-        let said = read(&["--proxy-listener", "x", "--multiplexer-listener", "y:z", "--drain-timeout", "5"]).unwrap_err();
-        for part in ["--proxy-listener", "--multiplexer-listener", "--drain-timeout"] {
+        let said = read(&[
+            "--proxy-listener",
+            "x",
+            "--multiplexer-listener",
+            "y:z",
+            "--drain-timeout",
+            "5",
+        ])
+        .unwrap_err();
+        for part in [
+            "--proxy-listener",
+            "--multiplexer-listener",
+            "--drain-timeout",
+        ] {
             assert!(said.contains(part), "{part} is missing in:\n{said}");
         }
     }
@@ -84,6 +96,9 @@ mod tests {
     fn the_defaults_are_the_originals() {
         let config = read(&[]).unwrap();
         assert_eq!(config.server.proxy_listener.to_string(), "localhost:7592");
-        assert_eq!(config.server.multiplexer_listener.to_string(), "localhost:7602");
+        assert_eq!(
+            config.server.multiplexer_listener.to_string(),
+            "localhost:7602"
+        );
     }
 }

@@ -40,7 +40,10 @@ impl DiscoveryService for Discovery {
         let Snapshot { edges, revision } = self.registry.snapshot();
         let (page, next_page_token) = page(&edges, &request)?;
         Ok(Response::new(ListGrpcServerResponse {
-            servers: page.iter().map(|edge| edge.client_id().to_string()).collect(),
+            servers: page
+                .iter()
+                .map(|edge| edge.client_id().to_string())
+                .collect(),
             edges: if request.details {
                 page.iter().map(|edge| describe(edge)).collect()
             } else {

@@ -128,7 +128,13 @@ impl Server {
         }
         stop.cancelled().await;
         shutdown
-            .run(listeners, &edges, &callers, &health, self.config.drain_timeout)
+            .run(
+                listeners,
+                &edges,
+                &callers,
+                &health,
+                self.config.drain_timeout,
+            )
             .await;
         Ok(())
     }

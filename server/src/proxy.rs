@@ -85,7 +85,13 @@ impl Proxy {
             Err(failure) => Err(failure),
             // Our own services need no edge, and discovery ignores one that is named.
             Ok(_) if self.local.takes(&call.head) => {
-                let Call { head, upload, mut reply, deadline, .. } = call;
+                let Call {
+                    head,
+                    upload,
+                    mut reply,
+                    deadline,
+                    ..
+                } = call;
                 let method = head.uri.path().to_owned();
                 let ending = self.local.serve(head, upload, &mut reply, deadline).await;
                 return in_flight.ended(&method, &ending);
@@ -139,7 +145,9 @@ impl Proxy {
             Err(failure) => return Err((failure, false)),
         };
         let ended = call.upload.is_end_stream();
-        let request = call.backend_request(edge).ok_or((Failure::BadPath, false))?;
+        let request = call
+            .backend_request(edge)
+            .ok_or((Failure::BadPath, false))?;
         let stream = LaneStream::start(slot, request, ended)
             .map_err(|error| (Failure::of_stream(&error, id), false))?;
         let ends = Ends {

@@ -70,7 +70,9 @@ impl Holdings {
     pub(crate) fn target(&self, stream_window: u32) -> u32 {
         let held = self.held.load(Ordering::Relaxed).div_ceil(STEP) * STEP;
         let target = held.saturating_add(CONNECTION_WINDOW.max(stream_window) as usize);
-        u32::try_from(target).unwrap_or(u32::MAX).min(i32::MAX as u32)
+        u32::try_from(target)
+            .unwrap_or(u32::MAX)
+            .min(i32::MAX as u32)
     }
 
     /// Bytes received since the beginning.

@@ -1,1 +1,28 @@
-//! Harness for black-box tests.
+//! Harness for black-box tests: the real binaries as processes, scripted backends and callers in the test.
+//!
+//! Everything listens on loopback and on free ports, and stops with the test. Nothing sleeps: a test waits for a
+//! condition, with one generous deadline for all.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test that meets what it did not expect is over"
+)]
+
+mod answer;
+mod backend;
+mod binaries;
+mod caller;
+mod frames;
+mod mux;
+mod process;
+mod wait;
+
+pub use answer::{Answer, ErrorInfo};
+pub use backend::{Backend, Ended, H2Call, Seen};
+pub use binaries::binary;
+pub use caller::{Call, Caller};
+pub use frames::{Frame, FrameConnection, frame_backend, kind};
+pub use mux::{Edge, Mux};
+pub use process::Process;
+pub use wait::{DEADLINE, until, within};

@@ -16,11 +16,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout};
 use yamux::Mode;
 
+use crate::HandshakeError;
 use crate::config::TunnelConfig;
 use crate::io::BoxedIo;
 use crate::message::{Code, Control, Hello, Refused, Welcome, control::Message};
 use crate::session::{ControlStream, Driver, Incoming, Session, SessionTask, Start, start};
-use crate::HandshakeError;
 
 /// The protocol version of this crate, and the only one so far.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -207,7 +207,8 @@ async fn say(control: &mut ControlStream, message: Message) -> Result<(), Handsh
 
 async fn hear(control: &mut ControlStream) -> Result<Message, HandshakeError> {
     let message = control.reader.next::<Control>().await.map_err(classify)?;
-    let control = message.ok_or_else(|| HandshakeError::Lost(io::ErrorKind::UnexpectedEof.into()))?;
+    let control =
+        message.ok_or_else(|| HandshakeError::Lost(io::ErrorKind::UnexpectedEof.into()))?;
     control.message.ok_or(HandshakeError::Unexpected)
 }
 

@@ -180,9 +180,7 @@ mod tests {
             .unwrap();
         futures::AsyncWriteExt::flush(&mut near).await.unwrap();
         let mut one = [0; 1];
-        assert!(
-            futures::poll!(futures::AsyncReadExt::read(&mut near, &mut one)).is_pending()
-        );
+        assert!(futures::poll!(futures::AsyncReadExt::read(&mut near, &mut one)).is_pending());
         let mut got = [0; 3];
         far.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"abc");
@@ -191,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn closing_sends_what_is_left() {
         let (mut near, mut far) = pair();
-        near.write(b"last").await.unwrap();
+        near.write_all(b"last").await.unwrap();
         near.close().await.unwrap();
         let mut got = Vec::new();
         far.read_to_end(&mut got).await.unwrap();

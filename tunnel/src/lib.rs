@@ -25,7 +25,7 @@ pub use config::{HeartbeatTimes, TunnelConfig};
 pub use error::{HandshakeError, OpenError, SessionError, TlsError};
 pub use handshake::{Accepted, Established, Offer, PROTOCOL_VERSION, accept, dial, unsupported_in};
 pub use io::{BoxedIo, Io};
-pub use session::{Incoming, InboundStream, PendingStream, Session, SessionTask};
+pub use session::{InboundStream, Incoming, PendingStream, Session, SessionTask};
 pub use socket::tune;
 pub use stream::{PeerEnd, StreamEnd, TunnelStream};
 pub use tls::{backend_tls, server_name};

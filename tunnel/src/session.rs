@@ -110,11 +110,7 @@ impl Session {
         endpoint_id: u32,
         dial_timeout: Duration,
     ) -> Result<TunnelStream, OpenError> {
-        let permit = self
-            .shared
-            .streams
-            .permit(kind)
-            .ok_or(OpenError::Limit)?;
+        let permit = self.shared.streams.permit(kind).ok_or(OpenError::Limit)?;
         let stream = self.raw_stream().await.ok_or(OpenError::Lost)?;
         let tag = self.shared.next_tag.fetch_add(2, Ordering::Relaxed);
         let mut stream = TunnelStream::new(stream, tag, permit, &self.shared);
@@ -127,7 +123,7 @@ impl Session {
         };
         let limit = dial_timeout + OPEN_GRACE;
         let asked = timeout(limit, ask(&mut stream, &open)).await;
-        match asked.map_err(|_| OpenError::Timeout(limit)).flatten() {
+        match asked.unwrap_or(Err(OpenError::Timeout(limit))) {
             Ok(()) => {
                 stream.start_counting();
                 Ok(stream)
@@ -351,10 +347,7 @@ async fn answer(
 ) -> Result<(), OpenError> {
     let mut frame = BytesMut::new();
     codec::encode(opened, &mut frame).map_err(|_| OpenError::Lost)?;
-    stream
-        .write_all(&frame)
-        .await
-        .map_err(|_| OpenError::Lost)
+    stream.write_all(&frame).await.map_err(|_| OpenError::Lost)
 }
 
 /// The control stream, before and after the handshake.
@@ -470,12 +463,7 @@ impl Start {
         };
         let task = SessionTask {
             driver: self.driver,
-            control: control::Loop::new(
-                control,
-                self.outbox,
-                heartbeat,
-                Arc::clone(&self.shared),
-            ),
+            control: control::Loop::new(control, self.outbox, heartbeat, Arc::clone(&self.shared)),
             shared: self.shared,
         };
         Established {
@@ -544,7 +532,8 @@ struct EndOnDrop(Arc<Shared>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.0.end(SessionError::Lost("its task was dropped".to_owned()));
+        self.0
+            .end(SessionError::Lost("its task was dropped".to_owned()));
     }
 }
 

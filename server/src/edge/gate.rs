@@ -181,7 +181,12 @@ impl<H> Gate<H> {
                 candidate: 0,
                 send_at: now + RETRY,
             },
-            (Marker::Sent { covers, candidate, .. }, true) => {
+            (
+                Marker::Sent {
+                    covers, candidate, ..
+                },
+                true,
+            ) => {
                 if let Some(accepted) = candidate {
                     self.answered(accepted);
                 }
@@ -190,7 +195,12 @@ impl<H> Gate<H> {
                     send_at: now + LAG,
                 }
             }
-            (Marker::Sent { covers, candidate, .. }, false) => Marker::Sent {
+            (
+                Marker::Sent {
+                    covers, candidate, ..
+                },
+                false,
+            ) => Marker::Sent {
                 covers,
                 candidate,
                 look_at: now + RETRY,

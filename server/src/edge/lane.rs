@@ -121,9 +121,7 @@ impl Lane {
             return false;
         };
         let limit = CALLS.min(sender.current_max_send_streams());
-        !self.closing.load(Ordering::Relaxed)
-            && self.calls() < limit
-            && self.gate().takes_calls()
+        !self.closing.load(Ordering::Relaxed) && self.calls() < limit && self.gate().takes_calls()
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -553,9 +551,9 @@ impl LaneTask {
 
 /// Why the lane ended: what the edge said of the stream, where the tunnel is still there to say it.
 async fn why(result: &Result<(), h2::Error>, peer: &PeerEnd, session: &Session) -> LaneEnd {
-    let calm = result.as_ref().is_err_and(|error| {
-        error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM)
-    });
+    let calm = result
+        .as_ref()
+        .is_err_and(|error| error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM));
     if calm {
         return LaneEnd::BackendCalm;
     }

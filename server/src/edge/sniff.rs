@@ -116,6 +116,9 @@ mod tests {
         assert!(is_settings(&[0, 0, 0, 4, 0, 0, 0, 0, 0]));
         assert!(!is_settings(b"HTTP/1.1 "));
         assert!(!is_settings(&[0x15, 3, 3, 0, 2, 2, 70, 0, 0]));
-        assert!(!is_settings(&[0, 0, 0, 4, 1, 0, 0, 0, 0]), "an acknowledgement");
+        assert!(
+            !is_settings(&[0, 0, 0, 4, 1, 0, 0, 0, 0]),
+            "an acknowledgement"
+        );
     }
 }

@@ -68,9 +68,7 @@ pub(crate) fn client_id(headers: &HeaderMap) -> Result<ClientId, Failure> {
     let mut values = headers.get_all(CLIENT_ID).iter();
     match (values.next(), values.next()) {
         (None, _) => Err(Failure::NoId),
-        (Some(value), None) => {
-            ClientId::from_bytes(value.as_bytes()).map_err(|_| Failure::BadId)
-        }
+        (Some(value), None) => ClientId::from_bytes(value.as_bytes()).map_err(|_| Failure::BadId),
         (Some(_), Some(_)) => Err(Failure::ManyIds),
     }
 }
@@ -85,8 +83,8 @@ mod tests {
     #[test]
     fn paths_that_are_not_service_and_method_are_refused() {
         for path in [
-            "/", "//m", "/s", "/s/", "/s//m", "/a/../m", "/../m", "/./m", "/s/..", "/s/m/x", "/s/m?q", "*", "/s/m#f",
-            "s/m",
+            "/", "//m", "/s", "/s/", "/s//m", "/a/../m", "/../m", "/./m", "/s/..", "/s/m/x",
+            "/s/m?q", "*", "/s/m#f", "s/m",
         ] {
             assert!(!is_canonical(path), "{path}");
         }
@@ -100,10 +98,19 @@ mod tests {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
             is_grpc(&headers)
         };
-        for value in ["application/grpc", "application/grpc+proto", "application/grpc;x"] {
+        for value in [
+            "application/grpc",
+            "application/grpc+proto",
+            "application/grpc;x",
+        ] {
             assert!(says(value), "{value}");
         }
-        for value in ["application/grpc-web", "application/grpcx", "application/json", ""] {
+        for value in [
+            "application/grpc-web",
+            "application/grpcx",
+            "application/json",
+            "",
+        ] {
             assert!(!says(value), "{value}");
         }
         assert!(!is_grpc(&HeaderMap::new()));

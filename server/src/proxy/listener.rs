@@ -166,7 +166,9 @@ async fn first_bytes(socket: &mut TcpStream) -> io::Result<BytesMut> {
 /// A method in capitals, as HTTP/1 begins.
 fn looks_like_http1(first: &[u8]) -> bool {
     first.first().is_some_and(u8::is_ascii_uppercase)
-        && first.iter().all(|b| b.is_ascii_graphic() || b" \r\n\t".contains(b))
+        && first
+            .iter()
+            .all(|b| b.is_ascii_graphic() || b" \r\n\t".contains(b))
 }
 
 async fn refuse_http1(mut socket: TcpStream) -> io::Result<()> {

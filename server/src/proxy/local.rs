@@ -23,8 +23,7 @@ use super::reply::{CallerGone, Reply};
 use super::rescue::Failure;
 
 /// Our own services, as one.
-pub(crate) type OwnServices =
-    BoxCloneSyncService<Request<Upload>, Response<Download>, Infallible>;
+pub(crate) type OwnServices = BoxCloneSyncService<Request<Upload>, Response<Download>, Infallible>;
 /// The body of a response of ours. An error cuts the call.
 pub(crate) type Download = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -52,7 +51,8 @@ impl Local {
     /// Whether a request is for one of our own services.
     pub(crate) fn takes(&self, head: &Parts) -> bool {
         let path = head.uri.path();
-        let is_one_of = |services: &[&str]| services.iter().any(|service| path.starts_with(service));
+        let is_one_of =
+            |services: &[&str]| services.iter().any(|service| path.starts_with(service));
         is_one_of(ALWAYS) || (is_one_of(WITHOUT_ID) && !head.headers.contains_key(CLIENT_ID))
     }
 
@@ -118,10 +118,7 @@ async fn over(deadline: Option<Instant>) {
 }
 
 /// Awaits `work` while the caller is there.
-async fn unless_gone<T>(
-    reply: &mut Reply,
-    work: impl Future<Output = T>,
-) -> Result<T, CallerGone> {
+async fn unless_gone<T>(reply: &mut Reply, work: impl Future<Output = T>) -> Result<T, CallerGone> {
     tokio::select! {
         biased;
         gone = poll_fn(|cx| reply.poll_gone(cx)) => Err(gone),

@@ -57,7 +57,13 @@ pub(crate) fn to_caller(headers: &mut HeaderMap) {
 
 /// h2 refuses the others (`connection`, `transfer-encoding`, `upgrade`, …) by itself.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    for name in ["keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "http2-settings"] {
+    for name in [
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "http2-settings",
+    ] {
         headers.remove(name);
     }
 }
@@ -91,7 +97,11 @@ mod tests {
 
     #[test]
     fn nobody_speaks_in_our_name() {
-        let mut map = headers(&[("x-mux-error", "forged"), ("x-mux-hop", "1"), ("x-muxer", "kept")]);
+        let mut map = headers(&[
+            ("x-mux-error", "forged"),
+            ("x-mux-hop", "1"),
+            ("x-muxer", "kept"),
+        ]);
         to_backend(&mut map);
         assert_eq!(map, headers(&[("x-muxer", "kept"), ("te", "trailers")]));
     }
@@ -105,7 +115,12 @@ mod tests {
 
     #[test]
     fn repeated_keys_keep_their_order() {
-        let mut map = headers(&[("k-bin", "AQ"), ("client-id", "a"), ("k-bin", "Ag"), ("k-bin", "")]);
+        let mut map = headers(&[
+            ("k-bin", "AQ"),
+            ("client-id", "a"),
+            ("k-bin", "Ag"),
+            ("k-bin", ""),
+        ]);
         to_backend(&mut map);
         let values: Vec<_> = map.get_all("k-bin").iter().collect();
         assert_eq!(values, ["AQ", "Ag", ""]);
@@ -114,7 +129,11 @@ mod tests {
 
     #[test]
     fn credentials_stay_out_of_the_shared_compression_table() {
-        let mut map = headers(&[("authorization", "Bearer x"), ("cookie", "a"), ("other", "b")]);
+        let mut map = headers(&[
+            ("authorization", "Bearer x"),
+            ("cookie", "a"),
+            ("other", "b"),
+        ]);
         to_backend(&mut map);
         assert!(map["authorization"].is_sensitive());
         assert!(map["cookie"].is_sensitive());
@@ -128,10 +147,12 @@ mod tests {
         assert!(!is_too_large(&map));
         map.insert("k", "v".repeat(MAX_BYTES - 32).parse().unwrap());
         assert!(is_too_large(&map));
-        let many = |n| (0..n).fold(HeaderMap::new(), |mut map, _| {
-            map.append("k", HeaderValue::from_static("v"));
-            map
-        });
+        let many = |n| {
+            (0..n).fold(HeaderMap::new(), |mut map, _| {
+                map.append("k", HeaderValue::from_static("v"));
+                map
+            })
+        };
         assert!(!is_too_large(&many(MAX_ENTRIES)));
         assert!(is_too_large(&many(MAX_ENTRIES + 1)));
     }

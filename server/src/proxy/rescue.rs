@@ -66,9 +66,7 @@ pub(crate) enum Failure {
     /// The backend's connection ended under the call.
     BackendLost(ClientId),
     /// The backend told us to calm down; whether it had taken the call.
-    BackendCalm {
-        taken: bool,
-    },
+    BackendCalm { taken: bool },
     /// The tunnel ended under the call.
     TunnelLost(ClientId),
     /// The call was proven not to have reached the backend.
@@ -76,15 +74,11 @@ pub(crate) enum Failure {
     /// The backend refused the stream.
     Refused,
     /// The call's time is over; whether it had reached a lane.
-    Deadline {
-        sent: bool,
-    },
+    Deadline { sent: bool },
     /// As many calls as the edge takes are open.
     EdgeBusy(ClientId),
     /// This server is going away; whether the call had reached a lane.
-    Draining {
-        sent: bool,
-    },
+    Draining { sent: bool },
     /// The caller's metadata is over the limit.
     Metadata,
     /// The backend's metadata is over the limit.
@@ -147,7 +141,9 @@ impl Failure {
             Self::BackendTimeout(id) => {
                 format!("mux: backend of edge '{id}' unreachable (timeout)").into()
             }
-            Self::BackendReset(reason) => format!("mux: backend reset ({})", name_of(*reason)).into(),
+            Self::BackendReset(reason) => {
+                format!("mux: backend reset ({})", name_of(*reason)).into()
+            }
             Self::BackendLost(id) => {
                 format!("mux: backend of edge '{id}' closed the connection").into()
             }
@@ -270,10 +266,7 @@ impl Failure {
             Self::NotPost => (StatusCode::METHOD_NOT_ALLOWED, true),
             _ => {
                 let headers = response.headers_mut();
-                headers.insert(
-                    CONTENT_TYPE,
-                    HeaderValue::from_static("application/grpc"),
-                );
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
                 self.write(headers);
                 return (response, None);
             }
@@ -414,7 +407,10 @@ mod tests {
         let codes: Vec<_> = (0..=14)
             .map(|reason| code_of_reset(Reason::from(reason)) as u8)
             .collect();
-        assert_eq!(codes, [13, 13, 13, 13, 13, 2, 13, 14, 1, 13, 13, 8, 7, 2, 2]);
+        assert_eq!(
+            codes,
+            [13, 13, 13, 13, 13, 2, 13, 14, 1, 13, 13, 8, 7, 2, 2]
+        );
     }
 
     #[test]

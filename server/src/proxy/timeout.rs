@@ -64,7 +64,18 @@ mod tests {
 
     #[test]
     fn what_is_no_timeout_is_refused() {
-        for text in ["", "5", "S", "123456789S", "-1S", "1.5S", "1 S", "1s", "+1S", "1SS"] {
+        for text in [
+            "",
+            "5",
+            "S",
+            "123456789S",
+            "-1S",
+            "1.5S",
+            "1 S",
+            "1s",
+            "+1S",
+            "1SS",
+        ] {
             assert_eq!(parsed(text), Err(BadTimeout), "{text:?}");
         }
     }

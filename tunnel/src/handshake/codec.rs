@@ -145,7 +145,10 @@ mod tests {
     fn text_is_refused() {
         let mut buffer = BytesMut::from(&b"rainbow\n"[..]);
         let error = decode::<Control>(&mut buffer).unwrap_err();
-        assert!(error.to_string().contains("not a tunnel message"), "{error}");
+        assert!(
+            error.to_string().contains("not a tunnel message"),
+            "{error}"
+        );
     }
 
     #[test]

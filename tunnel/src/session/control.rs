@@ -124,7 +124,9 @@ impl Loop {
                 Some(Action::Suspect) => activity.set_suspected(true),
                 Some(Action::Trust) => activity.set_suspected(false),
                 Some(Action::GiveUp) => {
-                    return Err(SessionError::Silent(now.duration_since(signs.last_received)));
+                    return Err(SessionError::Silent(
+                        now.duration_since(signs.last_received),
+                    ));
                 }
             }
         }

@@ -1,0 +1,150 @@
+//! The server and the edge as processes.
+
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+
+use grpc_multiplexer_proto::v1::ListGrpcServerRequest;
+use grpc_multiplexer_proto::v1::discovery_service_client::DiscoveryServiceClient;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::Process;
+
+/// A running `grpc-multiplexer-server`.
+#[derive(Debug)]
+pub struct Mux {
+    process: Process,
+    /// Where callers call.
+    pub proxy: SocketAddr,
+    /// Where edges dial in.
+    pub multiplexer: SocketAddr,
+}
+
+impl Mux {
+    /// Starts one on free ports.
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Starts one with further options.
+    pub async fn with(args: &[&str]) -> Self {
+        Self::at("127.0.0.1:0", "127.0.0.1:0", args).await
+    }
+
+    /// Starts one at given addresses.
+    ///
+    /// # Panics
+    ///
+    /// When it does not listen.
+    pub async fn at(proxy: &str, multiplexer: &str, args: &[&str]) -> Self {
+        let mut all = vec![
+            "--proxy-listener",
+            proxy,
+            "--multiplexer-listener",
+            multiplexer,
+            "--log-level",
+            "debug",
+        ];
+        all.extend(args);
+        let process = Process::start("grpc-multiplexer-server", &all);
+        let line = process.says(" listening ").await;
+        Self {
+            proxy: field(&line, "proxy_listener"),
+            multiplexer: field(&line, "multiplexer_listener"),
+            process,
+        }
+    }
+}
+
+impl Mux {
+    /// A client of its discovery API.
+    pub async fn discovery(&self) -> DiscoveryServiceClient<Channel> {
+        let channel = Endpoint::from_shared(format!("http://{}", self.proxy)).unwrap();
+        DiscoveryServiceClient::new(channel.connect().await.unwrap())
+    }
+
+    /// The client ids it lists.
+    pub async fn listed(&self) -> Vec<String> {
+        let listed = self
+            .discovery()
+            .await
+            .list_grpc_server(ListGrpcServerRequest::default())
+            .await;
+        listed.unwrap().into_inner().servers
+    }
+}
+
+fn field(line: &str, name: &str) -> SocketAddr {
+    let value = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
+        .unwrap_or_else(|| panic!("no {name} in {line:?}"));
+    value.split(',').next().unwrap().parse().unwrap()
+}
+
+impl Deref for Mux {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Mux {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// A running `grpc-multiplexer-client`.
+#[derive(Debug)]
+pub struct Edge {
+    process: Process,
+}
+
+impl Edge {
+    /// Starts one, and waits until its tunnel is up.
+    pub async fn start(mux: &Mux, client_id: &str, backend: SocketAddr) -> Self {
+        let edge = Self::dialling(mux.multiplexer, client_id, &backend.to_string(), &[]);
+        edge.says(" connected ").await;
+        edge
+    }
+
+    /// Starts one, and does not wait.
+    #[must_use]
+    pub fn dialling(
+        multiplexer: SocketAddr,
+        client_id: &str,
+        backend: &str,
+        args: &[&str],
+    ) -> Self {
+        let multiplexer = multiplexer.to_string();
+        let mut all = vec![
+            "--client-id",
+            client_id,
+            "--multiplexer-address",
+            &multiplexer,
+            "--grpc-server-address",
+            backend,
+            "--log-level",
+            "debug",
+        ];
+        all.extend(args);
+        Self {
+            process: Process::start("grpc-multiplexer-client", &all),
+        }
+    }
+}
+
+impl Deref for Edge {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
+    }
+}
+
+impl DerefMut for Edge {
+    fn deref_mut(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}

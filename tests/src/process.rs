@@ -1,0 +1,133 @@
+//! One process of the product, and what it says.
+
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use crate::{binary, until, within};
+
+/// A running process. Killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+    _reader: JoinSet<()>,
+}
+
+impl Process {
+    /// Starts a binary of this workspace.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(name: &str, args: &[&str]) -> Self {
+        let mut child = Command::new(binary(name))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let mut reader = JoinSet::new();
+        let kept = Arc::clone(&lines);
+        reader.spawn(async move {
+            let mut stderr = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = stderr.next_line().await {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        Self {
+            child,
+            lines,
+            _reader: reader,
+        }
+    }
+
+    /// Everything it said so far.
+    ///
+    /// # Panics
+    ///
+    /// Never, unless a reader panicked.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// Waits for a line that contains `part`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come.
+    pub async fn says(&self, part: &str) -> String {
+        let line = async || self.log().into_iter().find(|line| line.contains(part));
+        until(
+            &format!("a log line with {part:?} in {:#?}", self.log()),
+            line,
+        )
+        .await
+    }
+
+    /// Waits until `part` was said `times` times.
+    ///
+    /// # Panics
+    ///
+    /// When that does not happen.
+    pub async fn says_times(&self, part: &str, times: usize) {
+        let said = || self.log().iter().filter(|line| line.contains(part)).count();
+        until(&format!("{times} log lines with {part:?}"), async || {
+            (said() >= times).then_some(())
+        })
+        .await;
+    }
+
+    /// The process's number.
+    ///
+    /// # Panics
+    ///
+    /// When it ended.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no `kill`.
+    pub fn signal(&self, name: &str) {
+        let sent = std::process::Command::new("kill")
+            .args([format!("-{name}"), self.pid().to_string()])
+            .status()
+            .expect("kill runs");
+        assert!(sent.success(), "kill -{name} failed");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        within("the end of a process", self.child.wait())
+            .await
+            .expect("a child can be waited for")
+    }
+
+    /// Kills it at once, and waits for its end.
+    ///
+    /// # Panics
+    ///
+    /// When that fails.
+    pub async fn kill(&mut self) {
+        self.child.start_kill().expect("a child can be killed");
+        self.ended().await;
+    }
+}
