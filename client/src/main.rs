@@ -41,7 +41,7 @@ async fn run(config: ProcessConfig) -> anyhow::Result<u8> {
         .map(ToString::to_string)
         .collect();
     tracing::info!(
-        version = PROGRAM.version,
+        version = %PROGRAM.version,
         client_id = %config.edge.client_id,
         multiplexer_address = %servers.join(","),
         grpc_server_address = %config.edge.backend.address(),

@@ -1,7 +1,7 @@
 //! The backend that the examples and the tests of grpc-multiplexer call.
 //!
 //! It knows nothing of tunnels, edges or client ids: it is a gRPC server like any other, made so that a caller can
-//! ask for everything that may go wrong on the way. [`Echo`] is the service; [`routes`] is all that
+//! ask for everything that may go wrong on the way. [`Echo`] is the service; [`routes()`] is all that
 //! `example-backend` serves.
 
 /// The messages and stubs of `grpc.multiplexer.examples.v1`.

@@ -19,7 +19,7 @@ use crate::echo::{
 
 /// Answers what it was sent, after a while, with an error or in pieces, as each request asks.
 ///
-/// Clones share the count of cancelled calls. Serve it with [`routes`](crate::routes): metadata is sent back there.
+/// Clones share the count of cancelled calls. Serve it with [`routes`](crate::routes()): metadata is sent back there.
 #[derive(Clone, Debug, Default)]
 pub struct Echo {
     cancels: Arc<Cancels>,

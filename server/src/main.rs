@@ -36,7 +36,7 @@ async fn run(config: ProcessConfig) -> anyhow::Result<u8> {
     tasks.spawn(signals.run());
     let server = Server::bind(config.server).await?;
     tracing::info!(
-        version = PROGRAM.version,
+        version = %PROGRAM.version,
         proxy_listener = %server.proxy_addresses(),
         multiplexer_listener = %server.multiplexer_addresses(),
         "listening"
