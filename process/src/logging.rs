@@ -27,7 +27,7 @@ pub struct InitLoggingError(#[source] TryInitError);
 /// Sets the process's logger, which also takes what dependencies say through the `log` crate.
 ///
 /// `level` is for this workspace's crates. Others are heard at `warn` at most, as their frames and packets would drown
-/// everything else; only [`LogLevel::Trace`] lets all of it through. Colours are for terminals only, and never with
+/// everything else, and the protocol libraries not at all; only [`LogLevel::Trace`] lets all of it through. Colours are for terminals only, and never with
 /// `NO_COLOR` set.
 ///
 /// # Errors
@@ -59,6 +59,9 @@ where
         .with(events(format, writer, colour))
 }
 
+/// What these log as errors are faults of peers, which end in an event of ours at its own level.
+const PROTOCOLS: [&str; 2] = ["h2", "yamux"];
+
 fn filter(level: LogLevel) -> Targets {
     let ours = match level {
         LogLevel::Trace => LevelFilter::TRACE,
@@ -71,9 +74,14 @@ fn filter(level: LogLevel) -> Targets {
         LevelFilter::TRACE => ours,
         _ => ours.min(LevelFilter::WARN),
     };
-    // Targets go by prefix: this is every crate of the workspace.
+    let protocols = match ours {
+        LevelFilter::TRACE => ours,
+        _ => LevelFilter::OFF,
+    };
     Targets::new()
         .with_default(theirs)
+        .with_targets(PROTOCOLS.map(|target| (target, protocols)))
+        // Targets go by prefix: this is every crate of the workspace.
         .with_target("grpc_multiplexer", ours)
 }
 

@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let config = match ProcessConfig::read(&leaves) {
         Ok(config) => config,
         Err(mistakes) => {
-            eprintln!("{}: {mistakes}", PROGRAM.name);
+            eprintln!("{} cannot start:\n{mistakes}", PROGRAM.name);
             return EXIT_USAGE.into();
         }
     };

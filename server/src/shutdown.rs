@@ -1,7 +1,7 @@
 //! Going away, in an order in which no call is lost that could be finished.
 //!
 //! Health says so → edges are told → no new connections → callers are told (GOAWAY) → calls finish, or are cut at the
-//! deadline with a status that says why → caller connections close → tunnels close. Tunnels outlive calls.
+//! deadline with a status that says why → caller connections close → lanes close → tunnels close. Tunnels outlive calls.
 
 use std::time::Duration;
 
@@ -68,11 +68,15 @@ impl Shutdown {
         self.close.cancel();
         settled(&callers.connections).await;
 
+        let tunnels = edges.registry.snapshot().edges;
+        let lanes = futures::future::join_all(tunnels.iter().map(|edge| edge.lanes().close()));
+        // What is left is counted at the end.
+        let _ = timeout(LAST_WORDS, lanes).await;
         let streams: usize = tunnels
             .iter()
             .map(|edge| edge.session().open_streams())
             .sum();
-        for edge in edges.registry.snapshot().edges {
+        for edge in &tunnels {
             edge.session()
                 .close(Code::ShuttingDown, "the server is shutting down");
         }

@@ -100,8 +100,8 @@ fn an_error_is_logged_with_its_sources() {
 #[test]
 fn dependencies_are_heard_at_warn_at_most_unless_all_is_traced() {
     let events = || {
-        tracing::event!(target: "h2::codec", Level::DEBUG, "frame");
-        tracing::event!(target: "yamux", Level::WARN, "odd");
+        tracing::event!(target: "hyper", Level::DEBUG, "frame");
+        tracing::event!(target: "rustls", Level::WARN, "odd");
         debug!("ours");
     };
     let logged = |level| logged_lines(level, events);
@@ -112,6 +112,16 @@ fn dependencies_are_heard_at_warn_at_most_unless_all_is_traced() {
         logged(LogLevel::Trace),
         ["DEBUG frame", " WARN odd", "DEBUG ours"]
     );
+}
+
+#[test]
+fn what_the_protocols_say_of_peers_is_left_to_our_own_events() {
+    let events = || {
+        tracing::event!(target: "h2::codec", Level::WARN, "too many resets");
+        tracing::event!(target: "yamux::connection", Level::ERROR, "invalid stream id");
+    };
+    assert!(logged_lines(LogLevel::Debug, events).is_empty());
+    assert_eq!(logged_lines(LogLevel::Trace, events).len(), 2);
 }
 
 #[test]

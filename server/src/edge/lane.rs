@@ -159,6 +159,12 @@ impl Lane {
         &self.holdings
     }
 
+    /// Takes no new call, and ends when the last one on it did.
+    pub(crate) fn close(&self) {
+        self.retire();
+        self.holdings.wake();
+    }
+
     /// Takes no new call; calls on it go on.
     fn retire(&self) {
         self.closing.store(true, Ordering::Relaxed);

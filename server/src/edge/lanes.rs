@@ -29,6 +29,8 @@ const WAIT: Duration = Duration::from_secs(1);
 pub(crate) const BULK: u64 = 1024 * 1024;
 /// Paths that are remembered as bulk.
 const BULK_PATHS: usize = 256;
+/// Longest of them.
+const BULK_PATH_LENGTH: usize = 256;
 /// A failed dial is answered from memory for this long at first, so that a backend that restarts does not cost a dial
 /// per call.
 const FAIL_FAST_FIRST: Duration = Duration::from_millis(100);
@@ -122,7 +124,7 @@ impl Lanes {
         Slot {
             lanes: Arc::clone(self),
             lane,
-            _permit: permit,
+            permit: Some(permit),
         }
     }
 
@@ -219,9 +221,45 @@ impl Lanes {
         }
     }
 
+    /// Waits until no call has a place.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub(crate) async fn idle(&self) {
+        // Counts as waiting, whatever the limit: else nobody tells it.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _place = Place(&self.waiting);
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.calls() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Closes every lane in order, and waits until they are. Calls still on one go on until they end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: the lanes close all the same.
+    pub(crate) async fn close(&self) {
+        for lane in &self.lock().lanes {
+            lane.close();
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// A call on `lane` moved much.
     pub(crate) fn promote(&self, lane: &Lane, path: &str) {
         lane.promote();
+        if path.len() > BULK_PATH_LENGTH {
+            return;
+        }
         let mut state = self.lock();
         if state.bulk_paths.len() >= BULK_PATHS {
             state.bulk_paths.clear();
@@ -262,7 +300,8 @@ impl Drop for Place<'_> {
 pub(crate) struct Slot {
     lanes: Arc<Lanes>,
     lane: Arc<Lane>,
-    _permit: OwnedSemaphorePermit,
+    /// Given back before anybody is told.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Slot {
@@ -274,6 +313,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.lane.call_ended();
+        drop(self.permit.take());
         if self.lanes.waiting.load(Ordering::Relaxed) > 0 {
             self.lanes.changed.notify_waiters();
         }

@@ -21,8 +21,6 @@ use crate::registry::Registry;
 
 /// How long an edge's stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks whether the calls of a draining edge are over.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
 
 /// What every tunnel needs.
 #[derive(Debug)]
@@ -91,7 +89,6 @@ async fn run(admitted: Admitted) {
     info!(
         client_id = %edge.client_id(),
         generation = edge.generation(),
-        remote = %edge.remote(),
         software = %edge.software(),
         "edge connected"
     );
@@ -131,8 +128,13 @@ async fn refuse_streams(mut incoming: Incoming) {
 
 /// Closes the tunnel of an edge that goes away, once its calls are over. The edge itself sets the limit: it hangs up.
 async fn close_when_idle(session: &Session, edge: &EdgeHandle) {
-    while edge.lanes().calls() > 0 && !session.is_closed() {
-        tokio::time::sleep(DRAIN_POLL).await;
+    let close = async {
+        edge.lanes().idle().await;
+        edge.lanes().close().await;
+    };
+    tokio::select! {
+        biased;
+        _ = session.closed() => {}
+        () = close => session.close(Code::Ok, "drained"),
     }
-    session.close(Code::Ok, "drained");
 }
