@@ -78,3 +78,6 @@ impl EdgeHandle {
         self.session.rtt()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! Lanes over a real tunnel in memory, with an edge and a backend in the test, and paused time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use grpc_multiplexer_tunnel::message::{Code, Hello, Welcome};
+use grpc_multiplexer_tunnel::{Established, Session, TunnelConfig, accept, dial};
+use http::Request;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, advance};
+
+use super::lane::{DialFailure, LaneStream};
+use super::lanes::{Lanes, NoLane, Slot};
+
+const PATH: &str = "/s/m";
+
+/// A tunnel whose edge answers every stream as `backend` says.
+struct Bench {
+    lanes: Arc<Lanes>,
+    /// The server's end.
+    session: Session,
+    /// Streams that the server opened.
+    opened: Arc<AtomicUsize>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Clone, Copy)]
+enum Backend {
+    /// Speaks HTTP/2, with that many calls at a time.
+    H2(u32),
+    Refuses,
+    /// Takes the connection and says nothing.
+    Silent,
+}
+
+impl Bench {
+    async fn new(backend: Backend) -> Self {
+        let (near, far) = tokio::io::duplex(1 << 20);
+        let config = TunnelConfig::default();
+        let mut tasks = JoinSet::new();
+        let server = async {
+            let accepted = accept(Box::new(near), &config).await.unwrap();
+            let established = accepted.welcome(Welcome::default()).await.unwrap();
+            let Established { session, task, .. } = established;
+            // The welcome leaves when this runs.
+            tasks.spawn(async move {
+                task.run().await;
+            });
+            session
+        };
+        let edge = dial(Box::new(far), Hello::default(), &config);
+        let (session, edge) = tokio::join!(server, edge);
+        let edge = edge.unwrap().0;
+        let opened = Arc::new(AtomicUsize::new(0));
+        tasks.spawn(serve(edge, backend, Arc::clone(&opened)));
+        Self {
+            lanes: Lanes::new(session.clone(), 1, Duration::from_secs(5)),
+            session,
+            opened,
+            _tasks: tasks,
+        }
+    }
+
+    fn opened(&self) -> usize {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    async fn slot(&self, path: &str) -> Slot {
+        self.lanes.acquire(path).await.unwrap()
+    }
+
+    fn call(&self, slot: Slot) -> LaneStream {
+        let request = Request::post("http://backend/s/m").body(()).unwrap();
+        LaneStream::start(slot, request, false).unwrap()
+    }
+}
+
+async fn serve(edge: Established, backend: Backend, opened: Arc<AtomicUsize>) {
+    let Established {
+        mut incoming, task, ..
+    } = edge;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        task.run().await;
+    });
+    while let Some(stream) = incoming.next().await {
+        opened.fetch_add(1, Ordering::Relaxed);
+        let pending = stream.read_open(Duration::from_secs(1)).await.unwrap();
+        match backend {
+            Backend::Refuses => pending.refuse(Code::BackendRefused, "refused").await,
+            Backend::Silent => {
+                let stream = pending.accept().await.unwrap();
+                tasks.spawn(async move {
+                    let _open = stream;
+                    std::future::pending().await
+                });
+            }
+            Backend::H2(calls) => {
+                let stream = pending.accept().await.unwrap();
+                tasks.spawn(async move {
+                    let mut connection = h2::server::Builder::new()
+                        .max_concurrent_streams(calls)
+                        .handshake::<_, bytes::Bytes>(stream)
+                        .await
+                        .unwrap();
+                    let mut calls = Vec::new();
+                    while let Some(Ok(call)) = connection.accept().await {
+                        calls.push(call);
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_dial_is_answered_from_memory_for_a_while() {
+    let bench = Bench::new(Backend::Refuses).await;
+    let refused = NoLane::Dial(DialFailure::Refused);
+    assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), refused);
+    for _ in 0..100 {
+        assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), refused);
+    }
+    assert_eq!(bench.opened(), 1);
+    // 100 ms the first time, 200 ms the second.
+    advance(Duration::from_millis(101)).await;
+    assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), refused);
+    assert_eq!(bench.opened(), 2);
+    advance(Duration::from_millis(101)).await;
+    assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), refused);
+    assert_eq!(bench.opened(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_says_nothing_is_given_up() {
+    let bench = Bench::new(Backend::Silent).await;
+    let start = Instant::now();
+    let failure = bench.lanes.acquire(PATH).await.unwrap_err();
+    assert_eq!(failure, NoLane::Dial(DialFailure::Timeout));
+    assert!(
+        start.elapsed() < Duration::from_secs(11),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_calls_at_once_open_one_lane() {
+    let bench = Bench::new(Backend::H2(1000)).await;
+    assert_eq!(bench.opened(), 0, "nothing is opened before it is needed");
+    let slots = futures::future::join_all((0..100).map(|_| bench.slot(PATH))).await;
+    assert_eq!(bench.opened(), 1);
+    assert_eq!(bench.lanes.calls(), slots.len());
+    drop(slots);
+    assert_eq!(bench.lanes.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_without_calls_is_closed_and_its_stream_given_back() {
+    let bench = Bench::new(Backend::H2(1000)).await;
+    drop(bench.slot(PATH).await);
+    assert_eq!(bench.session.open_streams(), 1);
+    let start = Instant::now();
+    while bench.session.open_streams() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(60));
+        advance(Duration::from_secs(1)).await;
+    }
+    assert!(start.elapsed() >= Duration::from_secs(29));
+    drop(bench.slot(PATH).await);
+    assert_eq!(bench.opened(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_keeps_its_lane_open() {
+    let bench = Bench::new(Backend::H2(1000)).await;
+    let _call = bench.call(bench.slot(PATH).await);
+    for _ in 0..120 {
+        advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.session.open_streams(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_takes_few_calls_gets_several_lanes_and_then_calls_wait() {
+    let bench = Bench::new(Backend::H2(1)).await;
+    let mut calls = Vec::new();
+    for lanes in 1..=16 {
+        calls.push(bench.call(bench.slot(PATH).await));
+        assert_eq!(bench.opened(), lanes);
+    }
+    let start = Instant::now();
+    assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), NoLane::Busy);
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    // A place that comes free goes to the one that waits.
+    let waiting = bench.lanes.acquire(PATH);
+    let free = async {
+        tokio::task::yield_now().await;
+        drop(calls.pop());
+    };
+    let (slot, ()) = tokio::join!(waiting, free);
+    assert!(slot.is_ok());
+    assert_eq!(bench.opened(), 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bulk_and_other_calls_keep_apart() {
+    let bench = Bench::new(Backend::H2(1000)).await;
+    let bulk = bench.slot("/s/bulk").await;
+    let beside = bench.slot(PATH).await;
+    assert!(Arc::ptr_eq(bulk.lane(), beside.lane()));
+    bench.lanes.promote(bulk.lane(), "/s/bulk");
+    let other = bench.slot(PATH).await;
+    assert!(
+        !Arc::ptr_eq(bulk.lane(), other.lane()),
+        "new calls go elsewhere"
+    );
+    let again = bench.slot("/s/bulk").await;
+    assert!(Arc::ptr_eq(bulk.lane(), again.lane()), "its path is known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_a_lost_tunnel_learn_that_it_was_the_tunnel() {
+    let bench = Bench::new(Backend::H2(1000)).await;
+    let mut call = bench.call(bench.slot(PATH).await);
+    bench.session.close(Code::Ok, "test");
+    let error = std::future::poll_fn(|cx| call.poll_response(cx))
+        .await
+        .unwrap_err();
+    let why = call.explain(&error).await;
+    assert!(
+        matches!(
+            why,
+            super::lane::StreamError::Lane(super::lane::LaneEnd::TunnelLost)
+        ),
+        "{why:?}"
+    );
+    call.finish();
+    let gone = bench.lanes.acquire(PATH).await.unwrap_err();
+    assert_eq!(gone, NoLane::Dial(DialFailure::Unprocessed));
+}
