@@ -33,16 +33,16 @@ pub(crate) async fn splice(stream: TunnelStream, backend: BoxedIo) {
     let (mut from_backend, mut to_backend) = tokio::io::split(backend);
     let up = async {
         match copy(&mut from_server, &mut to_backend).await {
-            Ok(()) if ended_well(&peer).await => {
+            Ok(bytes) if ended_well(&peer, bytes).await => {
                 to_backend.shutdown().await.map_err(|_| Cut::Backend)
             }
-            Ok(()) | Err(Side::Source) => Err(Cut::Server),
+            Ok(_) | Err(Side::Source) => Err(Cut::Server),
             Err(Side::Target) => Err(Cut::Backend),
         }
     };
     let down = async {
         match copy(&mut from_backend, &mut to_server).await {
-            Ok(()) => to_server.shutdown().await.map_err(|_| Cut::Server),
+            Ok(_) => to_server.shutdown().await.map_err(|_| Cut::Server),
             Err(Side::Source) => Err(Cut::Backend),
             Err(Side::Target) => Err(Cut::Server),
         }
@@ -65,11 +65,10 @@ async fn given_up(peer: &PeerEnd) -> Cut {
     Cut::Server
 }
 
-async fn ended_well(peer: &PeerEnd) -> bool {
-    matches!(
-        timeout(WORD_OF_END, peer.wait()).await,
-        Ok(StreamEnd::Fin { .. })
-    )
+/// Whether the server closed its half in order, and all of its bytes came.
+async fn ended_well(peer: &PeerEnd, came: u64) -> bool {
+    let end = timeout(WORD_OF_END, peer.wait()).await;
+    matches!(end, Ok(StreamEnd::Fin { bytes }) if bytes == came)
 }
 
 /// Which side of a copy failed.
@@ -78,13 +77,14 @@ enum Side {
     Target,
 }
 
-/// Copies until `source` ends. Flushes whenever it would wait for more.
+/// Copies until `source` ends, and counts. Flushes whenever it would wait for more.
 async fn copy(
     source: &mut (impl AsyncRead + Unpin),
     target: &mut (impl AsyncWrite + Unpin),
-) -> Result<(), Side> {
+) -> Result<u64, Side> {
     let failed = |_: io::Error| Side::Target;
     let mut buffer = Vec::with_capacity(BUFFER);
+    let mut copied = 0;
     loop {
         buffer.clear();
         let read = match futures::poll!(pin!(source.read_buf(&mut buffer))) {
@@ -95,8 +95,9 @@ async fn copy(
             }
         };
         if read.map_err(|_| Side::Source)? == 0 {
-            return Ok(());
+            return Ok(copied);
         }
         target.write_all(&buffer).await.map_err(failed)?;
+        copied += buffer.len() as u64;
     }
 }

@@ -228,6 +228,12 @@ fn refusal(pending: &PendingStream) -> Option<(Code, &'static str)> {
             "this edge serves streams of kind H2 only",
         ));
     }
+    if !open.target.is_empty() || !open.attributes.is_empty() {
+        return Some((
+            Code::Unsupported,
+            "this edge serves no target and no attributes",
+        ));
+    }
     (open.endpoint_id != ENDPOINT).then_some((
         Code::UnknownEndpoint,
         "this edge has no endpoint of that number",

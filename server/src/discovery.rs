@@ -16,7 +16,8 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
 use crate::edge::EdgeHandle;
-use crate::registry::{Change, Registry, Snapshot};
+use crate::proxy::CutOff;
+use crate::registry::{Change, Registry, Snapshot, Subscription};
 
 #[derive(Debug)]
 pub(crate) struct Discovery {
@@ -64,18 +65,24 @@ impl DiscoveryService for Discovery {
         let request = request.into_inner();
         refuse_set("filter", &request.filter)?;
         refuse_set("resume_after", &request.resume_after)?;
-        let (snapshot, changes) = self
+        let Subscription {
+            snapshot,
+            changes,
+            cut,
+        } = self
             .registry
             .watch()
             .map_err(|_| Status::resource_exhausted("mux: too many watchers"))?;
-        Ok(Response::new(Watch {
+        let mut response = Response::new(Watch {
             snapshot: request.snapshot.then(|| snapshot.edges.into_iter()),
             snapshot_revision: snapshot.revision,
             changes,
             extended: request.snapshot || request.details,
             details: request.details,
             registry: Arc::clone(&self.registry),
-        }))
+        });
+        response.extensions_mut().insert(CutOff(cut));
+        Ok(response)
     }
 }
 

@@ -18,7 +18,17 @@ fn main() -> ExitCode {
             return EXIT_USAGE.into();
         }
     };
-    match run(config) {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{} cannot start: {error}", PROGRAM.name);
+            return EXIT_FAILED.into();
+        }
+    };
+    let result = runtime.block_on(run(config));
+    // A name lookup under way must not hold the process.
+    runtime.shutdown_background();
+    match result {
         Ok(code) => code.into(),
         Err(error) => {
             tracing::error!(error = &*error, "failed");
@@ -27,7 +37,6 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
 async fn run(config: ProcessConfig) -> anyhow::Result<u8> {
     init_logging(config.log_level, config.log_format)?;
     let signals = Signals::listen().context("cannot listen for signals")?;

@@ -19,7 +19,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use grpc_multiplexer_tunnel::ClientId;
+use grpc_multiplexer_tunnel::{ClientId, LANES};
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::request::Parts;
@@ -33,7 +33,7 @@ use crate::edge::lanes::{NoLane, Slot};
 use crate::registry::Registry;
 use caller::Caller;
 use forward::{Ending, Ends, forward};
-pub(crate) use local::{Local, OwnServices, Upload};
+pub(crate) use local::{CutOff, Local, OwnServices, Upload};
 use metadata::{GRPC_TIMEOUT, to_backend};
 pub(crate) use record::Record;
 use reply::{CallerGone, Reply};
@@ -139,17 +139,24 @@ impl Proxy {
         if !edge.session().in_rotation() {
             return Err((Failure::EdgeAway(id.clone()), false));
         }
-        let slot = match self.admit(call, edge).await {
-            Ok(Some(slot)) => slot,
-            Ok(None) => return Ok(Ending::CallerGone),
-            Err(failure) => return Err((failure, false)),
+        let mut lanes = 0;
+        let (stream, ended) = loop {
+            let slot = match self.admit(call, edge).await {
+                Ok(Some(slot)) => slot,
+                Ok(None) => return Ok(Ending::CallerGone),
+                Err(failure) => return Err((failure, false)),
+            };
+            let ended = call.upload.is_end_stream();
+            let request = call
+                .backend_request(edge)
+                .ok_or((Failure::Internal, false))?;
+            match LaneStream::start(slot, request, ended) {
+                Ok(stream) => break (stream, ended),
+                // The lane ended just now. It takes no calls any more, so the next one is another.
+                Err(_) if lanes < LANES => lanes += 1,
+                Err(error) => return Err((Failure::of_stream(&error, id), false)),
+            }
         };
-        let ended = call.upload.is_end_stream();
-        let request = call
-            .backend_request(edge)
-            .ok_or((Failure::BadPath, false))?;
-        let stream = LaneStream::start(slot, request, ended)
-            .map_err(|error| (Failure::of_stream(&error, id), false))?;
         let ends = Ends {
             id,
             path: call.head.uri.path(),

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use grpc_multiplexer_tunnel::ClientId;
 use rand::Rng as _;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::edge::EdgeHandle;
 
@@ -38,6 +39,15 @@ pub(crate) struct Snapshot {
     pub(crate) revision: u64,
 }
 
+/// What a watcher gets.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) changes: mpsc::Receiver<Change>,
+    /// Cancelled when the watcher fell too far behind.
+    pub(crate) cut: CancellationToken,
+}
+
 /// Another edge has the id.
 #[derive(Debug)]
 pub(crate) struct Taken;
@@ -53,11 +63,29 @@ pub(crate) struct Registry {
     process: u32,
 }
 
+/// One who watches: where changes go, and what cuts it.
+#[derive(Debug)]
+struct Watcher {
+    changes: mpsc::Sender<Change>,
+    cut: CancellationToken,
+}
+
+impl Watcher {
+    /// Tells it, or cuts it if it is too far behind. False when it is no watcher any more.
+    fn tell(&self, change: Change) -> bool {
+        let told = self.changes.try_send(change);
+        if let Err(mpsc::error::TrySendError::Full(_)) = told {
+            self.cut.cancel();
+        }
+        told.is_ok()
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     edges: HashMap<ClientId, Arc<EdgeHandle>>,
     reserved: BTreeSet<ClientId>,
-    watchers: Vec<mpsc::Sender<Change>>,
+    watchers: Vec<Watcher>,
     revision: u64,
     last_generation: Generation,
 }
@@ -95,16 +123,26 @@ impl Registry {
         self.read().snapshot()
     }
 
-    /// The edges now, and every change from now on. The changes end when the watcher falls behind.
-    pub(crate) fn watch(&self) -> Result<(Snapshot, mpsc::Receiver<Change>), TooManyWatchers> {
+    /// The edges now, and every change from now on. The watcher is cut when it falls behind.
+    pub(crate) fn watch(&self) -> Result<Subscription, TooManyWatchers> {
         let mut state = self.write();
-        state.watchers.retain(|watcher| !watcher.is_closed());
+        state
+            .watchers
+            .retain(|watcher| !watcher.changes.is_closed());
         if state.watchers.len() >= MAX_WATCHERS {
             return Err(TooManyWatchers);
         }
         let (sender, changes) = mpsc::channel(WATCH_QUEUE);
-        state.watchers.push(sender);
-        Ok((state.snapshot(), changes))
+        let cut = CancellationToken::new();
+        state.watchers.push(Watcher {
+            changes: sender,
+            cut: cut.clone(),
+        });
+        Ok(Subscription {
+            snapshot: state.snapshot(),
+            changes,
+            cut,
+        })
     }
 
     /// A revision as callers see it.
@@ -140,8 +178,7 @@ impl State {
             edge: edge.cloned(),
             revision: self.revision,
         };
-        self.watchers
-            .retain(|watcher| watcher.try_send(change.clone()).is_ok());
+        self.watchers.retain(|watcher| watcher.tell(change.clone()));
     }
 }
 

@@ -55,16 +55,16 @@ impl Shutdown {
         while listeners.join_next().await.is_some() {}
 
         callers.calls.close();
-        if timeout(drain_timeout, callers.calls.wait()).await.is_err() {
+        callers.connections.close();
+        if timeout(drain_timeout, finished(callers)).await.is_err() {
             warn!(
                 calls = record.in_flight(),
                 "drain time is over, cutting calls"
             );
             self.cut.cancel();
             settled(&callers.calls).await;
+            settled(&callers.connections).await;
         }
-        callers.connections.close();
-        settled(&callers.connections).await;
         self.close.cancel();
         settled(&callers.connections).await;
 
@@ -88,6 +88,18 @@ impl Shutdown {
             tunnels = edges.tasks.len(),
             "stopped"
         );
+    }
+}
+
+/// Waits until every call is over, also those that callers began before they heard of it: a connection ends when its
+/// caller confirmed the GOAWAY and its calls are over. A caller that has no call and confirms nothing is not waited for.
+async fn finished(callers: &Callers) {
+    loop {
+        callers.calls.wait().await;
+        settled(&callers.connections).await;
+        if callers.calls.is_empty() {
+            return;
+        }
     }
 }
 

@@ -26,6 +26,9 @@ const STEP: usize = 256 * 1024;
 /// Between two looks at the bandwidth, at least.
 const SAMPLE: Duration = Duration::from_millis(20);
 
+/// Round trips longer than this grow no window further.
+const LONGEST_RTT: Duration = Duration::from_millis(500);
+
 /// Bytes that the calls of one connection received and could not pass on yet.
 #[derive(Debug, Default)]
 pub(crate) struct Holdings {
@@ -112,7 +115,8 @@ impl Tuner {
             self.sampled = Some((now, received));
             return None;
         };
-        let min_rtt = min_rtt?;
+        // A peer could delay its answers to make us grant it more.
+        let min_rtt = min_rtt?.min(LONGEST_RTT);
         let elapsed = now.duration_since(since);
         if elapsed < SAMPLE.max(min_rtt) {
             return None;

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(crate) const MAX_STREAMS: usize = 256;
 
 /// Most HTTP/2 streams (lanes) open at a time on a session.
-pub(crate) const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// Most streams of other kinds open at a time on a session.
 pub(crate) const BYTE_STREAMS: usize = 192;

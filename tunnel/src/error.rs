@@ -61,9 +61,14 @@ pub enum SessionError {
     /// No sign of life for the configured time.
     #[error("no sign of life for {0:?}")]
     Silent(Duration),
-    /// The peer broke the rules of the control stream.
-    #[error("protocol violation: {0}")]
-    Violation(String),
+    /// The peer broke the rules of the control stream, or asked for what is not served.
+    #[error("protocol violation: {reason}")]
+    Violation {
+        /// What the peer was told.
+        code: Code,
+        /// What it did.
+        reason: String,
+    },
 }
 
 /// Why no stream was opened. In every case the peer's backend saw nothing.

@@ -20,13 +20,12 @@ use crate::HandshakeError;
 use crate::config::TunnelConfig;
 use crate::io::BoxedIo;
 use crate::message::{Code, Control, Hello, Refused, Welcome, control::Message};
-use crate::session::{ControlStream, Driver, Incoming, Session, SessionTask, Start, start};
+use crate::session::{
+    ControlStream, Driver, Incoming, KNOWN_FIELDS, Session, SessionTask, Start, start,
+};
 
 /// The protocol version of this crate, and the only one so far.
 pub const PROTOCOL_VERSION: u32 = 1;
-
-/// What the edge sends. The protocol's version and the software are filled in by [`dial`].
-pub type Offer = Hello;
 
 /// An established tunnel: the handle, the streams that the peer opens, and the work that the owner must run.
 #[derive(Debug)]
@@ -39,7 +38,8 @@ pub struct Established {
     pub task: SessionTask,
 }
 
-/// Introduces this edge over `io`, and waits for the server's verdict.
+/// Introduces this edge over `io`, and waits for the server's verdict. The versions and the software are filled into
+/// `hello` here.
 ///
 /// # Errors
 ///
@@ -47,7 +47,7 @@ pub struct Established {
 /// sense.
 pub async fn dial(
     io: BoxedIo,
-    offer: Offer,
+    hello: Hello,
     config: &TunnelConfig,
 ) -> Result<(Established, Welcome), HandshakeError> {
     let mut starting = start(io, Mode::Client, config);
@@ -60,7 +60,7 @@ pub async fn dial(
                 min_version: PROTOCOL_VERSION,
                 max_version: PROTOCOL_VERSION,
                 software: concat!("grpc-multiplexer/", env!("CARGO_PKG_VERSION")).to_owned(),
-                ..offer
+                ..hello
             },
         )),
     )
@@ -80,7 +80,7 @@ async fn introduce(
     let asked = Instant::now();
     say(&mut control, Message::Hello(hello)).await?;
     match hear(&mut control).await? {
-        Message::Welcome(welcome) => {
+        Message::Welcome(welcome) if welcome.version == PROTOCOL_VERSION => {
             control.first_round_trip = Some(asked.elapsed());
             Ok((control, welcome))
         }
@@ -209,6 +209,13 @@ async fn hear(control: &mut ControlStream) -> Result<Message, HandshakeError> {
     let message = control.reader.next::<Control>().await.map_err(classify)?;
     let control =
         message.ok_or_else(|| HandshakeError::Lost(io::ErrorKind::UnexpectedEof.into()))?;
+    if control
+        .critical
+        .iter()
+        .any(|field| !KNOWN_FIELDS.contains(field))
+    {
+        return Err(HandshakeError::Unexpected);
+    }
     control.message.ok_or(HandshakeError::Unexpected)
 }
 
@@ -249,6 +256,10 @@ pub fn unsupported_in(hello: &Hello) -> Option<Refused> {
         (!hello.resume_token.is_empty(), "resume_token"),
         (hello.tunnel_slot != 0, "tunnel_slot"),
         (hello.auth.is_some(), "auth"),
+        (
+            hello.limits.is_some_and(|limits| limits.max_streams != 0),
+            "limits",
+        ),
         (
             !hello.namespace.is_empty() && hello.namespace != "default",
             "namespace",

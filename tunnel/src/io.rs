@@ -28,6 +28,8 @@ pub type BoxedIo = Box<dyn Io>;
 const READ_BUFFER: usize = 64 * 1024;
 /// Gathered bytes that are sent without waiting for the reader to run dry.
 const WRITE_HIGH: usize = 128 * 1024;
+/// Reads that gathered bytes wait for at most.
+const READS_PER_SEND: u8 = 4;
 /// A write buffer that grew beyond this is given back once empty.
 const WRITE_KEEP: usize = 4 * 1024;
 
@@ -36,6 +38,8 @@ pub(crate) struct Coalescing {
     io: BoxedIo,
     incoming: BytesMut,
     outgoing: BytesMut,
+    /// Reads since the last send, while bytes wait.
+    reads: u8,
     activity: Arc<Activity>,
 }
 
@@ -45,12 +49,14 @@ impl Coalescing {
             io,
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
+            reads: 0,
             activity,
         }
     }
 
     /// Hands gathered bytes to the socket until none is left.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reads = 0;
         while !self.outgoing.is_empty() {
             let n = ready!(Pin::new(&mut self.io).poll_write(cx, &self.outgoing))?;
             if n == 0 {
@@ -64,6 +70,20 @@ impl Coalescing {
         Poll::Ready(Ok(()))
     }
 
+    /// Input that never pauses must not keep what we have to say: credit, heartbeats, requests.
+    fn send_beside_reads(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.outgoing.is_empty() {
+            return Ok(());
+        }
+        self.reads += 1;
+        if self.reads >= READS_PER_SEND
+            && let Poll::Ready(sent) = self.poll_send(cx)
+        {
+            return sent;
+        }
+        Ok(())
+    }
+
     /// Refills the read buffer, and sends what was gathered before it waits.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.incoming.reserve(READ_BUFFER);
@@ -72,6 +92,7 @@ impl Coalescing {
                 if n > 0 {
                     self.activity.received();
                 }
+                self.send_beside_reads(cx)?;
                 Poll::Ready(Ok(n))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -121,6 +142,7 @@ impl Coalescing {
                 if n > 0 {
                     self.activity.received();
                 }
+                self.send_beside_reads(cx)?;
                 Poll::Ready(Ok(n))
             }
             Poll::Pending => {

@@ -21,9 +21,9 @@ mod tls;
 
 pub use backoff::Backoff;
 pub use client_id::{ClientId, InvalidClientId};
-pub use config::{HeartbeatTimes, TunnelConfig};
+pub use config::{HeartbeatTimes, LANES, TunnelConfig};
 pub use error::{HandshakeError, OpenError, SessionError, TlsError};
-pub use handshake::{Accepted, Established, Offer, PROTOCOL_VERSION, accept, dial, unsupported_in};
+pub use handshake::{Accepted, Established, PROTOCOL_VERSION, accept, dial, unsupported_in};
 pub use io::{BoxedIo, Io};
 pub use session::{InboundStream, Incoming, PendingStream, Session, SessionTask};
 pub use socket::tune;

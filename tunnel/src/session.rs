@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use yamux::Mode;
 
 pub(crate) use activity::Activity;
+pub(crate) use control::KNOWN_FIELDS;
 pub(crate) use driver::Driver;
 pub(crate) use streams::Streams;
 
@@ -40,8 +41,11 @@ use heartbeat::Heartbeat;
 /// Control messages that may wait for the control loop. Streams say two messages in their life and there are at most
 /// 208 of them, so a full queue means that the peer stopped reading its control stream.
 const OUTBOX: usize = 1024;
-/// Streams that the peer opened and nobody took yet.
-const INBOX: usize = 64;
+/// Streams that the server opened and the edge did not take yet.
+const EDGE_INBOX: usize = 64;
+/// The same the other way: the control stream, before the hello. A server takes no other streams from edges, and each
+/// that waited could hold many times its window in tiny frames.
+const SERVER_INBOX: usize = 1;
 /// How long a closing session may take to hand over its last bytes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// What the peer may take for `Opened` beyond the time that the backend may take.
@@ -317,7 +321,14 @@ impl PendingStream {
         };
         let mut stream = TunnelStream::new(self.raw, self.open.tag, permit, &self.shared);
         let opened = Opened::default();
-        answer(&mut stream, &opened).await?;
+        if let Err(error) = answer(&mut stream, &opened).await {
+            // The opener gave it up, and may have said so before anybody here listened.
+            self.shared.streams.peer_ended(&StreamEnded {
+                tag: self.open.tag,
+                ..StreamEnded::default()
+            });
+            return Err(error);
+        }
         stream.start_counting();
         Ok(stream)
     }
@@ -404,7 +415,11 @@ fn gone() -> HandshakeError {
 pub(crate) fn start(io: BoxedIo, mode: Mode, config: &TunnelConfig) -> Start {
     let activity = Arc::new(Activity::new());
     let (opens, opens_queue) = mpsc::channel(1);
-    let (inbox_in, inbox) = mpsc::channel(INBOX);
+    let inbox_size = match mode {
+        Mode::Client => EDGE_INBOX,
+        Mode::Server => SERVER_INBOX,
+    };
+    let (inbox_in, inbox) = mpsc::channel(inbox_size);
     let (outbox, outbox_queue) = mpsc::channel(OUTBOX);
     let connection = yamux::Connection::new(
         Coalescing::new(io, Arc::clone(&activity)),
@@ -445,8 +460,9 @@ impl Start {
         interval: Option<Duration>,
     ) -> Established {
         let mut times = self.heartbeat;
-        if let Some(interval) = interval.filter(|interval| !interval.is_zero()) {
-            times.interval = interval;
+        if let Some(interval) = interval {
+            // The server's word, within reason.
+            times.interval = interval.clamp(Duration::from_secs(1), Duration::from_secs(60));
         }
         let now = Instant::now();
         let mut heartbeat = Heartbeat::new(times, now);
@@ -518,7 +534,8 @@ impl SessionTask {
             }
         };
         shared.end(end.clone());
-        if let SessionError::Closed(_) = end {
+        // A goodbye is on its way out.
+        if let SessionError::Closed(_) | SessionError::Violation { .. } = end {
             stop.cancel();
             // Past this the socket is dropped, which also ends it.
             let _ = timeout(CLOSE_TIMEOUT, tasks.join_next()).await;

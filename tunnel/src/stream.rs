@@ -172,12 +172,6 @@ impl TunnelStream {
         self.written = 0;
     }
 
-    /// The number of this stream, for logs.
-    #[must_use]
-    pub fn tag(&self) -> u64 {
-        self.tag
-    }
-
     /// Tells how the peer's half ended, once it did.
     #[must_use]
     pub fn peer_end(&self) -> PeerEnd {
@@ -237,9 +231,11 @@ impl AsyncWrite for TunnelStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // yamux closes a stream that the peer reset without a complaint.
+        let was_reset = self.raw.yamux.is_closed();
         ready!(Pin::new(&mut self.raw).poll_shutdown(cx))?;
         if self.farewell.is_some() {
-            self.tell(How::Fin);
+            self.tell(if was_reset { How::Reset } else { How::Fin });
         }
         Poll::Ready(Ok(()))
     }

@@ -41,6 +41,18 @@ pub(crate) struct Gate<H> {
     /// Oldest first.
     held: VecDeque<(u32, H)>,
     marker: Marker,
+    /// The lane ended: nothing is held any more.
+    over: bool,
+}
+
+/// What became of a held stream meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meanwhile {
+    Nothing,
+    /// Response headers came.
+    Answered,
+    /// It ended by itself.
+    Ended,
 }
 
 /// Where the round trips stand. A marker cannot be seen acknowledged but by sending the next one, so the one that is
@@ -70,6 +82,7 @@ impl<H> Gate<H> {
             unproved: VecDeque::new(),
             held: VecDeque::new(),
             marker: Marker::Idle,
+            over: false,
         }
     }
 
@@ -95,7 +108,7 @@ impl<H> Gate<H> {
 
     /// A stream is cancelled: gives `handle` back when it may be reset now, and keeps it otherwise.
     pub(crate) fn cancel(&mut self, id: u32, handle: H) -> Option<H> {
-        if id <= self.accepted {
+        if self.over || id <= self.accepted {
             return Some(handle);
         }
         if self.held.is_empty() && self.take_credit(id) {
@@ -126,16 +139,25 @@ impl<H> Gate<H> {
         true
     }
 
-    /// Drops the held streams for which `ended` says so: they need no reset any more.
-    pub(crate) fn retain_held(&mut self, mut ended: impl FnMut(&mut H) -> bool) {
+    /// Asks what became of each held stream. One that ended needs no reset any more; an answer proves as much as any.
+    pub(crate) fn look_after_held(&mut self, mut look: impl FnMut(&mut H) -> Meanwhile) {
         let unaccepted = &mut self.unaccepted;
+        let mut answered = None;
         self.held.retain_mut(|(id, handle)| {
-            let over = ended(handle);
-            if over {
-                unaccepted.remove(id);
+            let meanwhile = look(handle);
+            match meanwhile {
+                Meanwhile::Nothing => {}
+                Meanwhile::Answered => answered = Some(*id),
+                Meanwhile::Ended => {
+                    unaccepted.remove(id);
+                }
             }
-            !over
+            meanwhile != Meanwhile::Ended
         });
+        // Oldest first, so the last is the highest.
+        if let Some(id) = answered {
+            self.answered(id);
+        }
     }
 
     /// Streams held now.
@@ -143,8 +165,9 @@ impl<H> Gate<H> {
         self.held.len()
     }
 
-    /// Takes out all held streams: the lane is over.
+    /// Takes out all held streams: the lane is over, and holds none from here on.
     pub(crate) fn clear(&mut self) -> VecDeque<(u32, H)> {
+        self.over = true;
         std::mem::take(&mut self.held)
     }
 
@@ -306,10 +329,34 @@ mod tests {
     }
 
     #[test]
+    fn the_answer_of_a_held_stream_is_proof_too() {
+        let mut gate = opened(100);
+        cancel_all(&mut gate, 100);
+        gate.look_after_held(|id| match *id {
+            81 => Meanwhile::Answered,
+            _ => Meanwhile::Nothing,
+        });
+        // Everything up to 81, and from there on as many as the credit allows.
+        assert_eq!(
+            std::iter::from_fn(|| gate.release()).last(),
+            Some(81 + 2 * 16)
+        );
+    }
+
+    #[test]
+    fn a_lane_that_ended_holds_nothing() {
+        let mut gate = opened(100);
+        cancel_all(&mut gate, 50);
+        gate.clear();
+        assert_eq!(gate.cancel(199, 199), Some(199));
+        assert_eq!(gate.held(), 0);
+    }
+
+    #[test]
     fn a_held_stream_that_ends_by_itself_needs_no_reset() {
         let mut gate = opened(40);
         cancel_all(&mut gate, 40);
-        gate.retain_held(|_| true);
+        gate.look_after_held(|_| Meanwhile::Ended);
         assert_eq!(gate.held(), 0);
         assert_eq!(gate.marker_at(Instant::now()), None);
     }

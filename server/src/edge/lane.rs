@@ -17,9 +17,9 @@ use h2::client::{Connection, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
 use tokio::sync::SetOnce;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
-use super::gate::Gate;
+use super::gate::{Gate, Meanwhile};
 use super::lanes::Slot;
 use super::sniff::{FirstFrame, Sniffed, Sniffer};
 use crate::windows::{Holdings, STREAM_WINDOW, Tuner};
@@ -82,16 +82,22 @@ impl Lane {
         endpoint_id: u32,
         dial_timeout: Duration,
     ) -> Result<(Arc<Self>, LaneTask), DialFailure> {
+        let started = Instant::now();
         let stream = session
             .open(Kind::H2, endpoint_id, dial_timeout)
             .await
             .map_err(dial_failure)?;
         let peer = stream.peer_end();
         let (io, sniffed) = Sniffer::new(stream);
-        let greet = greet(io, &sniffed);
-        let (sender, connection) = timeout(dial_timeout, greet)
-            .await
-            .map_err(|_| DialFailure::Timeout)??;
+        // One limit for all that the backend has to do.
+        let greet = timeout_at(started + dial_timeout, greet(io, &sniffed));
+        let (sender, connection) = match greet.await {
+            Ok(Ok(greeted)) => greeted,
+            // The tunnel went, and the backend is not to blame.
+            _ if session.is_closed() => return Err(DialFailure::Unprocessed),
+            Ok(Err(failure)) => return Err(failure),
+            Err(_) => return Err(DialFailure::Timeout),
+        };
         let lane = Arc::new(Self {
             sender: Mutex::new(Some(sender)),
             calls: AtomicUsize::new(0),
@@ -170,6 +176,15 @@ impl Lane {
         self.closing.store(true, Ordering::Relaxed);
     }
 
+    /// The lane ended; the first reason counts.
+    fn over(&self, end: LaneEnd) {
+        self.retire();
+        drop(lock(&self.sender).take());
+        let _ = self.end.set(end);
+        let held = self.gate().clear();
+        drop(held);
+    }
+
     fn gate(&self) -> MutexGuard<'_, Gate<Held>> {
         lock(&self.gate)
     }
@@ -200,8 +215,8 @@ type H2 = (SendRequest<Bytes>, Connection<Sniffer, Bytes>);
 /// Says our preface, and waits for the backend's.
 async fn greet(io: Sniffer, sniffed: &Sniffed) -> Result<H2, DialFailure> {
     let not_http2 = |_: h2::Error| match sniffed.get() {
-        FirstFrame::Nothing => DialFailure::Refused,
-        FirstFrame::Settings | FirstFrame::NotHttp2 => DialFailure::NotHttp2,
+        FirstFrame::Nothing | FirstFrame::Settings => DialFailure::Refused,
+        FirstFrame::NotHttp2 => DialFailure::NotHttp2,
     };
     let (sender, mut connection) = h2::client::Builder::new()
         .enable_push(false)
@@ -276,24 +291,29 @@ impl Held {
         self.send.send_reset(Reason::CANCEL);
     }
 
-    /// Reads and throws away, so that nobody's window is kept; true once there is nothing left to reset.
-    fn poll_discard(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Reads and throws away, so that nobody's window is kept.
+    fn poll_discard(&mut self, cx: &mut Context<'_>) -> Meanwhile {
+        let mut meanwhile = Meanwhile::Nothing;
         loop {
             match &mut self.receive {
                 Receive::Headers(response) => match Pin::new(response).poll(cx) {
                     Poll::Ready(Ok(response)) => {
-                        self.receive = Receive::Body(response.into_body());
+                        let (parts, body) = response.into_parts();
+                        if proves_acceptance(&parts, &body) {
+                            meanwhile = Meanwhile::Answered;
+                        }
+                        self.receive = Receive::Body(body);
                     }
-                    Poll::Ready(Err(_)) => return true,
-                    Poll::Pending => return false,
+                    Poll::Ready(Err(_)) => return Meanwhile::Ended,
+                    Poll::Pending => return meanwhile,
                 },
                 Receive::Body(body) => match body.poll_data(cx) {
                     Poll::Ready(Some(Ok(data))) => {
                         // An error means that the stream is gone.
                         let _ = body.flow_control().release_capacity(data.len());
                     }
-                    Poll::Ready(_) => return true,
-                    Poll::Pending => return false,
+                    Poll::Ready(_) => return Meanwhile::Ended,
+                    Poll::Pending => return meanwhile,
                 },
             }
         }
@@ -449,26 +469,23 @@ pub(crate) struct LaneTask {
 impl LaneTask {
     /// Runs the connection to its end. Nothing is left of the lane then.
     pub(crate) async fn run(mut self) {
+        let _always = EndOnDrop(Arc::clone(&self.lane));
         let result = poll_fn(|cx| self.poll(cx)).await;
         self.lane.retire();
-        drop(lock(&self.lane.sender).take());
         let Self { connection, .. } = self;
         // Closes the stream, and with it what the edge still says about it.
         drop(connection);
         let end = why(&result, &self.peer, &self.session).await;
         tracing::debug!(?end, error = ?result.err(), "lane closed");
-        // Nobody else sets it.
-        let _ = self.lane.end.set(end);
-        let held = self.lane.gate().clear();
-        drop(held);
+        self.lane.over(end);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         self.lane.holdings.register(cx.waker());
         loop {
             let now = Instant::now();
-            self.poll_held(cx);
             let markers = self.mark(now);
+            self.poll_held(cx);
             self.grow(now);
             self.retarget();
             let idle = self.idle(now);
@@ -494,10 +511,10 @@ impl LaneTask {
         if gate.held() == 0 {
             return;
         }
+        gate.look_after_held(|held| held.poll_discard(cx));
         while let Some(held) = gate.release() {
             over.push(held);
         }
-        gate.retain_held(|held| held.poll_discard(cx));
         drop(gate);
         // Without the lock: what a handle does when it goes is not ours to know.
         over.into_iter().for_each(Held::reset);
@@ -552,6 +569,15 @@ impl LaneTask {
         // A call that chose the lane a moment ago finds no sender, and goes elsewhere.
         drop(lock(&self.lane.sender).take());
         None
+    }
+}
+
+/// A lane whose task panics has ended too, and its calls must learn it.
+struct EndOnDrop(Arc<Lane>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.over(LaneEnd::BackendLost);
     }
 }
 

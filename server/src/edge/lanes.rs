@@ -9,21 +9,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use grpc_multiplexer_tunnel::Session;
+use grpc_multiplexer_tunnel::{LANES, Session};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::lane::{DialFailure, Lane};
+use super::lane::{DialFailure, Lane, LaneTask};
 
-/// Lanes on one tunnel at a time.
-const LANES: usize = 16;
 /// Calls on one edge at a time. The original had no limit; this one only protects the process.
 const CALLS_PER_EDGE: usize = 4096;
-/// Calls that may wait for a place.
-const WAITING: usize = 256;
-/// How long they may wait.
+/// Calls beyond that may wait for a place. Those that have one and wait for a lane are no more than the places.
+const QUEUE: usize = 256;
+/// How long they may wait while the edge is full.
 const WAIT: Duration = Duration::from_secs(1);
 /// Bytes in one direction that make a call, its lane and its path bulk.
 pub(crate) const BULK: u64 = 1024 * 1024;
@@ -53,6 +51,8 @@ pub(crate) struct Lanes {
     endpoint_id: u32,
     dial_timeout: Duration,
     calls: Arc<Semaphore>,
+    queued: AtomicUsize,
+    /// Who wants to be told of changes.
     waiting: AtomicUsize,
     state: Mutex<State>,
     /// A lane came up or failed, or has room again.
@@ -62,8 +62,12 @@ pub(crate) struct Lanes {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Those that take calls.
     lanes: Vec<Arc<Lane>>,
+    /// All that are being opened, open, or end with their last calls: the tunnel's permits.
+    alive: usize,
     opening: bool,
+    closed: bool,
     failure: Option<Failure>,
     bulk_paths: HashSet<String>,
 }
@@ -82,6 +86,7 @@ impl Lanes {
             endpoint_id,
             dial_timeout,
             calls: Arc::new(Semaphore::new(CALLS_PER_EDGE)),
+            queued: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             state: Mutex::default(),
             changed: Notify::new(),
@@ -100,35 +105,38 @@ impl Lanes {
     ///
     /// Cancel-safe: a place in the queue is lost, nothing else.
     pub(crate) async fn acquire(self: &Arc<Self>, path: &str) -> Result<Slot, NoLane> {
-        let permit = match Arc::clone(&self.calls).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _place = self.queue()?;
-                let permit = timeout(WAIT, Arc::clone(&self.calls).acquire_owned());
-                let permit = permit.await.map_err(|_| NoLane::Busy)?;
-                permit.expect("the semaphore is never closed")
-            }
-        };
+        let place = self.place().await?;
         if let Some(lane) = self.pick_or_open(path)? {
-            return Ok(self.slot(lane, permit));
+            return Ok(Slot { lane, place });
         }
-        let _place = self.queue()?;
         // The wait for a full edge is short; for a backend that is being dialled it is the dial's own.
         let limit = self.dial_timeout * 2 + WAIT;
         let lane = timeout(limit, self.wait_for_lane(path)).await;
         let lane = lane.map_err(|_| NoLane::Dial(DialFailure::Timeout))??;
-        Ok(self.slot(lane, permit))
+        Ok(Slot { lane, place })
     }
 
-    fn slot(self: &Arc<Self>, lane: Arc<Lane>, permit: OwnedSemaphorePermit) -> Slot {
-        Slot {
+    /// One of the places that an edge has for calls, first come first served.
+    async fn place(self: &Arc<Self>) -> Result<Place, NoLane> {
+        let calls = Arc::clone(&self.calls);
+        let permit = match Arc::clone(&calls).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                let _queued = Count::within(&self.queued, QUEUE).ok_or(NoLane::Busy)?;
+                let permit = timeout(WAIT, calls.acquire_owned()).await;
+                permit
+                    .map_err(|_| NoLane::Busy)?
+                    .expect("the semaphore is never closed")
+            }
+        };
+        Ok(Place {
             lanes: Arc::clone(self),
-            lane,
             permit: Some(permit),
-        }
+        })
     }
 
     async fn wait_for_lane(self: &Arc<Self>, path: &str) -> Result<Arc<Lane>, NoLane> {
+        let _told = Count::on(&self.waiting);
         let mut full_since = None;
         loop {
             let changed = self.changed.notified();
@@ -149,17 +157,12 @@ impl Lanes {
         }
     }
 
-    fn queue(&self) -> Result<Place<'_>, NoLane> {
-        let place = Place(&self.waiting);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
-            return Err(NoLane::Busy);
-        }
-        Ok(place)
-    }
-
     /// The lane for a new call of `path`, already counted on it. Starts opening one where that is needed and possible.
     fn pick_or_open(self: &Arc<Self>, path: &str) -> Result<Option<Arc<Lane>>, NoLane> {
         let mut state = self.lock();
+        if state.closed {
+            return Err(NoLane::Dial(DialFailure::Unprocessed));
+        }
         let bulk = state.bulk_paths.contains(path);
         state.lanes.retain(|lane| !lane.is_over());
         let open = state.lanes.iter().filter(|lane| lane.takes_calls());
@@ -173,13 +176,15 @@ impl Lanes {
         let failing = state
             .failure
             .filter(|failure| Instant::now() < failure.until);
-        if state.lanes.len() < LANES && failing.is_none() && !state.opening {
+        let has_room = state.alive < LANES;
+        if has_room && failing.is_none() && !state.opening {
             state.opening = true;
+            state.alive += 1;
             let open = Arc::clone(self).open_lane(bulk);
             self.tasks.spawn(open.in_current_span());
         }
-        // A path on the wrong sort of lane beats one that waits, if only for the dial.
-        if let Some(lane) = other.filter(|_| failing.is_some() || state.lanes.len() >= LANES) {
+        // A lane of the other sort is better than none, where no further one can be had.
+        if let Some(lane) = other.filter(|_| failing.is_some() || !has_room) {
             lane.call_started();
             return Ok(Some(lane));
         }
@@ -193,31 +198,43 @@ impl Lanes {
 
     /// Opens one lane and runs it to its end.
     async fn open_lane(self: Arc<Self>, bulk: bool) {
-        let opened = Lane::open(&self.session, self.endpoint_id, self.dial_timeout).await;
-        let task = {
-            let mut state = self.lock();
-            state.opening = false;
-            match opened {
-                Ok((lane, task)) => {
-                    if bulk {
-                        lane.promote();
-                    }
-                    state.failure = None;
-                    state.lanes.push(lane);
-                    Some(task)
-                }
-                Err(why) => {
-                    tracing::debug!(?why, "no lane");
-                    state.fail(why, Instant::now());
-                    None
-                }
-            }
+        let mut alive = Alive {
+            lanes: &self,
+            opening: true,
         };
+        let opened = Lane::open(&self.session, self.endpoint_id, self.dial_timeout).await;
+        alive.opening = false;
+        let task = self.opened(opened, bulk);
         self.changed.notify_waiters();
         if let Some(task) = task {
             task.run().await;
-            self.lock().lanes.retain(|lane| !lane.is_over());
-            self.changed.notify_waiters();
+        }
+    }
+
+    fn opened(
+        &self,
+        opened: Result<(Arc<Lane>, LaneTask), DialFailure>,
+        bulk: bool,
+    ) -> Option<LaneTask> {
+        let mut state = self.lock();
+        state.opening = false;
+        match opened {
+            Ok((lane, task)) => {
+                if bulk {
+                    lane.promote();
+                }
+                if state.closed {
+                    lane.close();
+                }
+                state.failure = None;
+                state.lanes.push(lane);
+                Some(task)
+            }
+            Err(why) => {
+                tracing::debug!(?why, "no lane");
+                state.fail(why, Instant::now());
+                None
+            }
         }
     }
 
@@ -227,9 +244,7 @@ impl Lanes {
     ///
     /// Cancel-safe.
     pub(crate) async fn idle(&self) {
-        // Counts as waiting, whatever the limit: else nobody tells it.
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _place = Place(&self.waiting);
+        let _told = Count::on(&self.waiting);
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -241,15 +256,19 @@ impl Lanes {
         }
     }
 
-    /// Closes every lane in order, and waits until they are. Calls still on one go on until they end.
+    /// Opens no lane any more, closes every one in order, and waits until they are. Calls still on one go on until they
+    /// end.
     ///
     /// # Cancel safety
     ///
     /// Cancel-safe: the lanes close all the same.
     pub(crate) async fn close(&self) {
-        for lane in &self.lock().lanes {
-            lane.close();
+        {
+            let mut state = self.lock();
+            state.closed = true;
+            state.lanes.iter().for_each(|lane| lane.close());
         }
+        self.changed.notify_waiters();
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -262,7 +281,9 @@ impl Lanes {
         }
         let mut state = self.lock();
         if state.bulk_paths.len() >= BULK_PATHS {
-            state.bulk_paths.clear();
+            // Any of them: what is bulk comes back by itself.
+            let one = state.bulk_paths.iter().next().cloned();
+            one.map(|path| state.bulk_paths.remove(&path));
         }
         state.bulk_paths.insert(path.to_owned());
     }
@@ -286,22 +307,69 @@ impl State {
     }
 }
 
-/// A place in the queue.
-struct Place<'a>(&'a AtomicUsize);
+/// One more for as long as it lives.
+struct Count<'a>(&'a AtomicUsize);
 
-impl Drop for Place<'_> {
+impl<'a> Count<'a> {
+    fn on(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+
+    fn within(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
+        let counted = Self::on(count);
+        (count.load(Ordering::SeqCst) <= limit).then_some(counted)
+    }
+}
+
+impl Drop for Count<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A lane that counts against the tunnel's, from its dial to its end, however it ends.
+struct Alive<'a> {
+    lanes: &'a Lanes,
+    opening: bool,
+}
+
+impl Drop for Alive<'_> {
+    fn drop(&mut self) {
+        let mut state = self.lanes.lock();
+        state.alive -= 1;
+        if self.opening {
+            state.opening = false;
+        }
+        state.lanes.retain(|lane| !lane.is_over());
+        drop(state);
+        self.lanes.changed.notify_waiters();
+    }
+}
+
+/// A call's place on the edge. Whoever waits is told when it is given back.
+#[derive(Debug)]
+struct Place {
+    lanes: Arc<Lanes>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // First, or who is told would not see it.
+        drop(self.permit.take());
+        if self.lanes.waiting.load(Ordering::SeqCst) > 0 {
+            self.lanes.changed.notify_waiters();
+        }
     }
 }
 
 /// The place of one call on a lane.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    lanes: Arc<Lanes>,
     lane: Arc<Lane>,
-    /// Given back before anybody is told.
-    permit: Option<OwnedSemaphorePermit>,
+    #[expect(dead_code, reason = "held, and given back after the lane was told")]
+    place: Place,
 }
 
 impl Slot {
@@ -313,9 +381,5 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.lane.call_ended();
-        drop(self.permit.take());
-        if self.lanes.waiting.load(Ordering::Relaxed) > 0 {
-            self.lanes.changed.notify_waiters();
-        }
     }
 }

@@ -14,8 +14,9 @@ use http::HeaderMap;
 
 use crate::windows::Holdings;
 
-/// Frames smaller than this are merged with their neighbours; larger ones are passed on as they are, uncopied.
-const MERGED: usize = 1024;
+/// Frames smaller than this are merged with their neighbours while they wait; larger ones are passed on as they are,
+/// uncopied. A frame keeps the whole read buffer alive that it came in, so small ones must not.
+const MERGED: usize = 8 * 1024;
 
 /// How the source ended. Only END_STREAM on the wire is an end.
 #[derive(Debug)]
@@ -143,8 +144,12 @@ impl Flow {
     }
 
     /// Forgets what is held; it will not go out.
-    pub(crate) fn discard(&mut self, holdings: &Holdings) {
+    pub(crate) fn discard(&mut self, source: Option<&mut RecvStream>, holdings: &Holdings) {
         holdings.remove(self.held);
+        if let Some(source) = source {
+            // The stream may be over, and with it its window.
+            let _ = source.flow_control().release_capacity(self.held);
+        }
         self.held = 0;
         self.queue.clear();
         self.tail.clear();

@@ -356,8 +356,11 @@ impl Pump<'_> {
 }
 
 impl Drop for Pump<'_> {
+    /// What is held will not go out: its credit goes back, or the connections would miss it while the streams linger.
     fn drop(&mut self) {
-        self.up.discard(self.ends.caller.holdings());
-        self.down.discard(self.lane.holdings());
+        let upload = Some(&mut *self.ends.upload);
+        self.up.discard(upload, self.ends.caller.holdings());
+        let body = self.stream.as_mut().and_then(LaneStream::body);
+        self.down.discard(body, self.lane.holdings());
     }
 }

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
@@ -35,6 +35,10 @@ const WITHOUT_ID: &[&str] = &[
     "/grpc.reflection.v1.ServerReflection/",
     "/grpc.reflection.v1alpha.ServerReflection/",
 ];
+
+/// In a response's extensions: cancelled when its reader is too slow to be served on.
+#[derive(Debug, Clone)]
+pub(crate) struct CutOff(pub(crate) CancellationToken);
 
 #[derive(Debug)]
 pub(crate) struct Local {
@@ -85,29 +89,43 @@ impl Local {
     ) -> Result<Ending, CallerGone> {
         let call = self.services.clone().oneshot(request);
         let response = unless_gone(reply, call).await?;
-        let (parts, mut body) = response.unwrap_or_else(|never| match never {}).into_parts();
+        let (mut parts, body) = response.unwrap_or_else(|never| match never {}).into_parts();
+        let cut_off = parts.extensions.remove::<CutOff>();
         let end = body.is_end_stream();
         reply.headers(Response::from_parts(parts, ()), end)?;
         if end {
             return Ok(Ending::Complete);
         }
-        while let Some(frame) = unless_gone(reply, body.frame()).await? {
-            let Ok(frame) = frame else {
-                reply.reset();
-                return Ok(Ending::Failed(Failure::Internal));
-            };
-            match frame.into_data() {
-                Ok(data) => send(reply, data).await?,
-                Err(frame) => {
-                    let trailers = frame.into_trailers().unwrap_or_else(|_| HeaderMap::new());
-                    reply.trailers(trailers)?;
-                    return Ok(Ending::Complete);
-                }
+        let Some(CutOff(cut)) = cut_off else {
+            return pass(body, reply).await;
+        };
+        if let Some(ending) = cut.run_until_cancelled(pass(body, reply)).await {
+            return ending;
+        }
+        // What waits for a reader that does not read is dropped. gRPC reads this reset as RESOURCE_EXHAUSTED.
+        reply.reset(Reason::ENHANCE_YOUR_CALM);
+        Ok(Ending::Failed(Failure::SlowWatcher))
+    }
+}
+
+/// Sends a body to its end.
+async fn pass(mut body: Download, reply: &mut Reply) -> Result<Ending, CallerGone> {
+    while let Some(frame) = unless_gone(reply, body.frame()).await? {
+        let Ok(frame) = frame else {
+            reply.reset(Reason::INTERNAL_ERROR);
+            return Ok(Ending::Failed(Failure::Internal));
+        };
+        match frame.into_data() {
+            Ok(data) => send(reply, data).await?,
+            Err(frame) => {
+                let trailers = frame.into_trailers().unwrap_or_else(|_| HeaderMap::new());
+                reply.trailers(trailers)?;
+                return Ok(Ending::Complete);
             }
         }
-        reply.end()?;
-        Ok(Ending::Complete)
     }
+    reply.end()?;
+    Ok(Ending::Complete)
 }
 
 async fn over(deadline: Option<Instant>) {

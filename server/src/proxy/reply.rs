@@ -114,10 +114,10 @@ impl Reply {
     }
 
     /// Gives the call up without a status: the caller must not take what it has for the whole.
-    pub(crate) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self, reason: Reason) {
         match &mut self.state {
-            State::Waiting(respond) => respond.send_reset(Reason::CANCEL),
-            State::Streaming(stream) => stream.send_reset(Reason::CANCEL),
+            State::Waiting(respond) => respond.send_reset(reason),
+            State::Streaming(stream) => stream.send_reset(reason),
             State::Over => {}
         }
         self.state = State::Over;

@@ -95,6 +95,8 @@ pub(crate) enum Failure {
     HttpStatus(StatusCode),
     /// The backend ended its response without a status.
     NoStatus,
+    /// The caller watches, and does not read what it is told.
+    SlowWatcher,
     /// Our own code failed.
     Internal,
 }
@@ -119,6 +121,7 @@ impl Failure {
             Self::EdgeBusy(_)
             | Self::Metadata
             | Self::ResponseMetadata
+            | Self::SlowWatcher
             | Self::BackendCalm { taken: false } => Code::ResourceExhausted,
             Self::BadPath => Code::Unimplemented,
             Self::HttpStatus(status) => code_of_http(*status),
@@ -162,6 +165,7 @@ impl Failure {
             Self::BadTimeout => "mux: metadata 'grpc-timeout' is not a valid timeout".into(),
             Self::HttpStatus(status) => format!("mux: backend HTTP {}", status.as_u16()).into(),
             Self::NoStatus => "mux: response without status".into(),
+            Self::SlowWatcher => "mux: watcher fell too far behind".into(),
             Self::Internal => "mux: internal error".into(),
         }
     }
@@ -193,6 +197,7 @@ impl Failure {
             Self::BadTimeout => "bad-timeout",
             Self::HttpStatus(_) => "http-status",
             Self::NoStatus => "no-status",
+            Self::SlowWatcher => "slow-watcher",
             Self::Internal => "internal",
         }
     }

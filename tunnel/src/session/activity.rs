@@ -17,6 +17,8 @@ pub(crate) struct Activity {
     last_received: AtomicU64,
     used_since: AtomicU64,
     used: Notify,
+    /// Whether the control loop has a timer for the use.
+    watched: AtomicBool,
     rtt: AtomicU64,
     suspected: AtomicBool,
 }
@@ -28,6 +30,7 @@ impl Activity {
             last_received: AtomicU64::new(1),
             used_since: AtomicU64::new(0),
             used: Notify::new(),
+            watched: AtomicBool::new(false),
             rtt: AtomicU64::new(0),
             suspected: AtomicBool::new(false),
         }
@@ -40,13 +43,18 @@ impl Activity {
 
     /// A stream was written: the peer owes a sign of life.
     pub(crate) fn used(&self) {
-        if self.used_since.load(Ordering::Relaxed) == 0 {
-            self.used_since.store(self.now(), Ordering::Relaxed);
+        // Only the first write since the last sign counts: that is since when the peer owes one.
+        let used = self.used_since.load(Ordering::Relaxed);
+        if used > self.last_received.load(Ordering::Relaxed) {
+            return;
+        }
+        self.used_since.store(self.now(), Ordering::SeqCst);
+        if !self.watched.swap(true, Ordering::SeqCst) {
             self.used.notify_one();
         }
     }
 
-    /// Waits for [`Activity::used`] after it was settled.
+    /// Waits for a use while none is watched.
     ///
     /// # Cancel safety
     ///
@@ -55,16 +63,19 @@ impl Activity {
         self.used.notified().await;
     }
 
-    /// The signs so far. A use that was answered since is forgotten, so that the next one counts.
+    /// The signs so far. With a use among them the caller must look again when it is due; without one, the next use
+    /// wakes [`Activity::wait_used`]. So the control loop is woken once per due time at most, and not per call.
     pub(crate) fn signs(&self) -> Signs {
-        let received = self.last_received.load(Ordering::Relaxed);
-        let used = self.used_since.load(Ordering::Relaxed);
-        if used != 0 && received > used {
-            self.used_since.store(0, Ordering::Relaxed);
+        self.watched.store(false, Ordering::SeqCst);
+        let used = self.used_since.load(Ordering::SeqCst);
+        let received = self.last_received.load(Ordering::SeqCst);
+        let owed = used > received;
+        if owed {
+            self.watched.store(true, Ordering::SeqCst);
         }
         Signs {
             last_received: self.at(received),
-            used_since: (used != 0).then(|| self.at(used)),
+            used_since: owed.then(|| self.at(used)),
         }
     }
 
@@ -115,7 +126,16 @@ mod tests {
         assert_eq!(signs.used_since, Some(activity.base + second));
         tokio::time::advance(second).await;
         activity.received();
-        activity.signs();
         assert_eq!(activity.signs().used_since, None);
+        // Whether or not anybody looked in between, the next use counts anew.
+        tokio::time::advance(second).await;
+        activity.used();
+        activity.received();
+        tokio::time::advance(second).await;
+        activity.used();
+        assert_eq!(
+            activity.signs().used_since,
+            Some(activity.base + second * 5)
+        );
     }
 }

@@ -17,9 +17,11 @@ use crate::message::{Code, Control, Goodbye, Heartbeat as Beat};
 use crate::stream::RawStream;
 
 /// Fields of [`Control`] that this version knows.
-const KNOWN_FIELDS: std::ops::RangeInclusive<u32> = 1..=11;
+pub(crate) const KNOWN_FIELDS: std::ops::RangeInclusive<u32> = 1..=11;
 /// Unsent bytes above which no further message is taken from the queue.
 const UNSENT_HIGH: usize = 64 * 1024;
+/// Unsent bytes above which the tunnel ends: the peer asks, and does not read the answers.
+const UNSENT_MOST: usize = 256 * 1024;
 
 pub(super) struct Loop {
     reader: MessageReader<ReadHalf<RawStream>>,
@@ -59,8 +61,8 @@ impl Loop {
                 self.goodbye(code, &end).await;
                 end
             }
-            Err(end @ SessionError::Violation(_)) => {
-                self.goodbye(Code::Malformed, &end).await;
+            Err(end @ SessionError::Violation { code, .. }) => {
+                self.goodbye(code, &end).await;
                 end
             }
             Err(end) => end,
@@ -70,7 +72,7 @@ impl Loop {
 
     async fn goodbye(&mut self, code: Code, end: &SessionError) {
         let reason = match end {
-            SessionError::Closed(reason) | SessionError::Violation(reason) => reason.clone(),
+            SessionError::Closed(reason) | SessionError::Violation { reason, .. } => reason.clone(),
             other => other.to_string(),
         };
         self.queue(Message::Goodbye(Goodbye {
@@ -84,6 +86,12 @@ impl Loop {
     async fn converse(&mut self) -> Result<std::convert::Infallible, SessionError> {
         loop {
             self.beat()?;
+            if self.unsent.len() > UNSENT_MOST {
+                return Err(violation(
+                    Code::Limit,
+                    "the peer does not read its control stream",
+                ));
+            }
             let wake_at = self.heartbeat.wake_at(self.shared.activity.signs());
             tokio::select! {
                 biased;
@@ -92,7 +100,7 @@ impl Loop {
                 }
                 message = self.reader.next::<Control>() => {
                     let message = message
-                        .map_err(|error| SessionError::Violation(error.to_string()))?
+                        .map_err(|error| violation(Code::Malformed, &error.to_string()))?
                         .ok_or_else(|| SessionError::Lost("closed by the peer".to_owned()))?;
                     self.hear(message)?;
                 }
@@ -134,9 +142,8 @@ impl Loop {
 
     fn hear(&mut self, control: Control) -> Result<(), SessionError> {
         if let Some(field) = control.critical.iter().find(|f| !KNOWN_FIELDS.contains(f)) {
-            return Err(SessionError::Violation(format!(
-                "control message {field} is not known here"
-            )));
+            let reason = format!("control message {field} is not known here");
+            return Err(violation(Code::Unsupported, &reason));
         }
         match control.message {
             Some(Message::Heartbeat(Beat {
@@ -149,13 +156,7 @@ impl Loop {
             Some(Message::Heartbeat(Beat {
                 sequence,
                 answer: true,
-            })) => {
-                if self.heartbeat.answered(sequence, Instant::now()) {
-                    self.shared.activity.set_rtt(self.heartbeat.rtt());
-                    // Already proven is as good.
-                    let _ = self.shared.proven.set(());
-                }
-            }
+            })) => self.answered(sequence),
             Some(Message::StreamEnded(ended)) => self.shared.streams.peer_ended(&ended),
             Some(Message::Drain(drain)) => {
                 // The first word counts.
@@ -168,15 +169,26 @@ impl Loop {
                     reason: superseded.reason,
                 });
             }
-            // Messages of later versions, and endpoints that change, which no side asks for yet.
-            None | Some(Message::UpdateEndpoints(_)) => {}
+            // A message of a later version.
+            None => {}
+            Some(Message::UpdateEndpoints(_)) => {
+                let reason = "endpoints that change are not served here";
+                return Err(violation(Code::Unsupported, reason));
+            }
             Some(_) => {
-                return Err(SessionError::Violation(
-                    "a handshake message after the handshake".to_owned(),
-                ));
+                let reason = "a handshake message after the handshake";
+                return Err(violation(Code::Malformed, reason));
             }
         }
         Ok(())
+    }
+
+    fn answered(&mut self, sequence: u64) {
+        if self.heartbeat.answered(sequence, Instant::now()) {
+            self.shared.activity.set_rtt(self.heartbeat.rtt());
+            // Already proven is as good.
+            let _ = self.shared.proven.set(());
+        }
     }
 
     fn queue(&mut self, message: Message) {
@@ -187,5 +199,12 @@ impl Loop {
         if let Err(error) = codec::encode(&control, &mut self.unsent) {
             tracing::debug!(%error, "control message not sent");
         }
+    }
+}
+
+fn violation(code: Code, reason: &str) -> SessionError {
+    SessionError::Violation {
+        code,
+        reason: reason.to_owned(),
     }
 }
