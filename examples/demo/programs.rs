@@ -44,7 +44,16 @@ async fn cargo_build(folder: &Path) -> anyhow::Result<()> {
         .parent()
         .context("the demo lies in no target folder")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut build = Command::new(cargo);
+    // What `cargo run` tells the demo about its package looks to build scripts like a change: ring and all that needs it
+    // would be compiled twice.
+    for (name, _) in std::env::vars_os() {
+        let shown = name.to_string_lossy();
+        if shown.starts_with("CARGO_PKG_") || shown.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(name);
+        }
+    }
+    let status = build
         .args(["build", "--profile", profile])
         .args(["--bin", SERVER, "--bin", EDGE, "--bin", BACKEND])
         .arg("--manifest-path")
