@@ -1,0 +1,317 @@
+//! What a user sees of both binaries: help, version, mistakes, addresses, the log.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect is over"
+)]
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::process::{Command, Output, Stdio};
+
+use grpc_multiplexer_tests::{Caller, Edge, Mux, Process, binary};
+use serde_json::Value;
+use tokio::net::{TcpListener, TcpStream};
+
+const SERVER: &str = "grpc-multiplexer-server";
+const EDGE: &str = "grpc-multiplexer-client";
+
+/// Runs what ends by itself.
+fn run(name: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(binary(name));
+    command.args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The addresses of a field such as `proxy_listener=127.0.0.1:1,[::1]:1`.
+fn addresses(line: &str, field: &str) -> Vec<SocketAddr> {
+    let value = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix(field)?.strip_prefix('='));
+    let value = value.unwrap_or_else(|| panic!("no {field} in {line:?}"));
+    value.split(',').map(|a| a.parse().unwrap()).collect()
+}
+
+fn has_ipv6() -> bool {
+    std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
+}
+
+#[test]
+fn every_mistake_of_the_server_is_told_at_once() {
+    let args = [
+        "--proxy-listener",
+        "nowhere",
+        "--multiplexer-listener",
+        "localhost:65536",
+        "--drain-timeout",
+        "5",
+        "--log-level",
+        "loud",
+        "--log-format",
+        "xml",
+    ];
+    let output = run(SERVER, &args);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    for pair in args.chunks(2) {
+        let wanted = format!("flag {}: \"{}\": ", pair[0], pair[1]);
+        assert!(said.contains(&wanted), "{wanted} is missing in\n{said}");
+    }
+}
+
+#[test]
+fn every_mistake_of_the_edge_is_told_at_once() {
+    let args = [
+        "--client-id",
+        "-no id",
+        "--multiplexer-address",
+        "http://mux:1",
+        "--grpc-server-address",
+        "unix:relative",
+        "--drain-timeout",
+        "soon",
+    ];
+    let output = run(EDGE, &args);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    for pair in args.chunks(2) {
+        let wanted = format!("flag {}: \"{}\": ", pair[0], pair[1]);
+        assert!(said.contains(&wanted), "{wanted} is missing in\n{said}");
+    }
+}
+
+#[test]
+fn an_invalid_client_id_is_refused_before_anything_is_dialled() {
+    for id in ["", "-a", "a b", "ä", "a/b", "a\nb", &"a".repeat(129)] {
+        let output = run(EDGE, &["--client-id", id]);
+        assert_eq!(output.status.code(), Some(2), "{id:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("--client-id"), "{said}");
+        assert!(said.contains("letter or digit"), "{said}");
+    }
+}
+
+#[test]
+fn unknown_flags_and_repeated_ones_are_refused() {
+    for args in [
+        &["--no-such-flag"][..],
+        &["--proxy-listener", ":0", "--proxy-listener", ":0"],
+        &["--proxy-listener"],
+        &["stray"],
+    ] {
+        let output = run(SERVER, args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(!output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_backend_ca_that_cannot_be_read_is_a_mistake() {
+    let args = [
+        "--grpc-server-address",
+        "https://localhost:1",
+        "--backend-ca",
+        "/no/such/file.pem",
+    ];
+    let output = run(EDGE, &args);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("--backend-ca"), "{said}");
+    assert!(said.contains("/no/such/file.pem"), "{said}");
+}
+
+#[test]
+fn the_help_tells_every_option_with_meaning_and_default() {
+    for (name, options) in [
+        (
+            SERVER,
+            &[
+                ("--proxy-listener", "[default: localhost:7592]"),
+                ("--multiplexer-listener", "[default: localhost:7602]"),
+                ("--drain-timeout", "[default: 25s]"),
+                ("--log-level", "[default: info]"),
+                ("--log-format", "[default: pretty]"),
+                ("--help", ""),
+                ("--version", ""),
+            ][..],
+        ),
+        (
+            EDGE,
+            &[
+                ("--client-id", ""),
+                ("--multiplexer-address", "[default: localhost:7602]"),
+                ("--grpc-server-address", "[default: localhost:50051]"),
+                ("--backend-ca", ""),
+                ("--backend-server-name", ""),
+                ("--backend-authority", ""),
+                ("--drain-timeout", "[default: 25s]"),
+                ("--log-level", "[default: info]"),
+                ("--log-format", "[default: pretty]"),
+                ("--help", ""),
+                ("--version", ""),
+            ][..],
+        ),
+    ] {
+        let output = run(name, &["--help"]);
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(text(&output.stderr), "");
+        // However wide the terminal is.
+        let help = text(&output.stdout);
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let flags = help.split(' ').filter(|w| w.starts_with("--"));
+        assert_eq!(flags.count(), options.len(), "{help}");
+        for (flag, default) in options {
+            let (_, from) = help.split_once(&format!("{flag} ")).unwrap_or_else(|| {
+                help.split_once(flag)
+                    .unwrap_or_else(|| panic!("no {flag} in\n{help}"))
+            });
+            let own = from.split("--").next().unwrap();
+            assert!(own.contains(default), "{flag}: {own}");
+            // Beside the value's name and the default there is a sentence.
+            let words = own.replace(default, "");
+            assert!(words.split_whitespace().count() > 1, "{flag}: {own}");
+        }
+    }
+}
+
+#[test]
+fn the_version_is_the_packages() {
+    for name in [SERVER, EDGE] {
+        let output = run(name, &["--version"]);
+        assert_eq!(output.status.code(), Some(0));
+        let wanted = format!("{name} {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(text(&output.stdout), wanted);
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_names_its_flag() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    for (flag, free) in [
+        ("--proxy-listener", "--multiplexer-listener"),
+        ("--multiplexer-listener", "--proxy-listener"),
+    ] {
+        let output = run(SERVER, &[flag, &taken, free, "127.0.0.1:0"]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(said.contains(flag), "{said}");
+        assert!(!said.contains(free), "{said}");
+        assert!(said.contains(&taken), "{said}");
+        assert!(said.contains("in use"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_first_line_has_the_version_and_the_real_addresses() {
+    let mux = Mux::at("127.0.0.1:0", "127.0.0.1:0", &[]).await;
+    let line = mux.log().remove(0);
+    let version = format!(" version={} ", env!("CARGO_PKG_VERSION"));
+    assert!(line.contains(&version), "{line}");
+    assert_eq!(addresses(&line, "proxy_listener"), [mux.proxy]);
+    assert_eq!(addresses(&line, "multiplexer_listener"), [mux.multiplexer]);
+    assert_ne!(mux.proxy.port(), 0);
+    TcpStream::connect(mux.proxy).await.unwrap();
+
+    let edge = Edge::dialling(mux.multiplexer, "rainbow", "localhost:1", &[]);
+    edge.says(" connected ").await;
+    let line = edge.log().remove(0);
+    assert!(line.contains(&version), "{line}");
+    let server = format!("multiplexer_address={} ", mux.multiplexer);
+    assert!(line.contains(&server), "{line}");
+    assert!(line.contains("client_id=rainbow "), "{line}");
+    assert!(line.ends_with("grpc_server_address=localhost:1"), "{line}");
+}
+
+#[tokio::test]
+async fn localhost_listens_on_both_loopback_addresses_with_one_port() {
+    let server = Process::start(
+        SERVER,
+        &[
+            "--proxy-listener",
+            "localhost:0",
+            "--multiplexer-listener",
+            "localhost:0",
+        ],
+    );
+    let line = server.says(" listening ").await;
+    for field in ["proxy_listener", "multiplexer_listener"] {
+        let addresses = addresses(&line, field);
+        assert_eq!(addresses.len(), 1 + usize::from(has_ipv6()), "{line}");
+        assert_eq!(addresses[0].ip().to_string(), "127.0.0.1");
+        for address in &addresses {
+            assert_eq!(address.port(), addresses[0].port());
+            TcpStream::connect(address).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_ipv6_address_in_brackets_is_listened_on_and_dialled() {
+    if !has_ipv6() {
+        return;
+    }
+    let mux = Mux::at("[::1]:0", "[::1]:0", &[]).await;
+    assert!(mux.proxy.is_ipv6());
+    let edge = Edge::dialling(mux.multiplexer, "six", "[::1]:1", &[]);
+    edge.says(" connected ").await;
+    let caller = Caller::connect(mux.proxy).await;
+    let answer = caller.call("/s/m", &[("client-id", "six")], b"").await;
+    answer.is_ours(
+        14,
+        "mux: backend of edge 'six' unreachable (refused)",
+        "backend-connect",
+        "no",
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_is_no_terminal_has_no_colours() {
+    let mux = Mux::start().await;
+    let edge = Edge::dialling(mux.multiplexer, "plain", "localhost:1", &[]);
+    edge.says(" connected ").await;
+    mux.says("client_id=plain ").await;
+    edge.says("client_id=plain ").await;
+    for line in mux.log().iter().chain(&edge.log()) {
+        assert!(!line.contains('\u{1b}'), "{line:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_json_log_is_one_object_per_line() {
+    let server = Process::start(
+        SERVER,
+        &[
+            "--proxy-listener",
+            "127.0.0.1:0",
+            "--multiplexer-listener",
+            "127.0.0.1:0",
+            "--log-format",
+            "json",
+        ],
+    );
+    let first: Value = serde_json::from_str(&server.says("listening").await).unwrap();
+    assert_eq!(first["level"], "INFO");
+    assert_eq!(first["message"], "listening");
+    assert_eq!(first["version"], env!("CARGO_PKG_VERSION"));
+    let address = first["multiplexer_listener"].as_str().unwrap();
+    let edge = Edge::dialling(
+        address.parse().unwrap(),
+        "machine",
+        "localhost:1",
+        &["--log-format", "json"],
+    );
+    edge.says("connected").await;
+    server.says("edge connected").await;
+    server.signal("TERM");
+    let stopped = server.says("stopped").await;
+    let stopped: Value = serde_json::from_str(&stopped).unwrap();
+    assert_eq!(stopped["calls"], 0);
+    edge.says("tunnel lost").await;
+    for line in server.log().iter().chain(&edge.log()) {
+        let event: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        assert!(event["message"].is_string() && event["timestamp"].is_string());
+    }
+}
