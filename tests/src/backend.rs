@@ -154,6 +154,16 @@ impl Backend {
         self.seen.lock().unwrap().clone()
     }
 
+    /// Call number `n` (from 0), which came.
+    ///
+    /// # Panics
+    ///
+    /// When it did not.
+    #[must_use]
+    pub fn seen_call(&self, n: usize) -> Seen {
+        self.seen.lock().unwrap()[n].clone()
+    }
+
     /// Connections so far.
     ///
     /// # Panics
