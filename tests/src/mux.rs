@@ -41,10 +41,9 @@ impl Mux {
             proxy,
             "--multiplexer-listener",
             multiplexer,
-            "--log-level",
-            "debug",
         ];
         all.extend(args);
+        all.extend(log_level(args));
         let process = Process::start("grpc-multiplexer-server", &all);
         let line = process.says(" listening ").await;
         Self {
@@ -70,6 +69,15 @@ impl Mux {
             .list_grpc_server(ListGrpcServerRequest::default())
             .await;
         listed.unwrap().into_inner().servers
+    }
+}
+
+/// Each call, unless a test that makes many wants less.
+fn log_level(args: &[&str]) -> &'static [&'static str] {
+    if args.contains(&"--log-level") {
+        &[]
+    } else {
+        &["--log-level", "debug"]
     }
 }
 
@@ -125,10 +133,9 @@ impl Edge {
             &multiplexer,
             "--grpc-server-address",
             backend,
-            "--log-level",
-            "debug",
         ];
         all.extend(args);
+        all.extend(log_level(args));
         Self {
             process: Process::start("grpc-multiplexer-client", &all),
         }
