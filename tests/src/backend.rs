@@ -105,9 +105,13 @@ impl Backend {
         backend.tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                *count.lock().unwrap() += 1;
                 let (settings, script, seen) = (settings.clone(), script.clone(), seen.clone());
-                connections.spawn(serve(socket, settings, script, seen));
+                let count = Arc::clone(&count);
+                connections.spawn(async move {
+                    if speaks(&socket, &count).await {
+                        serve(socket, settings, script, seen).await;
+                    }
+                });
             }
         });
         backend
@@ -124,12 +128,16 @@ impl Backend {
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut backend = Self::over(listener.local_addr().unwrap(), JoinSet::new());
-        let count = Arc::clone(&backend.connections);
+        let (script, count) = (Arc::new(script), Arc::clone(&backend.connections));
         backend.tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = listener.accept().await {
-                *count.lock().unwrap() += 1;
-                connections.spawn(script(socket));
+                let (script, count) = (Arc::clone(&script), Arc::clone(&count));
+                connections.spawn(async move {
+                    if speaks(&socket, &count).await {
+                        script(socket).await;
+                    }
+                });
             }
         });
         backend
@@ -164,7 +172,7 @@ impl Backend {
         self.seen.lock().unwrap()[n].clone()
     }
 
-    /// Connections so far.
+    /// Connections so far on which something was said.
     ///
     /// # Panics
     ///
@@ -195,6 +203,15 @@ impl Backend {
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// Counts a connection on which something is said. An edge that starts only looks whether anybody is there.
+async fn speaks(socket: &TcpStream, count: &Mutex<usize>) -> bool {
+    let speaks = matches!(socket.peek(&mut [0]).await, Ok(1));
+    if speaks {
+        *count.lock().unwrap() += 1;
+    }
+    speaks
 }
 
 async fn serve<F>(

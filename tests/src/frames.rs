@@ -171,12 +171,19 @@ impl FrameConnection {
 
     /// Sends a frame. A peer that is gone is no matter.
     pub async fn send(&mut self, frame: &Frame) {
-        let mut bytes = Vec::with_capacity(9 + frame.payload.len());
-        bytes.put_uint(frame.payload.len() as u64, 3);
-        bytes.put_u8(frame.kind);
-        bytes.put_u8(frame.flags);
-        bytes.put_u32(frame.stream);
-        bytes.extend_from_slice(&frame.payload);
+        self.send_all(std::slice::from_ref(frame)).await;
+    }
+
+    /// Sends frames in one piece, so that the peer sees them together.
+    pub async fn send_all(&mut self, frames: &[Frame]) {
+        let mut bytes = Vec::new();
+        for frame in frames {
+            bytes.put_uint(frame.payload.len() as u64, 3);
+            bytes.put_u8(frame.kind);
+            bytes.put_u8(frame.flags);
+            bytes.put_u32(frame.stream);
+            bytes.extend_from_slice(&frame.payload);
+        }
         self.bytes(&bytes).await;
     }
 
@@ -255,6 +262,15 @@ impl FrameConnection {
     /// Ends the connection without a word.
     pub fn close(self) {
         drop(self.socket);
+    }
+
+    /// Ends the connection with a TCP reset.
+    ///
+    /// # Panics
+    ///
+    /// When the system does not allow that.
+    pub fn abort(self) {
+        self.socket.set_zero_linger().unwrap();
     }
 }
 

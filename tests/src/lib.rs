@@ -15,6 +15,7 @@ mod binaries;
 mod caller;
 mod frames;
 mod mux;
+mod path;
 mod process;
 mod wait;
 
@@ -24,5 +25,6 @@ pub use binaries::binary;
 pub use caller::{Call, Caller};
 pub use frames::{Frame, FrameConnection, frame_backend, kind};
 pub use mux::{Edge, Mux};
+pub use path::Path;
 pub use process::Process;
 pub use wait::{DEADLINE, until, within};
