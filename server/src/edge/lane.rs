@@ -7,7 +7,7 @@ use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -122,10 +122,16 @@ impl Lane {
 
     /// Whether a new call can start here.
     pub(crate) fn takes_calls(&self) -> bool {
-        let sender = lock(&self.sender);
-        let Some(sender) = sender.as_ref() else {
+        let mut sender = lock(&self.sender);
+        let Some(sender) = sender.as_mut() else {
             return false;
         };
+        // After a GOAWAY the calls it spares go on, but a new one would be thrown back, and its one retry with it.
+        let mut nobody = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Err(_)) = sender.poll_ready(&mut nobody) {
+            self.retire();
+            return false;
+        }
         let limit = CALLS.min(sender.current_max_send_streams());
         !self.closing.load(Ordering::Relaxed) && self.calls() < limit && self.gate().takes_calls()
     }
