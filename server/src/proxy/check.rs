@@ -22,7 +22,7 @@ pub(crate) fn request(head: &Parts) -> Result<Option<Instant>, Failure> {
         return Err(Failure::NotGrpc);
     }
     if is_too_large(&head.headers) {
-        return Err(Failure::Metadata);
+        return Err(Failure::Metadata { sent: false });
     }
     let path = head.uri.path_and_query().map(|path| path.as_str());
     if !path.is_some_and(is_canonical) {

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use grpc_multiplexer_tunnel::ClientId;
 use h2::RecvStream;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::caller::Caller;
 use super::flow::{End, Flow};
-use super::metadata::{GRPC_STATUS, is_too_large, to_caller};
+use super::metadata::{GRPC_STATUS, is_too_large, to_caller, trailers_to_backend};
 use super::reply::{CallerGone, Reply};
 use super::rescue::Failure;
 use crate::edge::lane::{Lane, LaneStream};
@@ -87,6 +88,7 @@ pub(crate) async fn forward(
         stream: Some(stream),
         up: Flow::new(),
         up_over: request_ended,
+        up_trailers: false,
         down: Flow::new(),
         status_in_headers: false,
         promoted: false,
@@ -117,6 +119,8 @@ struct Pump<'a> {
     up: Flow,
     /// The request's end went out, or nobody reads it any more.
     up_over: bool,
+    /// The request's trailers were taken.
+    up_trailers: bool,
     down: Flow,
     status_in_headers: bool,
     promoted: bool,
@@ -183,7 +187,14 @@ impl Pump<'_> {
             Poll::Ready(Ok(())) => {
                 let sent = match self.up.take_end() {
                     Some(End::Plain) => stream.send().send_data(bytes::Bytes::new(), true).is_ok(),
-                    Some(End::Trailers(trailers)) => stream.send().send_trailers(trailers).is_ok(),
+                    Some(End::Trailers(mut trailers)) => {
+                        self.up_trailers = true;
+                        if is_too_large(&trailers) {
+                            return Err(Stop::Failed(Failure::Metadata { sent: true }));
+                        }
+                        trailers_to_backend(&mut trailers);
+                        stream.send().send_trailers(trailers).is_ok()
+                    }
                     // The end went with the last bytes, or did not come yet.
                     None => was_plain,
                 };
@@ -226,6 +237,11 @@ impl Pump<'_> {
         *response.status_mut() = parts.status;
         *response.headers_mut() = parts.headers;
         to_caller(response.headers_mut());
+        if !whole {
+            // A promise of so many bytes is not ours to make: where the backend breaks it, the caller could not even
+            // be told.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         self.ends.reply.headers(response, whole)?;
         if whole { Err(Stop::Complete) } else { Ok(()) }
     }
@@ -307,10 +323,10 @@ impl Pump<'_> {
         self.leave_backend(&failure);
         self.up_over = true;
         if self.ends.reply.has_started() {
-            self.failing = Some(failure);
+            self.failing = Some(failure.after_headers(self.ends.id));
             return Ok(());
         }
-        Err((failure, self.up.moved() > 0))
+        Err((failure, self.up.moved() > 0 || self.up_trailers))
     }
 
     /// Ends both halves with a failure now.

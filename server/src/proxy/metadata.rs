@@ -31,10 +31,8 @@ pub(crate) fn is_too_large(headers: &HeaderMap) -> bool {
 
 /// Makes a caller's metadata the backend's.
 pub(crate) fn to_backend(headers: &mut HeaderMap) {
-    headers.remove(CLIENT_ID);
     headers.remove(HOST);
-    drop_hop_by_hop(headers);
-    drop_ours(headers);
+    trailers_to_backend(headers);
     // gRPC requires it of every client, and a backend may refuse a call without it.
     headers.insert(TE, HeaderValue::from_static("trailers"));
     // Callers share the lane's compression table: what is in it can be guessed byte by byte from the sizes of frames.
@@ -43,6 +41,13 @@ pub(crate) fn to_backend(headers: &mut HeaderMap) {
             entry.iter_mut().for_each(|value| value.set_sensitive(true));
         }
     }
+}
+
+/// Makes the trailers of a caller's request the backend's.
+pub(crate) fn trailers_to_backend(trailers: &mut HeaderMap) {
+    trailers.remove(CLIENT_ID);
+    drop_hop_by_hop(trailers);
+    drop_ours(trailers);
 }
 
 /// Makes a backend's headers or trailers the caller's.

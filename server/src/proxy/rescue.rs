@@ -79,8 +79,8 @@ pub(crate) enum Failure {
     EdgeBusy(ClientId),
     /// This server is going away; whether the call had reached a lane.
     Draining { sent: bool },
-    /// The caller's metadata is over the limit.
-    Metadata,
+    /// The caller's metadata is over the limit; whether the call had reached a lane.
+    Metadata { sent: bool },
     /// The backend's metadata is over the limit.
     ResponseMetadata,
     /// Not a gRPC content type.
@@ -119,7 +119,7 @@ impl Failure {
             Self::BackendReset(reason) => code_of_reset(*reason),
             Self::Deadline { .. } => Code::DeadlineExceeded,
             Self::EdgeBusy(_)
-            | Self::Metadata
+            | Self::Metadata { .. }
             | Self::ResponseMetadata
             | Self::SlowWatcher
             | Self::BackendCalm { taken: false } => Code::ResourceExhausted,
@@ -157,7 +157,7 @@ impl Failure {
             Self::Deadline { .. } => "mux: deadline exceeded".into(),
             Self::EdgeBusy(id) => format!("mux: edge '{id}' at call limit").into(),
             Self::Draining { .. } => "mux: server shutting down".into(),
-            Self::Metadata => "mux: metadata too large".into(),
+            Self::Metadata { .. } => "mux: metadata too large".into(),
             Self::ResponseMetadata => "mux: response metadata too large".into(),
             Self::NotGrpc => "grpc required".into(),
             Self::NotPost => "POST required".into(),
@@ -189,7 +189,7 @@ impl Failure {
             Self::Deadline { .. } => "deadline",
             Self::EdgeBusy(_) => "edge-busy",
             Self::Draining { .. } => "draining",
-            Self::Metadata => "metadata",
+            Self::Metadata { .. } => "metadata",
             Self::ResponseMetadata => "response-metadata",
             Self::NotGrpc => "not-grpc",
             Self::NotPost => "not-post",
@@ -211,6 +211,7 @@ impl Failure {
             | Self::BackendCalm { taken: true }
             | Self::Deadline { sent: true }
             | Self::Draining { sent: true }
+            | Self::Metadata { sent: true }
             | Self::Internal => Reached::Maybe,
             Self::ResponseMetadata | Self::HttpStatus(_) | Self::NoStatus => Reached::Yes,
             _ => Reached::No,
@@ -223,6 +224,16 @@ impl Failure {
             self,
             Self::Unprocessed(_) | Self::Refused | Self::BackendCalm { taken: false }
         )
+    }
+
+    /// What it is once the backend answered with headers: whatever else it says then, it has seen the call.
+    pub(crate) fn after_headers(self, id: &ClientId) -> Self {
+        match self {
+            Self::Unprocessed(_) => Self::BackendLost(id.clone()),
+            Self::Refused => Self::BackendReset(Reason::REFUSED_STREAM),
+            Self::BackendCalm { .. } => Self::BackendCalm { taken: true },
+            other => other,
+        }
     }
 
     /// What a failed stream of a lane is to a caller.
@@ -440,6 +451,21 @@ mod tests {
             assert_eq!(failure.reached(), Reached::No, "{failure:?}");
         }
         assert!(!Failure::BackendCalm { taken: true }.is_retriable());
+    }
+
+    #[test]
+    fn what_answered_is_not_said_to_be_unreached() {
+        let id: ClientId = "a".parse().unwrap();
+        for failure in [
+            Failure::Unprocessed(id.clone()),
+            Failure::Refused,
+            Failure::BackendCalm { taken: false },
+        ] {
+            let failure = failure.after_headers(&id);
+            assert!(!failure.is_retriable());
+            assert_eq!(failure.code(), Code::Unavailable, "{failure:?}");
+            assert_eq!(failure.reached(), Reached::Maybe, "{failure:?}");
+        }
     }
 
     #[test]
