@@ -1,5 +1,10 @@
 //! What the server answers by itself: requests that are no call to an edge. No backend sees any of them.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect is over"
+)]
+
 use grpc_multiplexer_tests::{Answer, Backend, Caller, Path, within};
 use http::{Method, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,9 +1,14 @@
 //! What becomes of what a backend does: refuses, resets, breaks off, answers nonsense, or answers well.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect is over"
+)]
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grpc_multiplexer_tests::{
     Backend, Caller, Ended, Frame, FrameConnection, H2Call, Path, frame_backend, kind,
@@ -13,6 +18,7 @@ use http::Response;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 /// Makes a call over a path to `backend`, and asserts that it cannot be reached.

@@ -1,14 +1,20 @@
 //! What becomes of a call when something around it ends: a tunnel, a backend's connection, its time, its caller, the
 //! server; and what is tried again.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect is over"
+)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grpc_multiplexer_tests::{
     Backend, Caller, Ended, Frame, FrameConnection, Path, frame_backend, kind,
 };
 use h2::Reason;
+use tokio::time::Instant;
 
 const OK: [(&str, &str); 2] = [(":status", "200"), ("content-type", "application/grpc")];
 
