@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grpc_multiplexer_tests::{
-    Backend, Caller, Ended, Frame, FrameConnection, H2Call, Path, frame_backend, kind,
+    Backend, Caller, Ended, Frame, FrameConnection, H2Call, Path, frame_backend, kind, within,
 };
 use h2::Reason;
 use http::Response;
@@ -511,12 +511,15 @@ async fn an_early_answer_comes_at_once_and_the_upload_is_drained_and_then_stoppe
         let mut call = path.caller.send(request, false).await;
         assert!(call.headers().await);
         // More than any window: it is read, or this would wait for ever; until nobody reads it any more.
+        let mut sent = 0;
         let stopped = async {
             while call.try_data(&[0; 16 * 1024], false).await {
+                sent += 16 * 1024;
                 tokio::task::yield_now().await;
             }
         };
-        grpc_multiplexer_tests::within("the end of the upload", stopped).await;
+        within("the end of the upload", stopped).await;
+        assert!(sent >= 64 * 1024, "stopped at once, after {sent}");
         let answer = call.answer().await;
         assert_eq!(answer.code(), Some(code), "{answer:?}");
         assert!(answer.trailers_only, "{answer:?}");

@@ -220,7 +220,7 @@ async fn a_backend_that_goes_away_finishes_what_it_took_and_gets_the_rest_anew()
 async fn many_connections_that_go_away_cost_no_call() {
     const CALLS: usize = 4;
     let connections = Arc::new(AtomicUsize::new(0));
-    // One stream a connection, so that the calls are on as many; and each goes away once it has its call.
+    // One stream a connection, so that the calls are on as many.
     let backend = frame_backend(move |mut connection| {
         let first = connections.fetch_add(1, Ordering::Relaxed) < CALLS;
         async move {
@@ -228,12 +228,16 @@ async fn many_connections_that_go_away_cost_no_call() {
             let settings = Frame::new(kind::SETTINGS, 0, 0, &one_stream);
             connection.send(&settings).await;
             while let Some(frame) = connection.frame().await {
-                if frame.kind == kind::HEADERS && first {
+                if frame.kind == kind::DATA {
+                    // It takes more streams by its settings, but says in the same breath that it goes away.
+                    let more = Frame::new(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]);
+                    let bye = Frame::data(frame.stream, b"bye", false);
+                    let all = [more, Frame::go_away(frame.stream, 0), bye];
+                    connection.send_all(&all).await;
+                } else if frame.kind == kind::HEADERS && first {
                     let begin = [
                         Frame::headers(frame.stream, &OK, false),
                         Frame::data(frame.stream, b"mine", false),
-                        Frame::go_away(frame.stream, 0),
-                        Frame::new(kind::SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]),
                     ];
                     connection.send_all(&begin).await;
                 } else if frame.kind == kind::HEADERS {
@@ -252,6 +256,10 @@ async fn many_connections_that_go_away_cost_no_call() {
         call.bytes(4).await;
         calls.push(call);
         assert_eq!(backend.connections(), n + 1);
+    }
+    for call in &mut calls {
+        call.data(b"go", false).await;
+        call.bytes(7).await;
     }
     path.ask(&[]).await.answer().await.is_backends(0);
 }
