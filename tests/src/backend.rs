@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures::StreamExt as _;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
@@ -56,26 +57,29 @@ pub struct Backend {
 
 impl Backend {
     /// The example backend: a tonic server.
+    pub async fn echo() -> Self {
+        Self::serving(Echo::default()).await
+    }
+
+    /// The same, for a test that asks `echo` what became of its calls.
     ///
     /// # Panics
     ///
     /// When it cannot listen.
-    pub async fn echo() -> Self {
+    pub async fn serving(echo: Echo) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
+        let mut backend = Self::over(listener.local_addr().unwrap(), JoinSet::new());
+        let count = Arc::clone(&backend.connections);
+        let sockets =
+            TcpListenerStream::new(listener).inspect(move |_| *count.lock().unwrap() += 1);
+        backend.tasks.spawn(async move {
             tonic::transport::Server::builder()
-                .add_routes(
-                    grpc_multiplexer_examples::routes(Echo::default())
-                        .await
-                        .unwrap(),
-                )
-                .serve_with_incoming(TcpListenerStream::new(listener))
+                .add_routes(grpc_multiplexer_examples::routes(echo).await.unwrap())
+                .serve_with_incoming(sockets)
                 .await
                 .unwrap();
         });
-        Self::over(address, tasks)
+        backend
     }
 
     /// A scripted backend: `script` is run for every call.

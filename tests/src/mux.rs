@@ -9,6 +9,8 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::Process;
 
+const SERVER: &str = "grpc-multiplexer-server";
+
 /// A running `grpc-multiplexer-server`.
 #[derive(Debug)]
 pub struct Mux {
@@ -36,15 +38,17 @@ impl Mux {
     ///
     /// When it does not listen.
     pub async fn at(proxy: &str, multiplexer: &str, args: &[&str]) -> Self {
-        let mut all = vec![
-            "--proxy-listener",
-            proxy,
-            "--multiplexer-listener",
-            multiplexer,
-        ];
-        all.extend(args);
-        all.extend(log_level(args));
-        let process = Process::start("grpc-multiplexer-server", &all);
+        let all = options(proxy, multiplexer, args);
+        Self::listening(Process::start(SERVER, &all)).await
+    }
+
+    /// Starts one that may open at most `descriptors` files and sockets.
+    pub async fn limited(descriptors: usize) -> Self {
+        let all = options("127.0.0.1:0", "127.0.0.1:0", &[]);
+        Self::listening(Process::limited(SERVER, &all, descriptors)).await
+    }
+
+    async fn listening(process: Process) -> Self {
         let line = process.says(" listening ").await;
         Self {
             proxy: field(&line, "proxy_listener"),
@@ -70,6 +74,18 @@ impl Mux {
             .await;
         listed.unwrap().into_inner().servers
     }
+}
+
+fn options<'a>(proxy: &'a str, multiplexer: &'a str, args: &[&'a str]) -> Vec<&'a str> {
+    let mut all = vec![
+        "--proxy-listener",
+        proxy,
+        "--multiplexer-listener",
+        multiplexer,
+    ];
+    all.extend(args);
+    all.extend(log_level(args));
+    all
 }
 
 /// Each call, unless a test that makes many wants less.

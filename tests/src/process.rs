@@ -25,8 +25,23 @@ impl Process {
     /// When it cannot be started.
     #[must_use]
     pub fn start(name: &str, args: &[&str]) -> Self {
-        let mut child = Command::new(binary(name))
-            .args(args)
+        Self::spawn(Command::new(binary(name)).args(args))
+    }
+
+    /// The same, with at most `descriptors` files and sockets open at a time.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn limited(name: &str, args: &[&str], descriptors: usize) -> Self {
+        let limit = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        Self::spawn(shell.args(["-c", &limit]).arg(binary(name)).args(args))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
