@@ -28,9 +28,9 @@ use crate::windows::{Holdings, STREAM_WINDOW, Tuner};
 pub(crate) const CALLS: usize = 256;
 /// A lane without calls is closed after this.
 const IDLE: Duration = Duration::from_secs(30);
-/// Largest header list that is read at all. Our own limit is far lower; this one must only be so high that too large
-/// a list fails its call and not the lane.
-const HEADER_LIST: u32 = 256 * 1024;
+/// Largest header list that is read at all. Our own limit is far lower; this one must be so high that too large a list
+/// fails its call: h2 ends the lane at four times this, and drops what is over it from trailers without a word.
+const HEADER_LIST: u32 = 4 * 1024 * 1024;
 /// DATA frames of any size may pile up behind a slow reader: they are drained eagerly and merged, so the count of
 /// frames says nothing about memory.
 const DATA_FRAME_BUDGET: usize = 1 << 40;

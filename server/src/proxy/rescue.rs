@@ -242,8 +242,6 @@ impl Failure {
             StreamError::Unprocessed => Self::Unprocessed(id.clone()),
             StreamError::UnprocessedCalm => Self::BackendCalm { taken: false },
             StreamError::Refused => Self::Refused,
-            // h2 refuses a header list over its own limit with this reason.
-            StreamError::Malformed(Reason::REFUSED_STREAM) => Self::ResponseMetadata,
             StreamError::Reset(reason) | StreamError::Malformed(reason) => {
                 Self::BackendReset(*reason)
             }
