@@ -37,7 +37,7 @@ const DATA_FRAME_BUDGET: usize = 1 << 40;
 const SEND_BUFFER: usize = 256 * 1024;
 /// Between two PINGs to a caller.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
-/// How long the answer may take.
+/// How long the answer may take. That to the first PING has [`HANDSHAKE`]: it shows that the caller did begin.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -201,13 +201,12 @@ struct Upkeep {
 impl Upkeep {
     fn new(connection: &mut H2, caller: Arc<Caller>) -> Self {
         let mut pings = connection.ping_pong();
-        // The first one only measures.
+        // The first one measures, and shows that somebody is there.
         let asked = pings
             .as_mut()
             .and_then(|pings| pings.send_ping(Ping::opaque()).ok())
             .map(|()| Instant::now());
-        let ask_at = Instant::now() + PING_INTERVAL;
-        let mut ticks = interval_at(ask_at, PING_TIMEOUT);
+        let mut ticks = interval_at(Instant::now() + HANDSHAKE, PING_TIMEOUT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             caller,
@@ -215,7 +214,7 @@ impl Upkeep {
             target: 0,
             pings,
             asked,
-            ask_at,
+            ask_at: Instant::now() + PING_INTERVAL,
             ticks,
         }
     }
@@ -259,7 +258,8 @@ impl Upkeep {
         }
         while self.ticks.poll_tick(cx).is_ready() {
             match self.asked {
-                Some(asked) if asked.elapsed() >= PING_TIMEOUT => return Poll::Ready(()),
+                // The only one that can be out at the first tick is the first.
+                Some(_) => return Poll::Ready(()),
                 None if self.ask_at <= Instant::now() => {
                     self.ask_at = Instant::now() + PING_INTERVAL;
                     self.asked = pings
@@ -269,7 +269,7 @@ impl Upkeep {
                     // Its answer is polled for from here on.
                     cx.waker().wake_by_ref();
                 }
-                Some(_) | None => {}
+                None => {}
             }
         }
         Poll::Pending
