@@ -15,8 +15,8 @@ use grpc_multiplexer_proto::v1::{
     ListGrpcServerRequest, WatchGrpcServerRequest, WatchGrpcServerResponse,
 };
 use grpc_multiplexer_tests::{Answer, Backend, Call, Caller, Edge, Mux, until, within};
-use grpc_multiplexer_tunnel::message::Endpoint;
-use grpc_multiplexer_tunnel::{HandshakeError, Offer, Session, TunnelConfig, dial};
+use grpc_multiplexer_tunnel::message::{Endpoint, Hello};
+use grpc_multiplexer_tunnel::{HandshakeError, Session, TunnelConfig, dial};
 use h2::Reason;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -47,7 +47,7 @@ impl Tunnel {
 
     async fn try_open(server: SocketAddr, client_id: &str) -> Result<Self, HandshakeError> {
         let socket = TcpStream::connect(server).await.unwrap();
-        let offer = Offer {
+        let offer = Hello {
             instance_id: vec![1; 16],
             endpoints: vec![Endpoint {
                 id: 1,
@@ -56,7 +56,7 @@ impl Tunnel {
                 authority: "localhost".to_owned(),
                 ..Endpoint::default()
             }],
-            ..Offer::default()
+            ..Hello::default()
         };
         let (tunnel, _) = dial(Box::new(socket), offer, &TunnelConfig::default()).await?;
         let mut task = JoinSet::new();
