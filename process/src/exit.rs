@@ -3,7 +3,7 @@
 /// The process was asked to stop and finished its work.
 pub const EXIT_DRAINED: u8 = 0;
 
-/// Something failed at run time, or work was cut short.
+/// Something failed at run time, or a second signal ended the process at once.
 pub const EXIT_FAILED: u8 = 1;
 
 /// The command line or the configuration is wrong; trying again changes nothing. The same code as clap's.

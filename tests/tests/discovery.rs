@@ -477,7 +477,7 @@ async fn a_compressed_request_is_read_and_its_answer_compressed() {
 
 /// The queue of a watcher holds 1,024 changes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watcher_that_falls_behind_is_told_so() {
+async fn a_watcher_that_falls_behind_is_cut() {
     let mux = Mux::start().await;
     let mut narrow = h2::client::Builder::new();
     let caller = Caller::with(mux.proxy, narrow.initial_window_size(1024)).await;
@@ -498,21 +498,9 @@ async fn a_watcher_that_falls_behind_is_told_so() {
     for _ in 0..2 * 8 * 80 {
         next(&mut quick).await;
     }
+    // Nothing of what it did not read is kept for it. gRPC reads this reset as RESOURCE_EXHAUSTED.
     let answer: Answer = slow.answer().await;
-    answer.is_backends(8);
-    assert!(
-        answer.message().contains("too%20far%20behind"),
-        "{answer:?}"
-    );
-    // What it got until then is whole: a full queue, and what was on its way.
-    let mut rest = &answer.body[..];
-    let mut events = 0;
-    while let Some((head, tail)) = rest.split_first_chunk::<5>() {
-        rest = &tail[usize::try_from((&head[1..]).get_u32()).unwrap()..];
-        events += 1;
-    }
-    assert_eq!(rest, b"");
-    assert!((1024..1280).contains(&events), "{events} events");
+    assert_eq!(answer.reset, Some(Reason::ENHANCE_YOUR_CALM), "{answer:?}");
 }
 
 #[tokio::test]
