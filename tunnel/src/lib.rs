@@ -14,6 +14,8 @@ mod config;
 mod error;
 mod handshake;
 mod io;
+#[cfg(test)]
+mod scripted;
 mod session;
 mod socket;
 mod stream;

@@ -1,1 +1,462 @@
+//! Sessions over a pipe in memory: two of ours, or ours and a scripted peer.
 
+use std::collections::VecDeque;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::sleep_until;
+
+use super::*;
+use crate::config::LANES;
+use crate::message::{Control, Heartbeat as Beat, Hello, Welcome};
+use crate::scripted::{Foreign, frame};
+use crate::{Offer, StreamEnd, accept, dial};
+
+const PIPE: usize = 64 * 1024;
+const DIAL: Duration = Duration::from_secs(5);
+
+/// One end, with its work under way.
+struct End {
+    session: Session,
+    incoming: Incoming,
+    tasks: JoinSet<SessionError>,
+}
+
+impl End {
+    fn run(established: Established) -> Self {
+        let Established {
+            session,
+            incoming,
+            task,
+        } = established;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task.run());
+        Self {
+            session,
+            incoming,
+            tasks,
+        }
+    }
+
+    /// Takes the next stream, whatever it is for.
+    async fn take(&mut self) -> TunnelStream {
+        let stream = self.incoming.next().await.unwrap();
+        stream
+            .read_open(DIAL)
+            .await
+            .unwrap()
+            .accept()
+            .await
+            .unwrap()
+    }
+}
+
+/// A server and an edge of ours.
+async fn both(near: DuplexStream, far: DuplexStream) -> (End, End) {
+    let config = TunnelConfig::default();
+    let server = async {
+        let accepted = accept(Box::new(near), &config).await.unwrap();
+        // The welcome leaves when the work runs.
+        End::run(accepted.welcome(Welcome::default()).await.unwrap())
+    };
+    let edge = async {
+        let (established, _) = dial(Box::new(far), Offer::default(), &config)
+            .await
+            .unwrap();
+        End::run(established)
+    };
+    tokio::join!(server, edge)
+}
+
+async fn pair() -> (End, End) {
+    let (near, far) = duplex(PIPE);
+    both(near, far).await
+}
+
+/// A server of ours, and a scripted edge.
+async fn with_foreign() -> (End, Foreign) {
+    let (near, far) = duplex(PIPE);
+    let config = TunnelConfig::default();
+    let server = async {
+        let accepted = accept(Box::new(near), &config).await.unwrap();
+        // The welcome leaves when the work runs.
+        End::run(accepted.welcome(Welcome::default()).await.unwrap())
+    };
+    let edge = async {
+        let mut foreign = Foreign::over(far, Mode::Client).await;
+        let hello = Hello {
+            min_version: 1,
+            max_version: 1,
+            ..Hello::default()
+        };
+        foreign.say(Message::Hello(hello)).await;
+        assert!(matches!(foreign.hear().await, Some(Message::Welcome(_))));
+        foreign
+    };
+    tokio::join!(server, edge)
+}
+
+/// A stream from the server to the edge, both ends.
+async fn stream(server: &End, edge: &mut End) -> (TunnelStream, TunnelStream) {
+    let (near, far) = tokio::join!(server.session.open(open::Kind::H2, 1, DIAL), edge.take());
+    (near.unwrap(), far)
+}
+
+async fn read_all(stream: &mut TunnelStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_falls_silent_is_given_up_in_twenty_seconds() {
+    let (server, foreign) = with_foreign().await;
+    foreign.freeze().await;
+    let start = Instant::now();
+    let end = server.session.closed().await;
+    assert!(matches!(end, SessionError::Silent(_)), "{end}");
+    assert!(
+        (19..=33).contains(&start.elapsed().as_secs()),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_lives_on_heartbeats() {
+    let (near, far, _link) = long_pipe(Duration::from_millis(1));
+    let (server, edge) = both(near, far).await;
+    let hour = Duration::from_secs(3600);
+    assert!(timeout(hour, server.session.closed()).await.is_err());
+    assert!(server.session.in_rotation() && edge.session.in_rotation());
+    server.session.proven().await;
+    edge.session.proven().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_is_answered_with_its_number() {
+    let (_server, mut foreign) = with_foreign().await;
+    let beat = Beat {
+        sequence: 77,
+        answer: false,
+    };
+    foreign.say(Message::Heartbeat(beat)).await;
+    loop {
+        if let Some(Message::Heartbeat(Beat {
+            sequence: 77,
+            answer: true,
+        })) = foreign.hear().await
+        {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_reads_like_an_end_and_is_none() {
+    let (server, mut edge) = pair().await;
+    let (mut near, mut far) = stream(&server, &mut edge).await;
+    far.write_all(b"half").await.unwrap();
+    let peer = near.peer_end();
+    drop(far);
+    assert!(b"half".starts_with(&read_all(&mut near).await));
+    assert_eq!(peer.wait().await, StreamEnd::Reset);
+
+    let (mut near, mut far) = stream(&server, &mut edge).await;
+    far.write_all(b"whole").await.unwrap();
+    far.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut near).await, b"whole");
+    assert_eq!(near.peer_end().wait().await, StreamEnd::Fin { bytes: 5 });
+
+    let (near, far) = stream(&server, &mut edge).await;
+    far.backend_lost();
+    assert_eq!(near.peer_end().wait().await, StreamEnd::BackendLost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_the_peer_said_nothing_of_is_no_orderly_end() {
+    let (server, mut foreign) = with_foreign().await;
+    let opened = server.session.open(open::Kind::H2, 1, DIAL);
+    let answer = async {
+        let mut stream = RawStream::new(foreign.inbound.recv().await.unwrap());
+        let open: Open = codec::read_one(&mut stream).await.unwrap();
+        stream.write_all(&[0, 0, 0, 0]).await.unwrap();
+        drop(stream);
+        open
+    };
+    let (stream, open) = tokio::join!(opened, answer);
+    // The answer may be lost with the reset.
+    let Ok(mut stream) = stream else { return };
+    assert_eq!(read_all(&mut stream).await, b"");
+    assert_eq!(stream.peer_end().get(), None);
+    let ended = StreamEnded {
+        tag: open.tag,
+        ..StreamEnded::default()
+    };
+    foreign.say(Message::StreamEnded(ended)).await;
+    assert_eq!(stream.peer_end().wait().await, StreamEnd::Reset);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_stream_too_many_is_an_answer_and_not_the_end_of_the_session() {
+    let (server, mut edge) = pair().await;
+    for _ in 0..3 {
+        let mut held = Vec::new();
+        for _ in 0..LANES {
+            held.push(stream(&server, &mut edge).await);
+        }
+        let more = server.session.open(open::Kind::H2, 1, DIAL).await;
+        assert!(matches!(more, Err(OpenError::Limit)), "{more:?}");
+        let ends: Vec<_> = held.iter().map(|(near, _)| near.peer_end()).collect();
+        drop(held);
+        for end in ends {
+            end.wait().await;
+        }
+        while server.session.open_streams() + edge.session.open_streams() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(!server.session.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_a_peer_piles_up_are_dropped_and_do_not_end_the_session() {
+    let (server, mut foreign) = with_foreign().await;
+    let mut streams = Vec::new();
+    for _ in 0..250 {
+        let mut stream = foreign.open().await;
+        stream.write_all(b"x").await.unwrap();
+        streams.push(stream);
+    }
+    let beat = Beat::default();
+    foreign.say(Message::Heartbeat(beat)).await;
+    while !matches!(foreign.hear().await, Some(Message::Heartbeat(beat)) if beat.answer) {}
+    assert!(!server.session.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn yamuxs_own_goodbye_ends_the_session() {
+    let (server, foreign) = with_foreign().await;
+    foreign.go_away().await;
+    let end = server.session.closed().await;
+    assert!(matches!(end, SessionError::Lost(_)), "{end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_says_why_and_everything_said_before_it_arrives_first() {
+    let (server, mut edge) = pair().await;
+    let (mut near, mut far) = stream(&server, &mut edge).await;
+    far.write_all(b"last words").await.unwrap();
+    far.shutdown().await.unwrap();
+    edge.session.drain("soon");
+    edge.session.close(Code::ShuttingDown, "bye");
+    match server.session.closed().await {
+        SessionError::Goodbye { code, reason } => {
+            assert_eq!((*code, reason.as_str()), (Code::ShuttingDown, "bye"));
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(near.peer_end().get(), Some(StreamEnd::Fin { bytes: 10 }));
+    assert_eq!(server.session.peer_drains().await.reason, "soon");
+    assert_eq!(read_all(&mut near).await, b"last words");
+    let own = edge.session.closed().await;
+    assert!(matches!(own, SessionError::Closed(_)), "{own}");
+    assert!(matches!(
+        edge.tasks.join_next().await,
+        Some(Ok(SessionError::Closed(_)))
+    ));
+    let refused = edge.session.open(open::Kind::H2, 1, DIAL).await;
+    assert!(matches!(refused, Err(OpenError::Lost)), "{refused:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_breaks_the_control_streams_rules_ends_the_session_with_a_goodbye() {
+    let critical = Control {
+        message: Some(Message::Heartbeat(Beat::default())),
+        critical: vec![14],
+    };
+    let mut unknown = BytesMut::new();
+    codec::encode(&critical, &mut unknown).unwrap();
+    let late = frame(Message::Hello(Hello::default()));
+    for (bytes, code) in [
+        (&b"rainbow\n"[..], Code::Malformed),
+        (&[0, 0, 0, 1, 0xff], Code::Malformed),
+        (&late, Code::Malformed),
+        (&unknown, Code::Unsupported),
+    ] {
+        let (server, mut foreign) = with_foreign().await;
+        foreign.write(bytes).await;
+        loop {
+            match foreign.hear().await {
+                Some(Message::Goodbye(goodbye)) => {
+                    assert_eq!(goodbye.code(), code);
+                    break;
+                }
+                Some(_) => {}
+                None => panic!("no goodbye"),
+            }
+        }
+        assert!(server.session.is_closed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_later_versions_are_ignored() {
+    let (server, mut foreign) = with_foreign().await;
+    // Field 14, a message of two bytes.
+    foreign.write(&[0, 0, 0, 4, 0x72, 2, 8, 1]).await;
+    foreign.say(Message::Drain(Drain::default())).await;
+    server.session.peer_drains().await;
+    assert!(!server.session.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_reads_its_control_stream_is_cut() {
+    let (server, foreign) = with_foreign().await;
+    foreign.freeze().await;
+    for _ in 0..20_000 {
+        if server.session.is_closed() {
+            break;
+        }
+        server.session.drain("one of very many");
+        tokio::task::yield_now().await;
+    }
+    match server.session.closed().await {
+        SessionError::Closed(reason) => {
+            assert_eq!(reason, "the peer does not read its control stream");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_critical_field_of_open_is_refused() {
+    let (mut server, foreign) = with_foreign().await;
+    let mut stream = foreign.open().await;
+    let mut bytes = BytesMut::new();
+    let open = Open {
+        tag: 1,
+        kind: open::Kind::H2.into(),
+        critical: vec![1, 99],
+        ..Open::default()
+    };
+    codec::encode(&open, &mut bytes).unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    let inbound = server.incoming.next().await.unwrap();
+    let (read, opened) = tokio::join!(
+        inbound.read_open(DIAL),
+        codec::read_one::<Opened>(&mut stream)
+    );
+    assert!(matches!(read, Err(OpenError::Refused { .. })), "{read:?}");
+    let opened = opened.unwrap();
+    assert_eq!(opened.code(), Code::Unsupported);
+    assert!(opened.reason.contains("99"), "{}", opened.reason);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_never_says_what_it_is_for_is_dropped() {
+    let (mut server, foreign) = with_foreign().await;
+    let mut stream = foreign.open().await;
+    stream.write_all(&[0, 0]).await.unwrap();
+    let inbound = server.incoming.next().await.unwrap();
+    let read = inbound.read_open(DIAL).await;
+    assert!(matches!(read, Err(OpenError::Timeout(_))), "{read:?}");
+    let mut rest = Vec::new();
+    assert_eq!(stream.read_to_end(&mut rest).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_never_answers_an_open_is_not_waited_for() {
+    let (server, _foreign) = with_foreign().await;
+    let start = Instant::now();
+    let opened = server.session.open(open::Kind::H2, 1, DIAL).await;
+    assert!(matches!(opened, Err(OpenError::Timeout(_))), "{opened:?}");
+    assert_eq!(start.elapsed(), DIAL + OPEN_GRACE);
+    assert!(!server.session.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_of_one_byte_carry_whatever_they_carry() {
+    const BYTES: usize = 20_000;
+    let (server, mut edge) = pair().await;
+    let (mut near, mut far) = stream(&server, &mut edge).await;
+    let write = async {
+        for n in 0..BYTES {
+            far.write_all(&[n as u8]).await.unwrap();
+        }
+        far.shutdown().await.unwrap();
+    };
+    let (bytes, ()) = tokio::join!(read_all(&mut near), write);
+    assert!(bytes.iter().enumerate().all(|(n, byte)| *byte == n as u8));
+    let bytes = u64::try_from(BYTES).unwrap();
+    assert_eq!(near.peer_end().wait().await, StreamEnd::Fin { bytes });
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_work_is_the_end_of_the_session_and_its_streams() {
+    let (mut server, mut edge) = pair().await;
+    let (near, far) = stream(&server, &mut edge).await;
+    server.tasks.shutdown().await;
+    assert!(matches!(
+        server.session.closed().await,
+        SessionError::Lost(_)
+    ));
+    assert!(matches!(edge.session.closed().await, SessionError::Lost(_)));
+    assert_eq!(near.peer_end().wait().await, StreamEnd::TunnelLost);
+    assert_eq!(far.peer_end().wait().await, StreamEnd::TunnelLost);
+}
+
+/// A pipe whose bytes take `delay` each way.
+fn long_pipe(delay: Duration) -> (DuplexStream, DuplexStream, JoinSet<()>) {
+    const ROOM: usize = 64 * 1024 * 1024;
+    let (near, near_end) = duplex(ROOM);
+    let (far, far_end) = duplex(ROOM);
+    let (near_read, near_write) = tokio::io::split(near_end);
+    let (far_read, far_write) = tokio::io::split(far_end);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(carry(near_read, far_write, delay));
+    tasks.spawn(carry(far_read, near_write, delay));
+    (near, far, tasks)
+}
+
+async fn carry(mut from: ReadHalf<DuplexStream>, mut to: WriteHalf<DuplexStream>, delay: Duration) {
+    let mut under_way: VecDeque<(Instant, BytesMut)> = VecDeque::new();
+    let mut buffer = BytesMut::new();
+    loop {
+        let due = under_way.front().map(|(due, _)| *due);
+        tokio::select! {
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                let (_, bytes) = under_way.pop_front().unwrap();
+                to.write_all(&bytes).await.unwrap();
+            }
+            read = from.read_buf(&mut buffer) => {
+                if read.unwrap() == 0 {
+                    return;
+                }
+                under_way.push_back((Instant::now() + delay, buffer.split()));
+            }
+        }
+    }
+}
+
+// In real time: yamux measures its round trips by the machine's clock.
+#[tokio::test]
+async fn windows_grow_on_a_long_link() {
+    const BYTES: usize = 16 * 1024 * 1024;
+    let delay = Duration::from_millis(50);
+    let (near, far, _link) = long_pipe(delay);
+    let (server, mut edge) = both(near, far).await;
+    let (mut near, mut far) = stream(&server, &mut edge).await;
+    let start = Instant::now();
+    let write = async {
+        near.write_all(&vec![7; BYTES]).await.unwrap();
+        near.shutdown().await.unwrap();
+    };
+    let (bytes, ()) = tokio::join!(read_all(&mut far), write);
+    assert_eq!(bytes.len(), BYTES);
+    // 256 KiB in each round trip of 100 ms would take 6.4 s.
+    assert!(
+        start.elapsed() < Duration::from_secs(4),
+        "{:?}",
+        start.elapsed()
+    );
+}
