@@ -133,13 +133,17 @@ fn a_hello_that_no_server_serves_is_refused_by_name() {
     assert!(newer.1.contains("2 to 3"), "{}", newer.1);
     let none = refused(&|hello| (hello.min_version, hello.max_version) = (0, 0));
     assert_eq!(none.0, Code::Version);
-    let fields: [(&str, &dyn Fn(&mut Hello)); 5] = [
+    type Change<'a> = &'a dyn Fn(&mut Hello);
+    let fields: [(&str, Change<'_>); 6] = [
         ("flight", &|hello| {
             hello.critical_features = vec!["flight".to_owned()]
         }),
         ("resume_token", &|hello| hello.resume_token = vec![1]),
         ("tunnel_slot", &|hello| hello.tunnel_slot = 1),
         ("auth", &|hello| hello.auth = Some(Auth::default())),
+        ("limits", &|hello| {
+            hello.limits = Some(crate::message::Limits { max_streams: 4 });
+        }),
         ("namespace", &|hello| hello.namespace = "other".to_owned()),
     ];
     for (name, change) in fields {
@@ -158,7 +162,7 @@ fn a_hello_that_no_server_serves_is_refused_by_name() {
 async fn answered(bytes: &[u8], hang_up: bool) -> HandshakeError {
     let (near, far) = duplex(64 * 1024);
     let config = TunnelConfig::default();
-    let (dialled, _) = tokio::join!(dial(Box::new(near), Offer::default(), &config), async {
+    let (dialled, _) = tokio::join!(dial(Box::new(near), Hello::default(), &config), async {
         let mut peer = Foreign::over(far, Mode::Server).await;
         assert!(matches!(peer.hear().await, Some(Message::Hello(_))));
         peer.write(bytes).await;
@@ -220,7 +224,7 @@ async fn a_refusal_is_read_before_the_server_closes() {
     };
     let start = Instant::now();
     let ((), dialled) = tokio::join!(server, async {
-        dial(Box::new(far), Offer::default(), &config).await
+        dial(Box::new(far), Hello::default(), &config).await
     });
     assert!(
         matches!(dialled, Err(HandshakeError::Refused(_))),

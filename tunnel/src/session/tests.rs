@@ -9,7 +9,7 @@ use super::*;
 use crate::config::LANES;
 use crate::message::{Control, Heartbeat as Beat, Hello, Welcome};
 use crate::scripted::{Foreign, frame};
-use crate::{Offer, StreamEnd, accept, dial};
+use crate::{StreamEnd, accept, dial};
 
 const PIPE: usize = 64 * 1024;
 const DIAL: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ async fn both(near: DuplexStream, far: DuplexStream) -> (End, End) {
         End::run(accepted.welcome(Welcome::default()).await.unwrap())
     };
     let edge = async {
-        let (established, _) = dial(Box::new(far), Offer::default(), &config)
+        let (established, _) = dial(Box::new(far), Hello::default(), &config)
             .await
             .unwrap();
         End::run(established)
