@@ -17,6 +17,11 @@ use tokio::time::Instant;
 
 /// First window of a stream.
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
+/// DATA frames of any size may pile up behind a slow reader: they are drained eagerly and merged, so their count says
+/// nothing about memory, and h2's budget for small ones would end the connection.
+pub(crate) const DATA_FRAME_BUDGET: usize = 1 << 40;
+/// Bytes that h2 may hold for one stream on their way out.
+pub(crate) const SEND_BUFFER: usize = 256 * 1024;
 /// Largest window of a stream.
 const MAX_STREAM_WINDOW: u32 = 16 * 1024 * 1024;
 /// What a connection may receive beyond what its calls hold.

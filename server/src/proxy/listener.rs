@@ -23,7 +23,7 @@ use super::Proxy;
 use super::caller::Caller;
 use super::rewind::Rewind;
 use crate::accept::accept_loop;
-use crate::windows::{Holdings, STREAM_WINDOW, Tuner};
+use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW, Tuner};
 
 /// How long a caller may take to say that it speaks HTTP/2, and again to begin.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -31,10 +31,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const CALLS: u32 = 1000;
 /// Largest header list that is read at all. Above our own limit, so that too large a list gets an answer.
 const HEADER_LIST: u32 = 64 * 1024;
-/// DATA frames of any size may pile up behind a slow backend: they are drained eagerly and merged.
-const DATA_FRAME_BUDGET: usize = 1 << 40;
-/// Bytes that h2 may hold for one call on their way out.
-const SEND_BUFFER: usize = 256 * 1024;
 /// Between two PINGs to a caller.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the answer may take. That to the first PING has [`HANDSHAKE`]: it shows that the caller did begin.

@@ -2,14 +2,16 @@
 
 use std::collections::VecDeque;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
-use tokio::time::sleep_until;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use yamux::Mode;
 
 use super::*;
 use crate::config::LANES;
 use crate::message::{Control, Heartbeat as Beat, Hello, Welcome};
 use crate::scripted::{Foreign, frame};
-use crate::{StreamEnd, accept, dial};
+use crate::{Established, StreamEnd, TunnelConfig, accept, dial};
 
 const PIPE: usize = 64 * 1024;
 const DIAL: Duration = Duration::from_secs(5);

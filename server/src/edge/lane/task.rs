@@ -1,0 +1,188 @@
+//! The work behind a lane: the one task that polls its connection.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use grpc_multiplexer_tunnel::{PeerEnd, Session, StreamEnd};
+use h2::Reason;
+use h2::client::Connection;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::stream::Held;
+use super::{Lane, LaneEnd, lock};
+use crate::edge::sniff::Sniffer;
+use crate::windows::Tuner;
+
+/// A lane without calls is closed after this.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long the word on why a stream ended may trail its end.
+const WORD_OF_END: Duration = Duration::from_secs(1);
+
+/// The work behind a [`Lane`].
+pub(crate) struct LaneTask {
+    lane: Arc<Lane>,
+    connection: Connection<Sniffer, Bytes>,
+    session: Session,
+    peer: PeerEnd,
+    tuner: Tuner,
+    target: u32,
+    timer: Pin<Box<Sleep>>,
+    idle_since: Option<Instant>,
+}
+
+impl LaneTask {
+    pub(super) fn new(
+        lane: Arc<Lane>,
+        connection: Connection<Sniffer, Bytes>,
+        session: Session,
+        peer: PeerEnd,
+    ) -> Self {
+        Self {
+            lane,
+            connection,
+            session,
+            peer,
+            tuner: Tuner::new(),
+            target: 0,
+            timer: Box::pin(sleep_until(Instant::now())),
+            idle_since: None,
+        }
+    }
+
+    /// Runs the connection to its end. Nothing is left of the lane then.
+    pub(crate) async fn run(mut self) {
+        let _always = EndOnDrop(Arc::clone(&self.lane));
+        let result = poll_fn(|cx| self.poll(cx)).await;
+        self.lane.retire();
+        let Self { connection, .. } = self;
+        // Closes the stream, and with it what the edge still says about it.
+        drop(connection);
+        let end = why(&result, &self.peer, &self.session).await;
+        tracing::debug!(?end, error = ?result.err(), "lane closed");
+        self.lane.over(end);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        self.lane.holdings.register(cx.waker());
+        loop {
+            let now = Instant::now();
+            let markers = self.mark(now);
+            self.poll_held(cx);
+            self.grow(now);
+            self.retarget();
+            let idle = self.idle(now);
+            if let Poll::Ready(end) = Pin::new(&mut self.connection).poll(cx) {
+                return Poll::Ready(end);
+            }
+            let Some(wake_at) = [markers, idle].into_iter().flatten().min() else {
+                return Poll::Pending;
+            };
+            if self.timer.deadline() != wake_at {
+                self.timer.as_mut().reset(wake_at);
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Lets go of held streams that may be reset now, or ended by themselves.
+    fn poll_held(&self, cx: &mut Context<'_>) {
+        let mut over = Vec::new();
+        let mut gate = self.lane.gate();
+        if gate.held() == 0 {
+            return;
+        }
+        gate.look_after_held(|held| held.poll_discard(cx));
+        while let Some(held) = gate.release() {
+            over.push(held);
+        }
+        drop(gate);
+        // Without the lock: what a handle does when it goes is not ours to know.
+        over.into_iter().for_each(Held::reset);
+    }
+
+    /// Sends a marker if one is due. Returns when to come back.
+    fn mark(&mut self, now: Instant) -> Option<Instant> {
+        let lane = Arc::clone(&self.lane);
+        let mut gate = lane.gate();
+        if gate.marker_at(now)? <= now {
+            let window = self.tuner.window();
+            let sent = self.connection.set_initial_window_size(window).is_ok();
+            gate.marker_tried(now, sent);
+        }
+        gate.marker_at(now)
+    }
+
+    /// Grows the stream window if the lane carries bulk. Whatever could grow it brings bytes, and so polls this task.
+    fn grow(&mut self, now: Instant) {
+        if !self.lane.is_bulk() {
+            return;
+        }
+        let received = self.lane.holdings.received();
+        if let Some(window) = self.tuner.sample(now, received, self.session.rtt()) {
+            // While another SETTINGS is out, the next sample tries again.
+            if self.connection.set_initial_window_size(window).is_ok() {
+                self.tuner.grown(window);
+            }
+        }
+    }
+
+    /// Keeps the connection's window at its base beyond what is held.
+    fn retarget(&mut self) {
+        let target = self.lane.holdings.target(self.tuner.window());
+        if target != self.target {
+            self.target = target;
+            self.connection.set_target_window_size(target);
+        }
+    }
+
+    /// Closes the lane when it had no call for long. Returns when to come back.
+    fn idle(&mut self, now: Instant) -> Option<Instant> {
+        if self.lane.calls() > 0 {
+            self.idle_since = None;
+            return None;
+        }
+        let since = *self.idle_since.get_or_insert(now);
+        if now < since + IDLE && !self.lane.is_over() {
+            return Some(since + IDLE);
+        }
+        self.lane.retire();
+        // A call that chose the lane a moment ago finds no sender, and goes elsewhere.
+        drop(lock(&self.lane.sender).take());
+        None
+    }
+}
+
+/// A lane whose task panics has ended too, and its calls must learn it.
+struct EndOnDrop(Arc<Lane>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.over(LaneEnd::BackendLost);
+    }
+}
+
+/// Why the lane ended: what the edge said of the stream, where the tunnel is still there to say it.
+async fn why(result: &Result<(), h2::Error>, peer: &PeerEnd, session: &Session) -> LaneEnd {
+    let calm = result
+        .as_ref()
+        .is_err_and(|error| error.is_remote() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM));
+    if calm {
+        return LaneEnd::BackendCalm;
+    }
+    let word = tokio::select! {
+        biased;
+        word = peer.wait() => Some(word),
+        _ = session.closed() => Some(StreamEnd::TunnelLost),
+        () = tokio::time::sleep(WORD_OF_END) => None,
+    };
+    match word {
+        Some(StreamEnd::TunnelLost) => LaneEnd::TunnelLost,
+        _ => LaneEnd::BackendLost,
+    }
+}

@@ -1,0 +1,154 @@
+//! A session before its handshake is over: yamux runs, and the control stream is all there is.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::sync::{SetOnce, mpsc, oneshot};
+use tokio::time::Instant;
+use yamux::Mode;
+
+use super::heartbeat::Heartbeat;
+use super::{
+    Activity, Driver, Incoming, OpenRequest, Session, SessionTask, Shared, Streams, control,
+};
+use crate::config::{HeartbeatTimes, TunnelConfig, yamux_config};
+use crate::handshake::codec::MessageReader;
+use crate::io::{BoxedIo, Coalescing};
+use crate::message::control::Message;
+use crate::stream::RawStream;
+use crate::{Established, HandshakeError};
+
+/// Control messages that may wait for the control loop. Streams say two messages in their life and there are at most
+/// 208 of them, so a full queue means that the peer stopped reading its control stream.
+const OUTBOX: usize = 1024;
+/// Streams that the server opened and the edge did not take yet.
+const EDGE_INBOX: usize = 64;
+/// The same the other way: the control stream, before the hello. A server takes no other streams from edges, and each
+/// that waited could hold many times its window in tiny frames.
+const SERVER_INBOX: usize = 1;
+
+/// The control stream, before and after the handshake.
+pub(crate) struct ControlStream {
+    pub(crate) reader: MessageReader<ReadHalf<RawStream>>,
+    pub(crate) writer: WriteHalf<RawStream>,
+    pub(crate) first_round_trip: Option<Duration>,
+}
+
+impl ControlStream {
+    fn new(stream: yamux::Stream) -> Self {
+        let (reader, writer) = tokio::io::split(RawStream::new(stream));
+        Self {
+            reader: MessageReader::new(reader),
+            writer,
+            first_round_trip: None,
+        }
+    }
+}
+
+/// A session before its handshake.
+pub(crate) struct Start {
+    pub(crate) driver: Driver,
+    pub(crate) opener: ControlOpener,
+    shared: Arc<Shared>,
+    outbox: mpsc::Receiver<Message>,
+    heartbeat: HeartbeatTimes,
+}
+
+/// Gets the control stream: the first stream, opened by the edge.
+pub(crate) struct ControlOpener {
+    opens: mpsc::Sender<OpenRequest>,
+    inbox: mpsc::Receiver<yamux::Stream>,
+}
+
+impl ControlOpener {
+    pub(crate) async fn open_control(&mut self) -> Result<ControlStream, HandshakeError> {
+        let (answer, stream) = oneshot::channel();
+        self.opens.send(answer).await.map_err(|_| gone())?;
+        stream.await.map(ControlStream::new).map_err(|_| gone())
+    }
+
+    pub(crate) async fn accept_control(&mut self) -> Result<ControlStream, HandshakeError> {
+        let stream = self.inbox.recv().await.ok_or_else(gone)?;
+        Ok(ControlStream::new(stream))
+    }
+}
+
+fn gone() -> HandshakeError {
+    HandshakeError::Lost(io::ErrorKind::BrokenPipe.into())
+}
+
+/// Puts yamux over `io`. Nothing moves until the driver is polled.
+pub(crate) fn start(io: BoxedIo, mode: Mode, config: &TunnelConfig) -> Start {
+    let activity = Arc::new(Activity::new());
+    let (opens, opens_queue) = mpsc::channel(1);
+    let inbox_size = match mode {
+        Mode::Client => EDGE_INBOX,
+        Mode::Server => SERVER_INBOX,
+    };
+    let (inbox_in, inbox) = mpsc::channel(inbox_size);
+    let (outbox, outbox_queue) = mpsc::channel(OUTBOX);
+    let connection = yamux::Connection::new(
+        Coalescing::new(io, Arc::clone(&activity)),
+        yamux_config(),
+        mode,
+    );
+    // Tags of the edge are odd, of the server even, so that both may choose.
+    let first_tag = match mode {
+        Mode::Client => 1,
+        Mode::Server => 2,
+    };
+    Start {
+        driver: Driver::new(connection, opens_queue, inbox_in),
+        opener: ControlOpener {
+            opens: opens.clone(),
+            inbox,
+        },
+        shared: Arc::new(Shared {
+            activity,
+            streams: Streams::new(),
+            opens,
+            outbox,
+            next_tag: AtomicU64::new(first_tag),
+            close: SetOnce::new(),
+            drain: SetOnce::new(),
+            proven: SetOnce::new(),
+            ended: SetOnce::new(),
+        }),
+        outbox: outbox_queue,
+        heartbeat: config.heartbeat.clone(),
+    }
+}
+
+impl Start {
+    pub(crate) fn establish(
+        self,
+        control: ControlStream,
+        interval: Option<Duration>,
+    ) -> Established {
+        let mut times = self.heartbeat;
+        if let Some(interval) = interval {
+            // The server's word, within reason.
+            times.interval = interval.clamp(Duration::from_secs(1), Duration::from_secs(60));
+        }
+        let now = Instant::now();
+        let mut heartbeat = Heartbeat::new(times, now);
+        if let Some(rtt) = control.first_round_trip {
+            heartbeat.measured(now, rtt);
+            self.shared.activity.set_rtt(heartbeat.rtt());
+        }
+        let session = Session {
+            shared: Arc::clone(&self.shared),
+        };
+        let incoming = Incoming::new(self.opener.inbox, Arc::clone(&self.shared));
+        let control = control::Loop::new(control, self.outbox, heartbeat, Arc::clone(&self.shared));
+        let task = SessionTask::new(self.driver, control, self.shared);
+        Established {
+            session,
+            incoming,
+            task,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The work behind a session: driver and control loop, to the end of either.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{CLOSE_TIMEOUT, Driver, Shared, control};
+use crate::SessionError;
+
+/// The work behind a [`Session`].
+#[must_use = "a session does nothing unless its task runs"]
+pub struct SessionTask {
+    driver: Driver,
+    control: control::Loop,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for SessionTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionTask").finish_non_exhaustive()
+    }
+}
+
+impl SessionTask {
+    pub(super) fn new(driver: Driver, control: control::Loop, shared: Arc<Shared>) -> Self {
+        Self {
+            driver,
+            control,
+            shared,
+        }
+    }
+
+    /// Runs the tunnel to its end, and says why it ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cuts the tunnel; its handles learn it.
+    pub async fn run(self) -> SessionError {
+        let Self {
+            driver,
+            control,
+            shared,
+        } = self;
+        let _always = EndOnDrop(Arc::clone(&shared));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(driver.run(stop.clone()));
+        let mut control = std::pin::pin!(control.run());
+        let end = tokio::select! {
+            biased;
+            end = &mut control => end,
+            lost = tasks.join_next() => {
+                // The peer's last words may still wait in the control stream.
+                let words = timeout(CLOSE_TIMEOUT, control).await;
+                match words {
+                    Ok(end @ SessionError::Goodbye { .. }) => end,
+                    _ => SessionError::Lost(describe(lost)),
+                }
+            }
+        };
+        shared.end(end.clone());
+        // A goodbye is on its way out.
+        if let SessionError::Closed(_) | SessionError::Violation { .. } = end {
+            stop.cancel();
+            // Past this the socket is dropped, which also ends it.
+            let _ = timeout(CLOSE_TIMEOUT, tasks.join_next()).await;
+        }
+        end
+    }
+}
+
+/// A session whose task is dropped, or panics, has ended too.
+struct EndOnDrop(Arc<Shared>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0
+            .end(SessionError::Lost("its task was dropped".to_owned()));
+    }
+}
+
+fn describe(
+    joined: Option<Result<Result<(), yamux::ConnectionError>, tokio::task::JoinError>>,
+) -> String {
+    match joined {
+        Some(Ok(Err(error))) => error.to_string(),
+        Some(Err(error)) => error.to_string(),
+        Some(Ok(Ok(()))) | None => "closed by the peer".to_owned(),
+    }
+}
