@@ -64,11 +64,11 @@ async fn backend_whose_first_call(
                 for frame in &frames {
                     connection.send(frame).await;
                 }
-                // The end of a script is the end of its connection.
-                if frames
-                    .last()
-                    .is_some_and(|frame| frame.kind == kind::GOAWAY)
-                {
+                // Whoever may have processed the call leaves with it. The other stays, or its GOAWAY could be lost in
+                // a reset.
+                let leaves =
+                    |frame: &Frame| frame.kind == kind::GOAWAY && frame.payload[..4] != [0; 4];
+                if frames.last().is_some_and(leaves) {
                     return;
                 }
             }
