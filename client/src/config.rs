@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use grpc_multiplexer_process::{
-    HostPort, Leaves, LogFormat, LogLevel, Mistakes, Reader, duration, host_port, log_format,
-    log_level,
-};
+use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration, host_port};
 use grpc_multiplexer_tunnel::{ClientId, TunnelConfig, backend_tls, server_name};
 
 use crate::{Backend, BackendAddress, BackendTls};
@@ -26,43 +23,20 @@ pub struct EdgeConfig {
     pub tunnel: TunnelConfig,
 }
 
-/// An edge's configuration and its process's.
-#[derive(Debug)]
-pub struct ProcessConfig {
-    /// The edge.
-    pub edge: EdgeConfig,
-    /// How much to log.
-    pub log_level: LogLevel,
-    /// In which form.
-    pub log_format: LogFormat,
-}
-
-impl ProcessConfig {
-    /// Reads the leaves of [`crate::PROGRAM`].
-    ///
-    /// # Errors
-    ///
-    /// All mistakes at once.
-    pub fn read(leaves: &Leaves) -> Result<Self, Mistakes> {
-        let mut reader = Reader::new(leaves);
+impl EdgeConfig {
+    /// Reads the options of [`crate::PROGRAM`]. Mistakes are kept by `reader`.
+    #[must_use]
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
         let servers = reader.many("multiplexer-address", host_port);
-        let backend = read_backend(&mut reader);
-        let drain_timeout = reader.one("drain-timeout", duration);
-        let log_level = reader.one("log-level", log_level);
-        let log_format = reader.one("log-format", log_format);
-        reader.finish(|| {
-            Some(Self {
-                edge: EdgeConfig {
-                    client_id: client_id.unwrap_or_else(pet_name),
-                    servers,
-                    backend: backend?,
-                    drain_timeout: drain_timeout?,
-                    tunnel: TunnelConfig::default(),
-                },
-                log_level: log_level?,
-                log_format: log_format?,
-            })
+        let backend = read_backend(reader);
+        let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
+        Some(Self {
+            client_id: client_id.unwrap_or_else(pet_name),
+            servers,
+            backend: backend?,
+            drain_timeout: drain_timeout?,
+            tunnel: TunnelConfig::default(),
         })
     }
 }
@@ -142,10 +116,14 @@ mod tests {
 
     use super::*;
 
-    fn read(args: &[&str]) -> Result<ProcessConfig, String> {
-        let args = std::iter::once("edge").chain(args.iter().copied());
+    fn read(args: &[&str]) -> Result<EdgeConfig, String> {
+        let args = std::iter::once("program").chain(args.iter().copied());
         let leaves = crate::PROGRAM.leaves(args.map(OsString::from)).unwrap();
-        ProcessConfig::read(&leaves).map_err(|mistakes| mistakes.to_string())
+        let mut reader = Reader::new(&leaves);
+        let config = EdgeConfig::read(&mut reader);
+        reader
+            .finish(|| config)
+            .map_err(|mistakes| mistakes.to_string())
     }
 
     #[test]
@@ -157,15 +135,12 @@ mod tests {
             "nowhere",
             "--grpc-server-address",
             "unix:x",
-            "--log-level",
-            "loud",
         ])
         .unwrap_err();
         for part in [
             "--client-id",
             "--multiplexer-address",
             "--grpc-server-address",
-            "--log-level",
         ] {
             assert!(said.contains(part), "{part} is missing in:\n{said}");
         }
@@ -192,8 +167,8 @@ mod tests {
     #[test]
     fn the_defaults_are_the_originals() {
         let config = read(&[]).unwrap();
-        assert_eq!(config.edge.servers[0].to_string(), "localhost:7602");
-        assert_eq!(config.edge.backend.address().to_string(), "localhost:50051");
-        assert!(config.edge.client_id.as_str().contains('-'));
+        assert_eq!(config.servers[0].to_string(), "localhost:7602");
+        assert_eq!(config.backend.address().to_string(), "localhost:50051");
+        assert!(config.client_id.as_str().contains('-'));
     }
 }

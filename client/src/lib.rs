@@ -12,6 +12,6 @@ mod splice;
 mod supervisor;
 
 pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls, DialError};
-pub use config::{EdgeConfig, ProcessConfig};
+pub use config::EdgeConfig;
 pub use options::PROGRAM;
 pub use supervisor::Edge;

@@ -1,13 +1,10 @@
 //! The exit codes of both binaries, which scripts and service managers branch on.
 
 /// The process was asked to stop and finished its work.
-pub const EXIT_DRAINED: u8 = 0;
+pub(crate) const EXIT_DRAINED: u8 = 0;
 
 /// Something failed at run time, or a second signal ended the process at once.
-pub const EXIT_FAILED: u8 = 1;
+pub(crate) const EXIT_FAILED: u8 = 1;
 
 /// The command line or the configuration is wrong; trying again changes nothing. The same code as clap's.
-pub const EXIT_USAGE: u8 = 2;
-
-/// Another process took this one's place, and it was told to exit then.
-pub const EXIT_SUPERSEDED: u8 = 3;
+pub(crate) const EXIT_USAGE: u8 = 2;

@@ -1,22 +1,23 @@
 //! What both binaries share: options, logging, signals, listening sockets and exit codes.
 //!
-//! A binary states its options as one table ([`Program`]), reads them into its own configuration with a [`Reader`],
-//! sets up [`logging`](init_logging), and lets [`Signals`] tell it when to stop. Nothing here knows gRPC or tunnels,
+//! A binary states its options as one table ([`Program`]), and hands it to [`run()`] together with how to read them (with
+//! a [`Reader`]) and the work to do until a signal asks it to stop. Nothing here knows gRPC or tunnels,
 //! and nothing here is global apart from the logger and the signal handlers, of which a process has only one anyway.
 
 mod exit;
 mod listen;
 mod logging;
 mod options;
+mod run;
 mod signal;
 mod values;
 
-pub use exit::{EXIT_DRAINED, EXIT_FAILED, EXIT_SUPERSEDED, EXIT_USAGE};
+use exit::{EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE};
+use logging::init as init_logging;
+use signal::Signals;
+use values::{LogFormat, LogLevel, log_format, log_level};
+
 pub use listen::{BindError, bind, local_addresses};
-pub use logging::{InitLoggingError, init as init_logging};
 pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
-pub use signal::Signals;
-pub use values::{
-    DurationError, HostPort, HostPortError, LogFormat, LogFormatError, LogLevel, LogLevelError,
-    SizeError, duration, host_port, log_format, log_level, size,
-};
+pub use run::{DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, run};
+pub use values::{DurationError, HostPort, HostPortError, duration, host_port};

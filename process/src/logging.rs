@@ -22,7 +22,7 @@ use line::LineFields;
 /// The logger could not be set up.
 #[derive(Debug, thiserror::Error)]
 #[error("the process has a logger already")]
-pub struct InitLoggingError(#[source] TryInitError);
+pub(crate) struct InitLoggingError(#[source] TryInitError);
 
 /// Sets the process's logger, which also takes what dependencies say through the `log` crate.
 ///
@@ -33,7 +33,7 @@ pub struct InitLoggingError(#[source] TryInitError);
 /// # Errors
 ///
 /// When the process has a logger already.
-pub fn init(level: LogLevel, format: LogFormat) -> Result<(), InitLoggingError> {
+pub(crate) fn init(level: LogLevel, format: LogFormat) -> Result<(), InitLoggingError> {
     subscriber(level, format, io::stderr, wants_colour())
         .try_init()
         .map_err(InitLoggingError)

@@ -15,9 +15,8 @@ use tokio_util::sync::CancellationToken;
 ///
 /// The handlers stay for the life of the process, so once there were `Signals`, signals alone no longer end it.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     finish: CancellationToken,
-    now: CancellationToken,
     sources: Sources,
 }
 
@@ -33,38 +32,30 @@ impl Signals {
     /// # Panics
     ///
     /// Outside a tokio runtime with I/O enabled.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {
             finish: CancellationToken::new(),
-            now: CancellationToken::new(),
             sources: Sources::install()?,
         })
     }
 
     /// Cancelled by the first signal: finish what is under way, take nothing new.
     #[must_use]
-    pub fn finish(&self) -> CancellationToken {
+    pub(crate) fn finish(&self) -> CancellationToken {
         self.finish.clone()
     }
 
-    /// Cancelled by the second signal: stop at once.
-    #[must_use]
-    pub fn now(&self) -> CancellationToken {
-        self.now.clone()
-    }
-
-    /// Waits for both signals and cancels a token at each; to be spawned by whoever owns the process.
+    /// Cancels the token at the first signal, and returns at the second: stop at once then.
     ///
     /// # Cancel safety
     ///
     /// Dropping it leaves the tokens as they are, and further signals have no effect.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let signal = self.sources.next().await;
         tracing::info!(signal, "signal received, finishing");
         self.finish.cancel();
         let signal = self.sources.next().await;
         tracing::info!(signal, "second signal received, stopping at once");
-        self.now.cancel();
     }
 }
 
@@ -137,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn first_signal_asks_to_finish_and_second_to_stop_at_once() {
         let signals = Signals::listen().unwrap();
-        let (finish, now) = (signals.finish(), signals.now());
+        let finish = signals.finish();
 
         // Sent before anything runs: it must not be lost.
         send_to_self("TERM");
@@ -145,10 +136,10 @@ mod tests {
         let mut tasks = JoinSet::new();
         tasks.spawn(signals.run());
         timeout(DEADLINE, finish.cancelled()).await.unwrap();
-        assert!(!now.is_cancelled());
+        assert!(tasks.try_join_next().is_none());
 
         send_to_self("INT");
-        timeout(DEADLINE, now.cancelled()).await.unwrap();
-        tasks.join_next().await.unwrap().unwrap();
+        let stopped = timeout(DEADLINE, tasks.join_next()).await;
+        stopped.unwrap().unwrap().unwrap();
     }
 }

@@ -3,9 +3,7 @@
 mod duration;
 mod host_port;
 mod log;
-mod size;
 
 pub use duration::{DurationError, duration};
 pub use host_port::{HostPort, HostPortError, host_port};
-pub use log::{LogFormat, LogFormatError, LogLevel, LogLevelError, log_format, log_level};
-pub use size::{SizeError, size};
+pub(crate) use log::{LogFormat, LogLevel, log_format, log_level};

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use grpc_multiplexer_process::{
-    HostPort, Leaves, LogFormat, LogLevel, Mistakes, Reader, duration, host_port, log_format,
-    log_level,
-};
+use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration, host_port};
 use grpc_multiplexer_tunnel::TunnelConfig;
 
 /// What a server needs to know.
@@ -21,41 +18,18 @@ pub struct ServerConfig {
     pub tunnel: TunnelConfig,
 }
 
-/// A server's configuration and its process's.
-#[derive(Debug)]
-pub struct ProcessConfig {
-    /// The server.
-    pub server: ServerConfig,
-    /// How much to log.
-    pub log_level: LogLevel,
-    /// In which form.
-    pub log_format: LogFormat,
-}
-
-impl ProcessConfig {
-    /// Reads the leaves of [`crate::PROGRAM`].
-    ///
-    /// # Errors
-    ///
-    /// All mistakes at once.
-    pub fn read(leaves: &Leaves) -> Result<Self, Mistakes> {
-        let mut reader = Reader::new(leaves);
+impl ServerConfig {
+    /// Reads the options of [`crate::PROGRAM`]. Mistakes are kept by `reader`.
+    #[must_use]
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let proxy_listener = reader.one("proxy-listener", host_port);
         let multiplexer_listener = reader.one("multiplexer-listener", host_port);
-        let drain_timeout = reader.one("drain-timeout", duration);
-        let log_level = reader.one("log-level", log_level);
-        let log_format = reader.one("log-format", log_format);
-        reader.finish(|| {
-            Some(Self {
-                server: ServerConfig {
-                    proxy_listener: proxy_listener?,
-                    multiplexer_listener: multiplexer_listener?,
-                    drain_timeout: drain_timeout?,
-                    tunnel: TunnelConfig::default(),
-                },
-                log_level: log_level?,
-                log_format: log_format?,
-            })
+        let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
+        Some(Self {
+            proxy_listener: proxy_listener?,
+            multiplexer_listener: multiplexer_listener?,
+            drain_timeout: drain_timeout?,
+            tunnel: TunnelConfig::default(),
         })
     }
 }
@@ -66,10 +40,14 @@ mod tests {
 
     use super::*;
 
-    fn read(args: &[&str]) -> Result<ProcessConfig, String> {
-        let args = std::iter::once("server").chain(args.iter().copied());
+    fn read(args: &[&str]) -> Result<ServerConfig, String> {
+        let args = std::iter::once("program").chain(args.iter().copied());
         let leaves = crate::PROGRAM.leaves(args.map(OsString::from)).unwrap();
-        ProcessConfig::read(&leaves).map_err(|mistakes| mistakes.to_string())
+        let mut reader = Reader::new(&leaves);
+        let config = ServerConfig::read(&mut reader);
+        reader
+            .finish(|| config)
+            .map_err(|mistakes| mistakes.to_string())
     }
 
     #[test]
@@ -95,10 +73,7 @@ mod tests {
     #[test]
     fn the_defaults_are_the_originals() {
         let config = read(&[]).unwrap();
-        assert_eq!(config.server.proxy_listener.to_string(), "localhost:7592");
-        assert_eq!(
-            config.server.multiplexer_listener.to_string(),
-            "localhost:7602"
-        );
+        assert_eq!(config.proxy_listener.to_string(), "localhost:7592");
+        assert_eq!(config.multiplexer_listener.to_string(), "localhost:7602");
     }
 }

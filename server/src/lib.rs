@@ -30,7 +30,7 @@ use proxy::{Local, Proxy, Record};
 use registry::Registry;
 use shutdown::Shutdown;
 
-pub use config::{ProcessConfig, ServerConfig};
+pub use config::ServerConfig;
 pub use options::PROGRAM;
 
 /// A server whose sockets listen, ready to run.

@@ -1,6 +1,6 @@
 //! The options of `grpc-multiplexer-server`.
 
-use grpc_multiplexer_process::{OptionSpec, Program};
+use grpc_multiplexer_process::{DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program};
 
 /// The command line.
 pub const PROGRAM: Program = Program {
@@ -26,27 +26,9 @@ const OPTIONS: &[OptionSpec] = &[
         many: false,
         help: "Where edges dial in",
     },
-    OptionSpec {
-        path: "drain-timeout",
-        value_name: "DURATION",
-        default: Some("25s"),
-        many: false,
-        help: "How long calls in flight may take to finish after SIGTERM or Ctrl-C",
-    },
-    OptionSpec {
-        path: "log-level",
-        value_name: "LEVEL",
-        default: Some("info"),
-        many: false,
-        help: "trace, debug, info, warn (or warning), error",
-    },
-    OptionSpec {
-        path: "log-format",
-        value_name: "FORMAT",
-        default: Some("pretty"),
-        many: false,
-        help: "pretty (one line per event) or json",
-    },
+    DRAIN_TIMEOUT,
+    LOG_LEVEL,
+    LOG_FORMAT,
 ];
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 /// The least severe events that are logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     /// Everything, also from dependencies.
     Trace,
     /// Each call.
@@ -17,7 +17,7 @@ pub enum LogLevel {
 
 /// The form of a logged event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// A line for people.
     Pretty,
     /// A line with one JSON object.
@@ -27,19 +27,19 @@ pub enum LogFormat {
 /// A text is no log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected trace, debug, info, warn or error")]
-pub struct LogLevelError;
+pub(crate) struct LogLevelError;
 
 /// A text is no log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected pretty or json")]
-pub struct LogFormatError;
+pub(crate) struct LogFormatError;
 
 /// Parses `trace`, `debug`, `info`, `warn` (or `warning`) or `error`.
 ///
 /// # Errors
 ///
 /// For anything else.
-pub fn log_level(text: &str) -> Result<LogLevel, LogLevelError> {
+pub(crate) fn log_level(text: &str) -> Result<LogLevel, LogLevelError> {
     match text {
         "trace" => Ok(LogLevel::Trace),
         "debug" => Ok(LogLevel::Debug),
@@ -55,7 +55,7 @@ pub fn log_level(text: &str) -> Result<LogLevel, LogLevelError> {
 /// # Errors
 ///
 /// For anything else.
-pub fn log_format(text: &str) -> Result<LogFormat, LogFormatError> {
+pub(crate) fn log_format(text: &str) -> Result<LogFormat, LogFormatError> {
     match text {
         "pretty" => Ok(LogFormat::Pretty),
         "json" => Ok(LogFormat::Json),

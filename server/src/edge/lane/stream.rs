@@ -31,7 +31,7 @@ pub(crate) enum StreamError {
     Lane(LaneEnd),
 }
 
-/// One call on a lane. Dropped before its response ended, it is cancelled: reset when the [`Gate`] allows.
+/// One call on a lane. Dropped before its response ended, it is cancelled: reset when the [`Gate`](crate::edge::gate::Gate) allows.
 #[derive(Debug)]
 pub(crate) struct LaneStream {
     lane: Arc<Lane>,
@@ -176,7 +176,11 @@ impl LaneStream {
             return StreamError::Lane(*self.lane.end.wait().await);
         }
         match error.reason() {
-            Some(reason) if error.is_go_away() => unprocessed(reason),
+            Some(reason) if error.is_go_away() => {
+                // Before the lane's task gets to know: another try must not come here again.
+                self.lane.retire();
+                unprocessed(reason)
+            }
             Some(Reason::REFUSED_STREAM) if error.is_remote() => StreamError::Refused,
             Some(reason) if error.is_remote() => StreamError::Reset(reason),
             Some(reason) => StreamError::Malformed(reason),
