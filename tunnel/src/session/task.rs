@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CLOSE_TIMEOUT, Driver, Shared, control};
 use crate::SessionError;
 
-/// The work behind a [`Session`].
+/// The work behind a [`Session`](super::Session).
 #[must_use = "a session does nothing unless its task runs"]
 pub struct SessionTask {
     driver: Driver,
