@@ -27,6 +27,15 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// What an error of reading means: bytes that are none of ours, or no bytes.
+    pub(crate) fn of_bytes(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::InvalidData {
+            Self::Malformed(error)
+        } else {
+            Self::Lost(error)
+        }
+    }
+
     /// Whether trying again soon can help. It cannot where the server said no for a lasting reason.
     #[must_use]
     pub fn is_transient(&self) -> bool {

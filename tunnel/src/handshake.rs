@@ -21,8 +21,9 @@ use crate::config::TunnelConfig;
 use crate::io::BoxedIo;
 use crate::message::{Code, Control, Hello, Refused, Welcome, control::Message};
 use crate::session::{
-    ControlStream, Driver, Incoming, KNOWN_FIELDS, Session, SessionTask, Start, start,
+    ControlStream, Driver, Incoming, KNOWN_FIELDS, Session, SessionTask, Start, Wire, start,
 };
+use crate::{ClientId, LegacyEdge, legacy};
 
 /// The protocol version of this crate, and the only one so far.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -50,7 +51,7 @@ pub async fn dial(
     hello: Hello,
     config: &TunnelConfig,
 ) -> Result<(Established, Welcome), HandshakeError> {
-    let mut starting = start(io, Mode::Client, config);
+    let mut starting = start(io, Mode::Client, Wire::Messages, config);
     let deadline = config.hello_timeout;
     let (control, welcome) = timeout(
         deadline,
@@ -94,36 +95,68 @@ async fn introduce(
     }
 }
 
-/// Waits for an edge's hello over `io`.
+/// Who dialled in.
+#[derive(Debug)]
+pub enum Arrival {
+    /// An edge that said hello.
+    Hello(Accepted),
+    /// An edge of the original's.
+    Legacy(LegacyEdge),
+}
+
+#[cfg(test)]
+impl Arrival {
+    /// The edge that said hello, and no other.
+    pub(crate) fn expect_hello(self) -> Accepted {
+        match self {
+            Self::Hello(accepted) => accepted,
+            Self::Legacy(edge) => panic!("{edge:?}"),
+        }
+    }
+}
+
+/// Waits for an edge's introduction over `io`.
 ///
 /// # Errors
 ///
-/// When no hello comes in time, or what comes is none.
-pub async fn accept(io: BoxedIo, config: &TunnelConfig) -> Result<Accepted, HandshakeError> {
-    let mut starting = start(io, Mode::Server, config);
+/// When none comes in time, or what comes is none.
+pub async fn accept(io: BoxedIo, config: &TunnelConfig) -> Result<Arrival, HandshakeError> {
+    let mut starting = start(io, Mode::Server, Wire::Messages, config);
     let deadline = config.hello_timeout;
-    let (control, hello) = timeout(
-        deadline,
-        starting
-            .driver
-            .alongside(meet(starting.opener.accept_control())),
-    )
-    .await
-    .map_err(|_| HandshakeError::Timeout(deadline))??;
-    Ok(Accepted {
-        starting,
-        control,
-        hello,
-        deadline,
+    let meet = meet(starting.opener.accept_control());
+    let (control, introduction) = timeout(deadline, starting.driver.alongside(meet))
+        .await
+        .map_err(|_| HandshakeError::Timeout(deadline))??;
+    Ok(match introduction {
+        Introduction::Hello(hello) => Arrival::Hello(Accepted {
+            starting,
+            control,
+            hello,
+            deadline,
+        }),
+        Introduction::Line(client_id) => {
+            Arrival::Legacy(LegacyEdge::new(starting, control, client_id))
+        }
     })
+}
+
+/// What an edge says first.
+enum Introduction {
+    Hello(Hello),
+    Line(ClientId),
 }
 
 async fn meet(
     control: impl Future<Output = Result<ControlStream, HandshakeError>>,
-) -> Result<(ControlStream, Hello), HandshakeError> {
+) -> Result<(ControlStream, Introduction), HandshakeError> {
     let mut control = control.await?;
+    let first = control.reader.peek().await.map_err(HandshakeError::Lost)?;
+    if first.is_some_and(|byte| byte != codec::FIRST_BYTE) {
+        let client_id = legacy::read_line(&mut control.reader).await?;
+        return Ok((control, Introduction::Line(client_id)));
+    }
     match hear(&mut control).await? {
-        Message::Hello(hello) => Ok((control, hello)),
+        Message::Hello(hello) => Ok((control, Introduction::Hello(hello))),
         _ => Err(HandshakeError::Unexpected),
     }
 }
@@ -206,7 +239,8 @@ async fn say(control: &mut ControlStream, message: Message) -> Result<(), Handsh
 }
 
 async fn hear(control: &mut ControlStream) -> Result<Message, HandshakeError> {
-    let message = control.reader.next::<Control>().await.map_err(classify)?;
+    let message = control.reader.next::<Control>().await;
+    let message = message.map_err(HandshakeError::of_bytes)?;
     let control =
         message.ok_or_else(|| HandshakeError::Lost(io::ErrorKind::UnexpectedEof.into()))?;
     if control
@@ -217,14 +251,6 @@ async fn hear(control: &mut ControlStream) -> Result<Message, HandshakeError> {
         return Err(HandshakeError::Unexpected);
     }
     control.message.ok_or(HandshakeError::Unexpected)
-}
-
-fn classify(error: io::Error) -> HandshakeError {
-    if error.kind() == io::ErrorKind::InvalidData {
-        HandshakeError::Malformed(error)
-    } else {
-        HandshakeError::Lost(error)
-    }
 }
 
 /// What of `hello` no server of this version serves: a refusal that names it, or `None`.

@@ -5,6 +5,9 @@
 //! that the other end opens. One task owns the yamux connection; liveness is decided by heartbeats of our own,
 //! because yamux has none that time out.
 //!
+//! A peer may also be of the original program, whose wire is another: [`LegacyEdge`], [`dial_legacy`]. From then on a
+//! [`Session`] hides which it is.
+//!
 //! It must never let one stream too many onto a session (yamux ends the whole session), and never call a stream
 //! complete because it ended: yamux shows a reset as a clean end, so only [`StreamEnd`] tells.
 
@@ -14,6 +17,7 @@ mod config;
 mod error;
 mod handshake;
 mod io;
+mod legacy;
 #[cfg(test)]
 mod scripted;
 mod session;
@@ -25,9 +29,12 @@ pub use backoff::Backoff;
 pub use client_id::{ClientId, InvalidClientId};
 pub use config::{HeartbeatTimes, LANES, TunnelConfig};
 pub use error::{HandshakeError, OpenError, SessionError, TlsError};
-pub use handshake::{Accepted, Established, PROTOCOL_VERSION, accept, dial, unsupported_in};
+pub use handshake::{
+    Accepted, Arrival, Established, PROTOCOL_VERSION, accept, dial, unsupported_in,
+};
 pub use io::{BoxedIo, Io};
-pub use session::{InboundStream, Incoming, PendingStream, Session, SessionTask};
+pub use legacy::{LegacyEdge, dial_legacy};
+pub use session::{BARE_ENDPOINT, InboundStream, Incoming, PendingStream, Session, SessionTask};
 pub use socket::tune;
 pub use stream::{PeerEnd, StreamEnd, TunnelStream};
 pub use tls::{backend_tls, server_name};

@@ -1,8 +1,9 @@
-//! A peer for tests: yamux and messages by hand, so that it can say what ours never would.
+//! Ends of a tunnel for tests: ours, and a peer with yamux and messages by hand, so that it can say what ours never would.
 
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -13,8 +14,48 @@ use yamux::Mode;
 use crate::handshake::codec;
 use crate::io::Coalescing;
 use crate::message::{Control, control::Message};
-use crate::session::Activity;
+use crate::session::{Activity, Incoming, Session};
 use crate::stream::RawStream;
+use crate::{Established, SessionError, TunnelStream};
+
+/// How long a stream may take to say what it is for.
+const TAKE: Duration = Duration::from_secs(5);
+
+/// An end of ours, with its work under way.
+pub(crate) struct End {
+    pub(crate) session: Session,
+    pub(crate) incoming: Incoming,
+    pub(crate) tasks: JoinSet<SessionError>,
+}
+
+impl End {
+    pub(crate) fn run(established: Established) -> Self {
+        let Established {
+            session,
+            incoming,
+            task,
+        } = established;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(task.run());
+        Self {
+            session,
+            incoming,
+            tasks,
+        }
+    }
+
+    /// Takes the next stream, whatever it is for.
+    pub(crate) async fn take(&mut self) -> TunnelStream {
+        let stream = self.incoming.next().await.unwrap();
+        stream
+            .read_open(TAKE)
+            .await
+            .unwrap()
+            .accept()
+            .await
+            .unwrap()
+    }
+}
 
 /// What a [`Foreign`] peer does beside moving bytes.
 enum Order {

@@ -1,13 +1,14 @@
 //! A live tunnel: the [`Session`] handle, and the work behind it.
 //!
 //! Two tasks serve a session: the driver, which alone owns and polls the yamux connection, and the control loop, which
-//! alone owns the control stream. Everybody else holds a handle and talks to them through bounded queues.
+//! alone owns the control stream (with a peer of the original's, which has none, `silence` stands in for it). Everybody else holds a handle and talks to them through bounded queues.
 
 mod activity;
 mod control;
 mod driver;
 mod heartbeat;
 mod inbound;
+mod silence;
 mod start;
 mod streams;
 mod task;
@@ -21,12 +22,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{SetOnce, mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub(crate) use activity::Activity;
 pub(crate) use control::KNOWN_FIELDS;
 pub(crate) use driver::Driver;
-pub use inbound::{InboundStream, Incoming, PendingStream};
+pub use inbound::{BARE_ENDPOINT, InboundStream, Incoming, PendingStream};
 pub(crate) use start::{ControlStream, Start, start};
 pub(crate) use streams::Streams;
 pub use task::SessionTask;
@@ -45,9 +46,19 @@ const OPEN_GRACE: Duration = Duration::from_secs(5);
 /// Asks the driver for a new yamux stream.
 type OpenRequest = oneshot::Sender<yamux::Stream>;
 
+/// What two peers say to each other beside the bytes of streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// Protocol 1: a control stream, `Open` and `Opened`.
+    Messages,
+    /// The original's: nothing.
+    Bare,
+}
+
 /// What the handle, the streams and the two tasks of one session share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) wire: Wire,
     pub(crate) activity: Arc<Activity>,
     pub(crate) streams: Streams,
     opens: mpsc::Sender<OpenRequest>,
@@ -62,6 +73,9 @@ pub(crate) struct Shared {
 impl Shared {
     /// Queues a control message. A full queue ends the session: the peer stopped listening.
     pub(crate) fn say(&self, message: Message) {
+        if self.wire == Wire::Bare {
+            return;
+        }
         if let Err(mpsc::error::TrySendError::Full(_)) = self.outbox.try_send(message) {
             self.request_close(Code::Limit, "the peer does not read its control stream");
         }
@@ -75,6 +89,10 @@ impl Shared {
 
     pub(crate) fn stream_ended(&self, ended: StreamEnded) {
         self.say(Message::StreamEnded(ended));
+    }
+
+    fn next_tag(&self) -> u64 {
+        self.next_tag.fetch_add(2, Ordering::Relaxed)
     }
 
     fn request_close(&self, code: Code, reason: &str) {
@@ -117,8 +135,11 @@ impl Session {
     ) -> Result<TunnelStream, OpenError> {
         let permit = self.shared.streams.permit(kind).ok_or(OpenError::Limit)?;
         let stream = self.raw_stream().await.ok_or(OpenError::Lost)?;
-        let tag = self.shared.next_tag.fetch_add(2, Ordering::Relaxed);
+        let tag = self.shared.next_tag();
         let mut stream = TunnelStream::new(stream, tag, permit, &self.shared);
+        if self.is_legacy() {
+            return Ok(stream);
+        }
         let open = Open {
             tag,
             kind: kind.into(),
@@ -195,7 +216,31 @@ impl Session {
         !self.is_closed() && !self.shared.activity.is_suspected()
     }
 
-    /// Waits until a heartbeat was answered: the tunnel works both ways.
+    /// Whether the peer speaks the original's wire: it cannot be told of a drain, says nothing of how a stream ended,
+    /// and answers no open.
+    #[must_use]
+    pub fn is_legacy(&self) -> bool {
+        self.shared.wire == Wire::Bare
+    }
+
+    /// Waits until no stream moved a byte for `time`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn quiet(&self, time: Duration) {
+        let mut moved = self.shared.activity.moved();
+        loop {
+            sleep(time).await;
+            let now = self.shared.activity.moved();
+            if now == moved {
+                return;
+            }
+            moved = now;
+        }
+    }
+
+    /// Waits until the tunnel is known to work both ways.
     ///
     /// # Cancel safety
     ///

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, SetOnce};
 
 use crate::message::{StreamEnded, stream_ended::How};
-use crate::session::Shared;
+use crate::session::{Shared, Wire};
 
 /// How the peer's half of a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum StreamEnd {
 }
 
 /// Tells how the peer's half of a stream ended, once it did. Outlives the stream.
+///
+/// A peer on the original's wire says nothing of it, so that only the loss of the tunnel is told.
 #[derive(Debug, Clone)]
 pub struct PeerEnd(Arc<SetOnce<StreamEnd>>);
 
@@ -200,7 +202,10 @@ impl Drop for TunnelStream {
         if let Some(how) = self.farewell {
             self.tell(how);
         }
-        self.shared.streams.done(self.tag);
+        match self.shared.wire {
+            Wire::Messages => self.shared.streams.done(self.tag),
+            Wire::Bare => self.shared.streams.forget(self.tag),
+        }
     }
 }
 
@@ -210,7 +215,11 @@ impl AsyncRead for TunnelStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.raw).poll_read(cx, buffer)
+        ready!(Pin::new(&mut self.raw).poll_read(cx, buffer))?;
+        if self.shared.wire == Wire::Bare {
+            self.shared.activity.stream_moved();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -222,7 +231,10 @@ impl AsyncWrite for TunnelStream {
     ) -> Poll<io::Result<usize>> {
         let n = ready!(Pin::new(&mut self.raw).poll_write(cx, bytes))?;
         self.written += n as u64;
-        self.shared.activity.used();
+        match self.shared.wire {
+            Wire::Messages => self.shared.activity.used(),
+            Wire::Bare => self.shared.activity.stream_moved(),
+        }
         Poll::Ready(Ok(n))
     }
 

@@ -1,4 +1,4 @@
-//! From a hello to a place in the registry.
+//! From an edge's introduction to a place in the registry.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict, Welcome};
 use grpc_multiplexer_tunnel::{
-    Accepted, ClientId, Established, HandshakeError, TunnelConfig, unsupported_in,
+    Accepted, Arrival, BARE_ENDPOINT, ClientId, Established, HandshakeError, LegacyEdge,
+    TunnelConfig, unsupported_in,
 };
 use http::uri::{Authority, Scheme};
 
@@ -25,11 +26,24 @@ pub(crate) struct Admitted {
     pub(crate) registration: Registration,
 }
 
-/// Answers a hello: welcome and registered, or refused with the reason.
+/// Answers an edge: taken and registered, or refused with the reason.
 ///
 /// The edge becomes reachable before its tunnel's task runs, so before the welcome leaves: an edge that knows itself
 /// connected is.
 pub(crate) async fn admit(
+    arrival: Arrival,
+    remote: SocketAddr,
+    registry: &Arc<Registry>,
+    config: &TunnelConfig,
+    server_id: &str,
+) -> Result<Admitted, HandshakeError> {
+    match arrival {
+        Arrival::Hello(accepted) => welcome(accepted, remote, registry, config, server_id).await,
+        Arrival::Legacy(edge) => take_legacy(edge, remote, registry, config),
+    }
+}
+
+async fn welcome(
     accepted: Accepted,
     remote: SocketAddr,
     registry: &Arc<Registry>,
@@ -39,7 +53,7 @@ pub(crate) async fn admit(
     let wanted = match consider(accepted.hello(), registry) {
         Ok(wanted) => wanted,
         Err(refused) => {
-            tracing::info!(%remote, reason = %refused.text.escape_debug(), "edge refused");
+            say_refused(remote, &refused);
             accepted.refuse(refused.clone()).await?;
             return Err(HandshakeError::Refused(Box::new(refused)));
         }
@@ -52,36 +66,77 @@ pub(crate) async fn admit(
         ..Welcome::default()
     };
     let tunnel = accepted.welcome(welcome).await?;
-    let edge = Arc::new(EdgeHandle {
-        client_id: wanted.client_id,
-        generation: wanted.reservation.generation(),
-        session: tunnel.session.clone(),
-        lanes: Lanes::new(
-            tunnel.session.clone(),
-            wanted.endpoint_id,
-            config.dial_timeout,
-        ),
-        scheme: wanted.scheme,
-        authority: wanted.authority,
-        software,
-        remote,
-        since: SystemTime::now(),
-    });
-    let registration = wanted.reservation.publish(Arc::clone(&edge));
-    Ok(Admitted {
-        edge,
-        tunnel,
-        registration,
-    })
+    Ok(wanted.offer.register(tunnel, software, remote, config))
 }
 
-/// What of a hello is served.
-struct Wanted {
+/// An edge of the original's says its id and no more, and is told nothing: a tunnel that is not taken is closed.
+fn take_legacy(
+    edge: LegacyEdge,
+    remote: SocketAddr,
+    registry: &Arc<Registry>,
+    config: &TunnelConfig,
+) -> Result<Admitted, HandshakeError> {
+    let client_id = edge.client_id().clone();
+    let reservation = reserve(&client_id, registry).map_err(|refused| {
+        say_refused(remote, &refused);
+        HandshakeError::Refused(Box::new(refused))
+    })?;
+    let offer = Offer {
+        reservation,
+        endpoint_id: BARE_ENDPOINT,
+        client_id,
+        scheme: Scheme::HTTP,
+        // Such an edge makes calls of its own of ours, with an authority of its own.
+        authority: Authority::from_static("localhost"),
+    };
+    Ok(offer.register(edge.take(config), "legacy".to_owned(), remote, config))
+}
+
+fn say_refused(remote: SocketAddr, refused: &Refused) {
+    tracing::info!(%remote, reason = %refused.text.escape_debug(), "edge refused");
+}
+
+/// What an edge offers, with the place that is kept for it.
+struct Offer {
     reservation: Reservation,
     endpoint_id: u32,
     client_id: ClientId,
     scheme: Scheme,
     authority: Authority,
+}
+
+impl Offer {
+    fn register(
+        self,
+        tunnel: Established,
+        software: String,
+        remote: SocketAddr,
+        config: &TunnelConfig,
+    ) -> Admitted {
+        let session = &tunnel.session;
+        let edge = Arc::new(EdgeHandle {
+            client_id: self.client_id,
+            generation: self.reservation.generation(),
+            session: session.clone(),
+            lanes: Lanes::new(session.clone(), self.endpoint_id, config.dial_timeout),
+            scheme: self.scheme,
+            authority: self.authority,
+            software,
+            remote,
+            since: SystemTime::now(),
+        });
+        let registration = self.reservation.publish(Arc::clone(&edge));
+        Admitted {
+            edge,
+            tunnel,
+            registration,
+        }
+    }
+}
+
+/// What of a hello is served.
+struct Wanted {
+    offer: Offer,
     verdicts: Vec<Verdict>,
 }
 
@@ -110,10 +165,7 @@ fn consider(hello: &Hello, registry: &Arc<Registry>) -> Result<Wanted, Refused> 
         .authority
         .parse()
         .map_err(|_| refused(Code::Malformed, "authority is not HOST or HOST:PORT"))?;
-    let reservation = registry.reserve(&client_id).map_err(|_| {
-        let text = format!("another edge is connected as '{client_id}'");
-        refused(Code::DuplicateClientId, &text)
-    })?;
+    let reservation = reserve(&client_id, registry)?;
     let mut verdicts = vec![Verdict {
         endpoint_id: endpoint.id,
         generation: reservation.generation(),
@@ -126,12 +178,21 @@ fn consider(hello: &Hello, registry: &Arc<Registry>) -> Result<Wanted, Refused> 
         ..Verdict::default()
     }));
     Ok(Wanted {
-        reservation,
-        endpoint_id: endpoint.id,
-        client_id,
-        scheme,
-        authority,
+        offer: Offer {
+            reservation,
+            endpoint_id: endpoint.id,
+            client_id,
+            scheme,
+            authority,
+        },
         verdicts,
+    })
+}
+
+fn reserve(client_id: &ClientId, registry: &Arc<Registry>) -> Result<Reservation, Refused> {
+    registry.reserve(client_id).map_err(|_| {
+        let text = format!("another edge is connected as '{client_id}'");
+        refused(Code::DuplicateClientId, &text)
     })
 }
 

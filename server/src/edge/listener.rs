@@ -62,9 +62,9 @@ impl Edges {
     ) -> Result<Admitted, HandshakeError> {
         tune(&socket).map_err(HandshakeError::Lost)?;
         let io: BoxedIo = Box::new(socket);
-        let accepted = accept(io, &self.config).await?;
+        let arrival = accept(io, &self.config).await?;
         admit(
-            accepted,
+            arrival,
             remote,
             &self.registry,
             &self.config,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::{Code, Hello, Welcome};
-use grpc_multiplexer_tunnel::{Established, Session, TunnelConfig, accept, dial};
+use grpc_multiplexer_tunnel::{Arrival, Established, Session, TunnelConfig, accept, dial};
 use http::Request;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
@@ -40,7 +40,9 @@ impl Bench {
         let config = TunnelConfig::default();
         let mut tasks = JoinSet::new();
         let server = async {
-            let accepted = accept(Box::new(near), &config).await.unwrap();
+            let Arrival::Hello(accepted) = accept(Box::new(near), &config).await.unwrap() else {
+                panic!("the edge is none of the original's");
+            };
             let established = accepted.welcome(Welcome::default()).await.unwrap();
             let Established { session, task, .. } = established;
             // The welcome leaves when this runs.

@@ -9,6 +9,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 /// Largest message, so that the first byte of a length is 0x00: no text line of the original's wire starts with it.
 pub(crate) const MAX_MESSAGE: usize = 64 * 1024;
 
+/// The first byte of every message.
+pub(crate) const FIRST_BYTE: u8 = 0;
+
 /// Appends the frame of one message to `out`.
 ///
 /// # Errors
@@ -96,6 +99,52 @@ impl<R: AsyncRead + Unpin> MessageReader<R> {
             io,
             buffer: BytesMut::new(),
         }
+    }
+
+    /// The first byte that was not taken yet, `None` at the pipe's end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what was read is kept.
+    pub(crate) async fn peek(&mut self) -> io::Result<Option<u8>> {
+        if self.buffer.is_empty() && self.io.read_buf(&mut self.buffer).await? == 0 {
+            return Ok(None);
+        }
+        Ok(self.buffer.first().copied())
+    }
+
+    /// Takes one line off the front, without its newline.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` when no newline follows within `most` bytes, `UnexpectedEof` when the pipe ends first.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: what was read is kept.
+    pub(crate) async fn line(&mut self, most: usize) -> io::Result<BytesMut> {
+        loop {
+            let within = self.buffer.iter().take(most + 1);
+            if let Some(length) = within.into_iter().position(|byte| *byte == b'\n') {
+                let line = self.buffer.split_to(length);
+                self.buffer.advance(1);
+                return Ok(line);
+            }
+            if self.buffer.len() > most {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("neither a message nor a line of at most {most} bytes"),
+                ));
+            }
+            if self.io.read_buf(&mut self.buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// The pipe, and what was read from it and not taken.
+    pub(crate) fn into_parts(self) -> (R, BytesMut) {
+        (self.io, self.buffer)
     }
 
     /// The next message, `None` at the pipe's end.

@@ -21,6 +21,7 @@ pub(crate) struct Activity {
     watched: AtomicBool,
     rtt: AtomicU64,
     suspected: AtomicBool,
+    moved: AtomicU64,
 }
 
 impl Activity {
@@ -33,12 +34,23 @@ impl Activity {
             watched: AtomicBool::new(false),
             rtt: AtomicU64::new(0),
             suspected: AtomicBool::new(false),
+            moved: AtomicU64::new(0),
         }
     }
 
     /// A byte came from the peer.
     pub(crate) fn received(&self) {
         self.last_received.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// A stream read or wrote something.
+    pub(crate) fn stream_moved(&self) {
+        self.moved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often.
+    pub(crate) fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
     }
 
     /// A stream was written: the peer owes a sign of life.

@@ -1,7 +1,8 @@
 //! The one task that owns a yamux connection.
 //!
 //! It must be polled for anything to move, also when nobody reads a stream. It opens streams on request and passes on
-//! those that the peer opens; it knows nothing of what they carry.
+//! those that the peer opens; it knows nothing of what they carry. A driver whose bytes are a stream of another session
+//! (yamux in yamux) drives that one too.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -21,6 +22,7 @@ pub(crate) struct Driver {
     opens: mpsc::Receiver<OpenRequest>,
     waiting: Option<OpenRequest>,
     inbox: mpsc::Sender<yamux::Stream>,
+    carrier: Option<Box<Driver>>,
 }
 
 impl Driver {
@@ -34,11 +36,27 @@ impl Driver {
             opens,
             waiting: None,
             inbox,
+            carrier: None,
         }
     }
 
+    /// This driver's bytes travel on a stream of `carrier`.
+    pub(super) fn carried_by(mut self, carrier: Self) -> Self {
+        self.carrier = Some(Box::new(carrier));
+        self
+    }
+
     /// Moves bytes until the connection ends.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        let own = self.poll_own(cx);
+        match &mut self.carrier {
+            // Last, so that what was just written leaves now. What it brings wakes this task again.
+            Some(carrier) if own.is_pending() => carrier.poll(cx),
+            _ => own,
+        }
+    }
+
+    fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         loop {
             if self.poll_open(cx)?.is_ready() {
                 continue;
@@ -110,6 +128,15 @@ impl Driver {
             () = stop.cancelled() => {}
             end = poll_fn(|cx| self.poll(cx)) => return end,
         }
-        poll_fn(|cx| self.connection.poll_close(cx)).await
+        poll_fn(|cx| self.poll_close(cx)).await
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        let own = self.connection.poll_close(cx);
+        match &mut self.carrier {
+            None => own,
+            Some(carrier) if own.is_pending() => carrier.poll(cx),
+            Some(carrier) => carrier.poll_close(cx),
+        }
     }
 }

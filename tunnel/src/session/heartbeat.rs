@@ -15,7 +15,7 @@ use crate::config::HeartbeatTimes;
 /// How long a round trip counts for the minimum.
 const RTT_WINDOW: Duration = Duration::from_secs(60);
 /// A tick later than planned by this much means that this process stood still.
-const STALL: Duration = Duration::from_secs(1);
+pub(super) const STALL: Duration = Duration::from_secs(1);
 
 /// What the peer showed so far.
 #[derive(Debug, Clone, Copy)]

@@ -8,8 +8,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Shared;
+use super::{Shared, Wire};
 use crate::handshake::codec;
+use crate::message::open::Kind;
 use crate::message::stream_ended::How;
 use crate::message::{Code, Open, Opened, StreamEnded};
 use crate::stream::RawStream;
@@ -48,6 +49,9 @@ pub struct InboundStream {
     shared: Arc<Shared>,
 }
 
+/// The only endpoint of an edge on the original's wire.
+pub const BARE_ENDPOINT: u32 = 1;
+
 /// Fields of [`Open`] that this version knows.
 const KNOWN_OPEN_FIELDS: [u32; 7] = [1, 2, 3, 4, 5, 6, 15];
 
@@ -59,6 +63,9 @@ impl InboundStream {
     /// When nothing sensible comes in time, or as many streams as the tunnel takes are open. The stream is reset or
     /// refused then.
     pub async fn read_open(mut self, limit: Duration) -> Result<PendingStream, OpenError> {
+        if self.shared.wire == Wire::Bare {
+            return Ok(self.unasked());
+        }
         let open: Open = timeout(limit, codec::read_one(&mut self.raw))
             .await
             .map_err(|_| OpenError::Timeout(limit))?
@@ -78,6 +85,21 @@ impl InboundStream {
             });
         }
         Ok(pending)
+    }
+
+    /// What every stream of the original's wire is for: the one endpoint, HTTP/2.
+    fn unasked(self) -> PendingStream {
+        let open = Open {
+            tag: self.shared.next_tag(),
+            kind: Kind::H2.into(),
+            endpoint_id: BARE_ENDPOINT,
+            ..Open::default()
+        };
+        PendingStream {
+            raw: self.raw,
+            shared: self.shared,
+            open,
+        }
     }
 }
 
@@ -108,6 +130,9 @@ impl PendingStream {
             return Err(OpenError::Limit);
         };
         let mut stream = TunnelStream::new(self.raw, self.open.tag, permit, &self.shared);
+        if self.shared.wire == Wire::Bare {
+            return Ok(stream);
+        }
         let opened = Opened::default();
         if let Err(error) = answer(&mut stream, &opened).await {
             // The opener gave it up, and may have said so before anybody here listened.
@@ -123,6 +148,10 @@ impl PendingStream {
 
     /// Answers no.
     pub async fn refuse(mut self, code: Code, reason: &str) {
+        if self.shared.wire == Wire::Bare {
+            // Dropped, and so reset: there are no words.
+            return;
+        }
         let opened = Opened {
             code: code.into(),
             reason: reason.to_owned(),

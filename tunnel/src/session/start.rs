@@ -5,21 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncReadExt as _, ReadHalf, WriteHalf};
 use tokio::sync::{SetOnce, mpsc, oneshot};
 use tokio::time::Instant;
 use yamux::Mode;
 
 use super::heartbeat::Heartbeat;
 use super::{
-    Activity, Driver, Incoming, OpenRequest, Session, SessionTask, Shared, Streams, control,
+    Activity, Driver, Incoming, OpenRequest, Session, SessionTask, Shared, Streams, Wire, control,
+    silence,
 };
 use crate::config::{HeartbeatTimes, TunnelConfig, yamux_config};
 use crate::handshake::codec::MessageReader;
 use crate::io::{BoxedIo, Coalescing};
 use crate::message::control::Message;
 use crate::stream::RawStream;
-use crate::{Established, HandshakeError};
+use crate::{Established, HandshakeError, SessionError};
 
 /// Control messages that may wait for the control loop. Streams say two messages in their life and there are at most
 /// 208 of them, so a full queue means that the peer stopped reading its control stream.
@@ -81,12 +82,12 @@ fn gone() -> HandshakeError {
 }
 
 /// Puts yamux over `io`. Nothing moves until the driver is polled.
-pub(crate) fn start(io: BoxedIo, mode: Mode, config: &TunnelConfig) -> Start {
+pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) -> Start {
     let activity = Arc::new(Activity::new());
     let (opens, opens_queue) = mpsc::channel(1);
-    let inbox_size = match mode {
-        Mode::Client => EDGE_INBOX,
-        Mode::Server => SERVER_INBOX,
+    let inbox_size = match (wire, mode) {
+        (Wire::Messages, Mode::Client) | (Wire::Bare, Mode::Server) => EDGE_INBOX,
+        (Wire::Messages, Mode::Server) | (Wire::Bare, Mode::Client) => SERVER_INBOX,
     };
     let (inbox_in, inbox) = mpsc::channel(inbox_size);
     let (outbox, outbox_queue) = mpsc::channel(OUTBOX);
@@ -107,6 +108,7 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, config: &TunnelConfig) -> Start {
             inbox,
         },
         shared: Arc::new(Shared {
+            wire,
             activity,
             streams: Streams::new(),
             opens,
@@ -139,16 +141,41 @@ impl Start {
             heartbeat.measured(now, rtt);
             self.shared.activity.set_rtt(heartbeat.rtt());
         }
-        let session = Session {
-            shared: Arc::clone(&self.shared),
-        };
-        let incoming = Incoming::new(self.opener.inbox, Arc::clone(&self.shared));
-        let control = control::Loop::new(control, self.outbox, heartbeat, Arc::clone(&self.shared));
-        let task = SessionTask::new(self.driver, control, self.shared);
-        Established {
-            session,
-            incoming,
-            task,
-        }
+        let shared = Arc::clone(&self.shared);
+        let keeper = control::Loop::new(control, self.outbox, heartbeat, shared).run();
+        established(self.driver, self.opener.inbox, keeper, self.shared)
+    }
+
+    /// A session of the original's wire, inside the control stream of `outer`: yamux in yamux.
+    pub(crate) fn establish_bare(
+        outer: Self,
+        control: ControlStream,
+        mode: Mode,
+        config: &TunnelConfig,
+    ) -> Established {
+        let (reader, read) = control.reader.into_parts();
+        let reader = io::Cursor::new(read).chain(reader);
+        let io = Box::new(tokio::io::join(reader, control.writer));
+        let inner = start(io, mode, Wire::Bare, config);
+        // Nobody sets it twice.
+        let _ = inner.shared.proven.set(());
+        let keeper = silence::watch(Arc::clone(&inner.shared));
+        let driver = inner.driver.carried_by(outer.driver);
+        established(driver, inner.opener.inbox, keeper, inner.shared)
+    }
+}
+
+fn established(
+    driver: Driver,
+    inbox: mpsc::Receiver<yamux::Stream>,
+    keeper: impl Future<Output = SessionError> + Send + 'static,
+    shared: Arc<Shared>,
+) -> Established {
+    Established {
+        session: Session {
+            shared: Arc::clone(&shared),
+        },
+        incoming: Incoming::new(inbox, Arc::clone(&shared)),
+        task: SessionTask::new(driver, Box::pin(keeper), shared),
     }
 }

@@ -71,6 +71,11 @@ impl Streams {
         }
     }
 
+    /// Our end of a stream is gone, and the peer says nothing of its own.
+    pub(crate) fn forget(&self, tag: u64) {
+        self.lock().remove(&tag);
+    }
+
     /// The peer will write no more.
     pub(super) fn peer_ended(&self, ended: &StreamEnded) {
         let how = match ended.how() {

@@ -1,20 +1,24 @@
-//! The work behind a session: driver and control loop, to the end of either.
+//! The work behind a session: driver and keeper, to the end of either.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{CLOSE_TIMEOUT, Driver, Shared, control};
+use super::{CLOSE_TIMEOUT, Driver, Shared};
 use crate::SessionError;
+
+/// Decides when the session ends, and why: the control loop, or what stands in for it.
+pub(super) type Keeper = Pin<Box<dyn Future<Output = SessionError> + Send>>;
 
 /// The work behind a [`Session`](super::Session).
 #[must_use = "a session does nothing unless its task runs"]
 pub struct SessionTask {
     driver: Driver,
-    control: control::Loop,
+    keeper: Keeper,
     shared: Arc<Shared>,
 }
 
@@ -25,10 +29,10 @@ impl fmt::Debug for SessionTask {
 }
 
 impl SessionTask {
-    pub(super) fn new(driver: Driver, control: control::Loop, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(driver: Driver, keeper: Keeper, shared: Arc<Shared>) -> Self {
         Self {
             driver,
-            control,
+            keeper,
             shared,
         }
     }
@@ -41,20 +45,19 @@ impl SessionTask {
     pub async fn run(self) -> SessionError {
         let Self {
             driver,
-            control,
+            mut keeper,
             shared,
         } = self;
         let _always = EndOnDrop(Arc::clone(&shared));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(driver.run(stop.clone()));
-        let mut control = std::pin::pin!(control.run());
         let end = tokio::select! {
             biased;
-            end = &mut control => end,
+            end = &mut keeper => end,
             lost = tasks.join_next() => {
                 // The peer's last words may still wait in the control stream.
-                let words = timeout(CLOSE_TIMEOUT, control).await;
+                let words = timeout(CLOSE_TIMEOUT, keeper).await;
                 match words {
                     Ok(end @ SessionError::Goodbye { .. }) => end,
                     _ => SessionError::Lost(describe(lost)),

@@ -10,53 +10,20 @@ use yamux::Mode;
 use super::*;
 use crate::config::LANES;
 use crate::message::{Control, Heartbeat as Beat, Hello, Welcome};
-use crate::scripted::{Foreign, frame};
-use crate::{Established, StreamEnd, TunnelConfig, accept, dial};
+use crate::scripted::{End, Foreign, frame};
+use crate::{StreamEnd, TunnelConfig, accept, dial};
 
 const PIPE: usize = 64 * 1024;
 const DIAL: Duration = Duration::from_secs(5);
-
-/// One end, with its work under way.
-struct End {
-    session: Session,
-    incoming: Incoming,
-    tasks: JoinSet<SessionError>,
-}
-
-impl End {
-    fn run(established: Established) -> Self {
-        let Established {
-            session,
-            incoming,
-            task,
-        } = established;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(task.run());
-        Self {
-            session,
-            incoming,
-            tasks,
-        }
-    }
-
-    /// Takes the next stream, whatever it is for.
-    async fn take(&mut self) -> TunnelStream {
-        let stream = self.incoming.next().await.unwrap();
-        stream
-            .read_open(DIAL)
-            .await
-            .unwrap()
-            .accept()
-            .await
-            .unwrap()
-    }
-}
 
 /// A server and an edge of ours.
 async fn both(near: DuplexStream, far: DuplexStream) -> (End, End) {
     let config = TunnelConfig::default();
     let server = async {
-        let accepted = accept(Box::new(near), &config).await.unwrap();
+        let accepted = accept(Box::new(near), &config)
+            .await
+            .unwrap()
+            .expect_hello();
         // The welcome leaves when the work runs.
         End::run(accepted.welcome(Welcome::default()).await.unwrap())
     };
@@ -79,7 +46,10 @@ async fn with_foreign() -> (End, Foreign) {
     let (near, far) = duplex(PIPE);
     let config = TunnelConfig::default();
     let server = async {
-        let accepted = accept(Box::new(near), &config).await.unwrap();
+        let accepted = accept(Box::new(near), &config)
+            .await
+            .unwrap()
+            .expect_hello();
         // The welcome leaves when the work runs.
         End::run(accepted.welcome(Welcome::default()).await.unwrap())
     };
