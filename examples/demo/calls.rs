@@ -9,6 +9,7 @@ use grpc_multiplexer_examples::echo::echo_service_client::EchoServiceClient;
 use grpc_multiplexer_examples::echo::{
     BidiStreamRequest, ClientStreamRequest, EchoRequest, ServerStreamRequest,
 };
+use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 use tokio::time::{Instant, timeout};
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
@@ -26,7 +27,8 @@ struct ClientIdMetadata(MetadataValue<tonic::metadata::Ascii>);
 
 impl Interceptor for ClientIdMetadata {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("client-id", self.0.clone());
+        let id = self.0.clone();
+        request.metadata_mut().insert(CLIENT_ID_METADATA_KEY, id);
         Ok(request)
     }
 }

@@ -28,5 +28,16 @@ pub mod tunnel {
     }
 }
 
+/// The metadata by which a caller names the edge that its call is for.
+///
+/// ```
+/// use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
+///
+/// let mut request = tonic::Request::new(());
+/// request.metadata_mut().insert(CLIENT_ID_METADATA_KEY, "rainbow".parse()?);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+pub const CLIENT_ID_METADATA_KEY: &str = "client-id";
+
 /// Encoded `FileDescriptorSet` of the public API and of what it imports, for reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/discovery.bin"));

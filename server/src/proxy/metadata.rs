@@ -2,11 +2,12 @@
 //!
 //! Everything else passes, in order and undecoded. `x-mux-*` is ours: neither side may speak in our name.
 
+use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 use http::header::{AUTHORIZATION, COOKIE, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The key by which callers select an edge.
-pub(crate) const CLIENT_ID: HeaderName = HeaderName::from_static("client-id");
+pub(crate) const CLIENT_ID: HeaderName = HeaderName::from_static(CLIENT_ID_METADATA_KEY);
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Our mark on a status that we made.
