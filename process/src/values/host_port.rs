@@ -1,7 +1,8 @@
 //! Where to listen or to dial, as in `localhost:7592`.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 
 /// A host, which is a name or an IP address, and a port; not resolved yet.
 ///
@@ -57,6 +58,24 @@ impl fmt::Display for HostPort {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
+    }
+}
+
+impl From<SocketAddr> for HostPort {
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            host: address.ip().to_string(),
+            port: address.port(),
+        }
+    }
+}
+
+/// As [`host_port`], which is its name where a parser is wanted.
+impl FromStr for HostPort {
+    type Err = HostPortError;
+
+    fn from_str(text: &str) -> Result<Self, HostPortError> {
+        host_port(text)
     }
 }
 
@@ -195,6 +214,9 @@ mod tests {
             let parsed = host_port(text).unwrap();
             assert_eq!((parsed.host(), parsed.port()), (host, port), "{text:?}");
             assert_eq!(parsed.to_string(), text);
+            if let Ok(address) = text.parse::<SocketAddr>() {
+                assert_eq!(HostPort::from(address), parsed);
+            }
         }
     }
 }
