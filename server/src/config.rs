@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration, host_port};
-use grpc_multiplexer_tunnel::TunnelConfig;
 
-/// What a server needs to know.
+/// What the options of [`crate::PROGRAM`] say.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// Where callers call.
@@ -14,8 +13,6 @@ pub struct ServerConfig {
     pub multiplexer_listener: HostPort,
     /// How long calls in flight may take to finish after a stop was asked for.
     pub drain_timeout: Duration,
-    /// Timeouts of tunnels.
-    pub tunnel: TunnelConfig,
 }
 
 impl ServerConfig {
@@ -29,7 +26,6 @@ impl ServerConfig {
             proxy_listener: proxy_listener?,
             multiplexer_listener: multiplexer_listener?,
             drain_timeout: drain_timeout?,
-            tunnel: TunnelConfig::default(),
         })
     }
 }

@@ -3,6 +3,8 @@
 //! The parts, in the order in which a call meets them: `proxy` (listener, checks, routing, the pump), `registry` (which
 //! edge has which id), `edge` (its lanes: HTTP/2 connections over its tunnel). `discovery` shows the registry to
 //! callers.
+//!
+//! As a library it is [`Server`]: made from two listeners, run until a token is cancelled.
 
 mod accept;
 mod config;
@@ -16,8 +18,10 @@ mod shutdown;
 mod windows;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use grpc_multiplexer_process::{BindError, bind, local_addresses};
+use grpc_multiplexer_process::{BindError, HostPort, bind, local_addresses};
+use grpc_multiplexer_tunnel::TunnelConfig;
 use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -31,14 +35,47 @@ use registry::Registry;
 use shutdown::Shutdown;
 
 pub use config::ServerConfig;
+pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use options::PROGRAM;
 
+/// How long calls in flight may take to finish, unless [`Server::with_drain_timeout`] says otherwise.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+
 /// A server whose sockets listen, ready to run.
+///
+/// ```
+/// use grpc_multiplexer_proto::v1::ListGrpcServerRequest;
+/// use grpc_multiplexer_proto::v1::discovery_service_client::DiscoveryServiceClient;
+/// use grpc_multiplexer_server::Server;
+/// use tokio::net::TcpListener;
+/// use tokio_util::sync::CancellationToken;
+/// use tonic::transport::Endpoint;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let callers = TcpListener::bind("localhost:0").await?;
+/// let edges = TcpListener::bind("localhost:0").await?;
+/// let proxy = format!("http://{}", callers.local_addr()?);
+///
+/// let stop = CancellationToken::new();
+/// let server = tokio::spawn(Server::new(callers, edges).run(stop.clone()));
+///
+/// let channel = Endpoint::from_shared(proxy)?.connect().await?;
+/// let mut discovery = DiscoveryServiceClient::new(channel);
+/// let listed = discovery.list_grpc_server(ListGrpcServerRequest::default()).await?;
+/// assert!(listed.into_inner().servers.is_empty());
+///
+/// stop.cancel();
+/// server.await??;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Server {
     proxy: Vec<TcpListener>,
     multiplexer: Vec<TcpListener>,
-    config: ServerConfig,
+    drain_timeout: Duration,
+    tunnel: TunnelConfig,
 }
 
 /// Why a server did not start.
@@ -57,21 +94,48 @@ pub enum StartError {
 }
 
 impl Server {
-    /// Binds both listeners. Nobody is served before [`Server::run`], but nobody is refused either.
+    /// A server for the callers that come to `proxy`, and the edges that come to `multiplexer`. Nobody is served before
+    /// [`Server::run`], but nobody is refused either.
+    #[must_use]
+    pub fn new(proxy: TcpListener, multiplexer: TcpListener) -> Self {
+        Self::of(vec![proxy], vec![multiplexer])
+    }
+
+    /// The same on every address that two names stand for: `localhost` is two addresses, and an empty host is all.
+    ///
+    /// ```
+    /// # use grpc_multiplexer_server::Server;
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::bind(&"localhost:0".parse()?, &"localhost:0".parse()?).await?;
+    /// assert!(server.proxy_addresses().starts_with("127.0.0.1:"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// [`StartError::Proxy`] and [`StartError::Multiplexer`] for the addresses.
-    pub async fn bind(config: ServerConfig) -> Result<Self, StartError> {
-        Ok(Self {
-            proxy: bind(&config.proxy_listener)
-                .await
-                .map_err(StartError::Proxy)?,
-            multiplexer: bind(&config.multiplexer_listener)
-                .await
-                .map_err(StartError::Multiplexer)?,
-            config,
-        })
+    pub async fn bind(proxy: &HostPort, multiplexer: &HostPort) -> Result<Self, StartError> {
+        let proxy = bind(proxy).await.map_err(StartError::Proxy)?;
+        let multiplexer = bind(multiplexer).await.map_err(StartError::Multiplexer)?;
+        Ok(Self::of(proxy, multiplexer))
+    }
+
+    fn of(proxy: Vec<TcpListener>, multiplexer: Vec<TcpListener>) -> Self {
+        Self {
+            proxy,
+            multiplexer,
+            drain_timeout: DRAIN_TIMEOUT,
+            tunnel: TunnelConfig::default(),
+        }
+    }
+
+    /// How long calls in flight may take to finish after a stop was asked for. Default 25 s.
+    #[must_use]
+    pub fn with_drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
+        self
     }
 
     /// The addresses that callers call, joined by `,`.
@@ -102,7 +166,7 @@ impl Server {
         let (services, health) = services::own_services(Arc::clone(&registry)).await?;
         let edges = Arc::new(Edges {
             registry: Arc::clone(&registry),
-            config: self.config.tunnel,
+            config: self.tunnel,
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
             tasks: TaskTracker::new(),
         });
@@ -128,13 +192,7 @@ impl Server {
         }
         stop.cancelled().await;
         shutdown
-            .run(
-                listeners,
-                &edges,
-                &callers,
-                &health,
-                self.config.drain_timeout,
-            )
+            .run(listeners, &edges, &callers, &health, self.drain_timeout)
             .await;
         Ok(())
     }

@@ -7,7 +7,9 @@ use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig};
 
 fn main() -> ExitCode {
     run(&PROGRAM, ServerConfig::read, async |config, stop| {
-        let server = Server::bind(config).await?;
+        let server = Server::bind(&config.proxy_listener, &config.multiplexer_listener)
+            .await?
+            .with_drain_timeout(config.drain_timeout);
         tracing::info!(
             version = %PROGRAM.version,
             proxy_listener = %server.proxy_addresses(),
