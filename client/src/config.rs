@@ -1,6 +1,7 @@
 //! What the options mean.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration, host_port};
@@ -19,8 +20,42 @@ pub struct EdgeConfig {
     pub backend: Backend,
     /// How long calls in flight may take to finish after a stop was asked for.
     pub drain_timeout: Duration,
+    /// Which wire to speak with the server.
+    pub tunnel_protocol: TunnelProtocol,
     /// Timeouts of the tunnel.
     pub tunnel: TunnelConfig,
+}
+
+/// Which wire an edge speaks with its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TunnelProtocol {
+    /// Says hello, and with no answer in 3 s comes again with the original's introduction. A server that once answered
+    /// a hello is not taken for the original any more.
+    #[default]
+    Auto,
+    /// Protocol 1.
+    V1,
+    /// That of the original's server.
+    Legacy,
+}
+
+/// The text names no tunnel protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be auto, 1 or legacy")]
+pub struct UnknownTunnelProtocol;
+
+impl FromStr for TunnelProtocol {
+    type Err = UnknownTunnelProtocol;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTunnelProtocol> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "1" => Ok(Self::V1),
+            "legacy" => Ok(Self::Legacy),
+            _ => Err(UnknownTunnelProtocol),
+        }
+    }
 }
 
 impl EdgeConfig {
@@ -30,12 +65,14 @@ impl EdgeConfig {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
         let servers = reader.many("multiplexer-address", host_port);
         let backend = read_backend(reader);
+        let tunnel_protocol = reader.one("tunnel-protocol", str::parse::<TunnelProtocol>);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
         Some(Self {
             client_id: client_id.unwrap_or_else(pet_name),
             servers,
             backend: backend?,
             drain_timeout: drain_timeout?,
+            tunnel_protocol: tunnel_protocol?,
             tunnel: TunnelConfig::default(),
         })
     }

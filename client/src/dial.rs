@@ -1,21 +1,27 @@
-//! One attempt to get a tunnel: TCP, then hello.
+//! One attempt to get a tunnel: TCP, then hello, or the original's line.
 
 use std::io;
 use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict, Welcome};
-use grpc_multiplexer_tunnel::{BoxedIo, Established, HandshakeError, tune};
+use grpc_multiplexer_tunnel::{
+    BARE_ENDPOINT, BoxedIo, Established, HandshakeError, dial_legacy, tune,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tracing::info;
 
-use crate::EdgeConfig;
+use crate::{EdgeConfig, TunnelProtocol};
 
 /// How long a server may take to take the TCP connection: as gRPC's minimum connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a server that may be of the original's gets for its answer to a hello.
+const AUTO_HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// The only endpoint of an edge.
-pub(crate) const ENDPOINT: u32 = 1;
+pub(crate) const ENDPOINT: u32 = BARE_ENDPOINT;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +32,12 @@ pub(crate) enum AttemptError {
     ConnectTimeout,
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    #[error("no answer to a hello ({hello}), and none to the original's introduction")]
+    Neither {
+        hello: Box<Self>,
+        #[source]
+        legacy: Box<Self>,
+    },
 }
 
 impl AttemptError {
@@ -33,8 +45,17 @@ impl AttemptError {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Handshake(error) => error.is_transient(),
-            Self::Connect(_) | Self::ConnectTimeout => true,
+            Self::Connect(_) | Self::ConnectTimeout | Self::Neither { .. } => true,
         }
+    }
+
+    /// Whether a server of the original's would fail a hello in this way: it takes the hello for the beginning of a
+    /// line, and waits, or answers with yamux.
+    fn may_be_the_original(&self) -> bool {
+        matches!(
+            self,
+            Self::Handshake(HandshakeError::Timeout(_) | HandshakeError::Malformed(_))
+        )
     }
 
     /// How long the server asked to wait.
@@ -48,12 +69,65 @@ impl AttemptError {
     }
 }
 
-/// Dials `server` and registers.
+/// A tunnel that is up, and what is known of its other end.
+pub(crate) struct Tunnel {
+    pub(crate) established: Established,
+    /// Which registration of the client id this is, where the server says so.
+    pub(crate) generation: Option<u64>,
+}
+
+/// Dials `server` and registers. `known` says that this server has answered a hello before.
 pub(crate) async fn attempt(
     server: &HostPort,
     config: &EdgeConfig,
     instance_id: &[u8],
-) -> Result<(Established, Verdict), AttemptError> {
+    known: bool,
+) -> Result<Tunnel, AttemptError> {
+    match config.tunnel_protocol {
+        TunnelProtocol::V1 => with_hello(server, config, instance_id).await,
+        TunnelProtocol::Legacy => with_line(server, config).await,
+        TunnelProtocol::Auto if known => with_hello(server, config, instance_id).await,
+        TunnelProtocol::Auto => {
+            let mut hurried = config.clone();
+            hurried.tunnel.hello_timeout = AUTO_HELLO_TIMEOUT;
+            let hello = match with_hello(server, &hurried, instance_id).await {
+                Err(error) if error.may_be_the_original() => Box::new(error),
+                attempted => return attempted,
+            };
+            info!(%server, error = %hello, "no answer to a hello, trying the original's wire");
+            with_line(server, config).await.map_err(|error| {
+                let legacy = Box::new(error);
+                AttemptError::Neither { hello, legacy }
+            })
+        }
+    }
+}
+
+async fn with_hello(
+    server: &HostPort,
+    config: &EdgeConfig,
+    instance_id: &[u8],
+) -> Result<Tunnel, AttemptError> {
+    let io = connect(server).await?;
+    let (established, welcome) =
+        grpc_multiplexer_tunnel::dial(io, hello(config, instance_id), &config.tunnel).await?;
+    let verdict = our_verdict(welcome)?;
+    Ok(Tunnel {
+        established,
+        generation: Some(verdict.generation),
+    })
+}
+
+async fn with_line(server: &HostPort, config: &EdgeConfig) -> Result<Tunnel, AttemptError> {
+    let io = connect(server).await?;
+    let established = dial_legacy(io, &config.client_id, &config.tunnel).await?;
+    Ok(Tunnel {
+        established,
+        generation: None,
+    })
+}
+
+async fn connect(server: &HostPort) -> Result<BoxedIo, AttemptError> {
     let socket = timeout(
         CONNECT_TIMEOUT,
         TcpStream::connect((server.host(), server.port())),
@@ -62,11 +136,7 @@ pub(crate) async fn attempt(
     .map_err(|_| AttemptError::ConnectTimeout)?
     .map_err(AttemptError::Connect)?;
     tune(&socket).map_err(AttemptError::Connect)?;
-    let io: BoxedIo = Box::new(socket);
-    let (established, welcome) =
-        grpc_multiplexer_tunnel::dial(io, hello(config, instance_id), &config.tunnel).await?;
-    let verdict = our_verdict(welcome)?;
-    Ok((established, verdict))
+    Ok(Box::new(socket))
 }
 
 fn hello(config: &EdgeConfig, instance_id: &[u8]) -> Hello {

@@ -7,11 +7,12 @@
 mod backend;
 mod config;
 mod dial;
+mod legacy;
 mod options;
 mod splice;
 mod supervisor;
 
 pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls, DialError};
-pub use config::EdgeConfig;
+pub use config::{EdgeConfig, TunnelProtocol, UnknownTunnelProtocol};
 pub use options::PROGRAM;
 pub use supervisor::Edge;

@@ -55,6 +55,14 @@ const OPTIONS: &[OptionSpec] = &[
         many: false,
         help: "The `:authority` that the gRPC server sees, instead of its own address",
     },
+    OptionSpec {
+        path: "tunnel-protocol",
+        value_name: "PROTOCOL",
+        default: Some("auto"),
+        many: false,
+        help: "What to speak with the server: 1, legacy (the wire of the original grpc-multiplexer), or auto, which tries \
+               both",
+    },
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,

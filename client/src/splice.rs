@@ -72,13 +72,13 @@ async fn ended_well(peer: &PeerEnd, came: u64) -> bool {
 }
 
 /// Which side of a copy failed.
-enum Side {
+pub(crate) enum Side {
     Source,
     Target,
 }
 
 /// Copies until `source` ends, and counts. Flushes whenever it would wait for more.
-async fn copy(
+pub(crate) async fn copy(
     source: &mut (impl AsyncRead + Unpin),
     target: &mut (impl AsyncWrite + Unpin),
 ) -> Result<u64, Side> {

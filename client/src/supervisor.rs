@@ -1,12 +1,13 @@
 //! Dial, serve, back off, repeat.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
-use grpc_multiplexer_tunnel::message::{Code, Verdict, open::Kind};
+use grpc_multiplexer_tunnel::message::{Code, open::Kind};
 use grpc_multiplexer_tunnel::{
     Backoff, Established, InboundStream, Incoming, PendingStream, Session, SessionError,
 };
@@ -16,7 +17,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
-use crate::dial::{AttemptError, ENDPOINT, attempt};
+use crate::dial::{AttemptError, ENDPOINT, Tunnel, attempt};
+use crate::legacy;
 use crate::splice::splice;
 use crate::{Backend, DialError, EdgeConfig};
 
@@ -24,6 +26,8 @@ use crate::{Backend, DialError, EdgeConfig};
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the server has to close the tunnel once every call is over or the drain's time is.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// Without a byte on any stream for this long, calls through a server of the original's are taken to be over.
+const QUIET: Duration = Duration::from_secs(1);
 /// Least delay after a refusal that trying again soon cannot mend.
 const LASTING_REFUSAL: Duration = Duration::from_secs(15);
 
@@ -58,17 +62,20 @@ impl Edge {
         let limit = self.config.tunnel.dial_timeout;
         probe.spawn(async move { reachable.note(&backend, &backend.dial(limit).await) });
         let mut backoff = Backoff::new();
+        let mut answered_hello = HashSet::new();
         for server in self.config.servers.iter().cycle() {
-            let dial = attempt(server, &self.config, &self.instance_id);
+            let known = answered_hello.contains(&server);
+            let dial = attempt(server, &self.config, &self.instance_id, known);
             let Some(attempted) = stop.run_until_cancelled(dial).await else {
                 return;
             };
             let mut at_least = Duration::ZERO;
             match attempted {
-                Ok((tunnel, verdict)) => {
-                    let end = self
-                        .serve(server, tunnel, verdict, &mut backoff, &stop)
-                        .await;
+                Ok(tunnel) => {
+                    if tunnel.generation.is_some() {
+                        answered_hello.insert(server);
+                    }
+                    let end = self.serve(server, tunnel, &mut backoff, &stop).await;
                     if stop.is_cancelled() {
                         info!(client_id = %self.config.client_id, reason = %end, "tunnel drained");
                         return;
@@ -97,8 +104,7 @@ impl Edge {
     async fn serve(
         &self,
         server: &HostPort,
-        tunnel: Established,
-        verdict: Verdict,
+        tunnel: Tunnel,
         backoff: &mut Backoff,
         stop: &CancellationToken,
     ) -> SessionError {
@@ -106,11 +112,12 @@ impl Edge {
             session,
             incoming,
             task,
-        } = tunnel;
+        } = tunnel.established;
         info!(
             client_id = %self.config.client_id,
             %server,
-            generation = verdict.generation,
+            protocol = if session.is_legacy() { "legacy" } else { "1" },
+            generation = tunnel.generation,
             rtt = ?session.rtt().unwrap_or_default(),
             "connected"
         );
@@ -150,6 +157,7 @@ impl Edge {
                     Some(stream) => {
                         let serve = serve_stream(
                             stream,
+                            session.clone(),
                             self.config.backend.clone(),
                             Arc::clone(&self.reachable),
                             self.config.tunnel.dial_timeout,
@@ -174,7 +182,15 @@ impl Edge {
 
 /// Lets the server close the tunnel when its callers are done, and closes it when the drain's time is over.
 async fn close_after(session: Session, limit: Duration) -> SessionError {
-    if timeout(limit, session.closed()).await.is_err() {
+    let over = async {
+        if session.is_legacy() {
+            // Nothing tells such a server to close it.
+            session.quiet(QUIET).await;
+            session.close(Code::Ok, "drained");
+        }
+        session.closed().await
+    };
+    if timeout(limit, over).await.is_err() {
         warn!(
             streams = session.open_streams(),
             "drain time is over, cutting calls"
@@ -189,6 +205,7 @@ async fn close_after(session: Session, limit: Duration) -> SessionError {
 
 async fn serve_stream(
     stream: InboundStream,
+    session: Session,
     backend: Backend,
     reachable: Arc<Reachability>,
     own_limit: Duration,
@@ -212,10 +229,17 @@ async fn serve_stream(
     reachable.note(&backend, &dialled);
     match dialled {
         Ok(io) => match pending.accept().await {
+            Ok(stream) if session.is_legacy() => legacy::splice(stream, io, &backend).await,
             Ok(stream) => splice(stream, io).await,
             Err(error) => debug!(%error, "stream not accepted"),
         },
         Err(error) => pending.refuse(error.code(), &error.to_string()).await,
+    }
+    if session.is_legacy() && session.open_streams() == 0 {
+        session.close(
+            Code::Ok,
+            "its only stream is over, and the server cannot open another",
+        );
     }
 }
 

@@ -142,7 +142,7 @@ pub async fn accept(io: BoxedIo, config: &TunnelConfig) -> Result<Arrival, Hands
 
 /// What an edge says first.
 enum Introduction {
-    Hello(Hello),
+    Hello(Box<Hello>),
     Line(ClientId),
 }
 
@@ -156,7 +156,7 @@ async fn meet(
         return Ok((control, Introduction::Line(client_id)));
     }
     match hear(&mut control).await? {
-        Message::Hello(hello) => Ok((control, Introduction::Hello(hello))),
+        Message::Hello(hello) => Ok((control, Introduction::Hello(Box::new(hello)))),
         _ => Err(HandshakeError::Unexpected),
     }
 }
@@ -165,7 +165,7 @@ async fn meet(
 pub struct Accepted {
     starting: Start,
     control: ControlStream,
-    hello: Hello,
+    hello: Box<Hello>,
     deadline: Duration,
 }
 

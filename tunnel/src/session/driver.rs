@@ -22,7 +22,7 @@ pub(crate) struct Driver {
     opens: mpsc::Receiver<OpenRequest>,
     waiting: Option<OpenRequest>,
     inbox: mpsc::Sender<yamux::Stream>,
-    carrier: Option<Box<Driver>>,
+    carrier: Option<Box<Self>>,
 }
 
 impl Driver {

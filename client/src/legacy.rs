@@ -1,0 +1,57 @@
+//! What an edge does beyond splicing when its server is of the original's.
+//!
+//! That server makes every call of every caller on one HTTP/2 connection, the only stream that it ever opens on a
+//! tunnel. It leaves `:authority` empty, since the original's edge makes calls of its own; many backends refuse such a
+//! call, so [`rewrite`] fills in what the backend wants to see. And when that connection has ended, for whatever reason,
+//! the server has no way to begin another: the tunnel must end with it, and the next one starts afresh.
+
+mod rewrite;
+
+use bytes::BytesMut;
+use grpc_multiplexer_tunnel::{BoxedIo, TunnelStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::Backend;
+use crate::splice::copy;
+use rewrite::Rewrite;
+
+/// Bytes that one read takes.
+const BUFFER: usize = 64 * 1024;
+
+/// Copies both ways until either side is gone or both are done.
+pub(crate) async fn splice(stream: TunnelStream, io: BoxedIo, backend: &Backend) {
+    let (from_server, mut to_server) = tokio::io::split(stream);
+    let (mut from_backend, mut to_backend) = tokio::io::split(io);
+    let rewrite = Rewrite::new(backend.scheme(), backend.authority());
+    let up = async {
+        rewritten(from_server, &mut to_backend, rewrite).await?;
+        to_backend.shutdown().await
+    };
+    let down = async {
+        copy(&mut from_backend, &mut to_server)
+            .await
+            .map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        to_server.shutdown().await
+    };
+    if let Err(error) = tokio::try_join!(up, down) {
+        tracing::debug!(%error, "stream ended");
+    }
+}
+
+async fn rewritten(
+    mut source: impl AsyncRead + Unpin,
+    target: &mut (impl AsyncWrite + Unpin),
+    mut rewrite: Rewrite,
+) -> std::io::Result<()> {
+    let mut input = BytesMut::new();
+    let mut output = BytesMut::new();
+    loop {
+        input.reserve(BUFFER);
+        if source.read_buf(&mut input).await? == 0 {
+            return Ok(());
+        }
+        rewrite.push(&mut input, &mut output)?;
+        target.write_all_buf(&mut output).await?;
+        target.flush().await?;
+    }
+}
