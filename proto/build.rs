@@ -8,12 +8,13 @@ use prost::Message as _;
 fn main() -> Result<(), Box<dyn Error>> {
     compile("grpc/multiplexer/v1/discovery.proto", "discovery")?;
     compile("grpc/multiplexer/tunnel/v1/tunnel.proto", "tunnel")?;
+    compile("grpc/testing/test.proto", "testing")?;
     Ok(())
 }
 
-/// Generates the code for one file, and `<name>.bin`: its descriptors, for reflection.
+/// Generates the code for one file and what it imports, and `<name>.bin`: its descriptors, for reflection.
 fn compile(file: &str, name: &str) -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-changed={file}");
+    println!("cargo:rerun-if-changed=grpc");
     let descriptors = protox::compile([file], ["."])?;
     let out = std::env::var("OUT_DIR")?;
     std::fs::write(

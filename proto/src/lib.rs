@@ -1,7 +1,8 @@
 //! The wire messages of grpc-multiplexer, generated at build time from the `.proto` files of this crate.
 //!
 //! Nothing here has behaviour. The public API is [`v1`]; what edges and servers say to each other is
-//! [`tunnel::v1`], and may not be used by anything but the tunnel crate's handshake and session.
+//! [`tunnel::v1`], and may not be used by anything but the tunnel crate's handshake and session. [`testing`] is
+//! gRPC's own, for whoever tests that calls pass.
 
 /// The public API: package `grpc.multiplexer.v1`.
 pub mod v1 {
@@ -26,6 +27,17 @@ pub mod tunnel {
         )]
         tonic::include_proto!("grpc.multiplexer.tunnel.v1");
     }
+}
+
+/// gRPC's interop test service: package `grpc.testing`, of which no server of ours says that it has it.
+pub mod testing {
+    #![allow(
+        missing_docs,
+        clippy::use_self,
+        clippy::allow_attributes_without_reason,
+        reason = "generated code"
+    )]
+    tonic::include_proto!("grpc.testing");
 }
 
 /// The metadata by which a caller names the edge that its call is for.
