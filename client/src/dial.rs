@@ -9,7 +9,7 @@ use grpc_multiplexer_tunnel::{
     BARE_ENDPOINT, BoxedIo, Established, HandshakeError, dial_legacy, tune,
 };
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use crate::{EdgeConfig, TunnelProtocol};
@@ -19,6 +19,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a server that may be of the original's gets for its answer to a hello.
 const AUTO_HELLO_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a server stays known as one of the original's.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// The only endpoint of an edge.
 pub(crate) const ENDPOINT: u32 = BARE_ENDPOINT;
@@ -76,29 +79,54 @@ pub(crate) struct Tunnel {
     pub(crate) generation: Option<u64>,
 }
 
-/// Dials `server` and registers. `known` says that this server has answered a hello before.
+/// What a server turned out to be. A hello leaves a name that nobody chose with a server of the original's, so such a
+/// server is not asked again with every try; a server that answers hellos is never taken for the original's.
+#[derive(Debug, Default)]
+pub(crate) enum Known {
+    #[default]
+    Nothing,
+    AnswersHello,
+    Original {
+        since: Instant,
+    },
+}
+
+/// Dials `server` and registers, in the way that the configuration and what is `known` of the server ask for.
 pub(crate) async fn attempt(
     server: &HostPort,
     config: &EdgeConfig,
     instance_id: &[u8],
-    known: bool,
+    known: &mut Known,
 ) -> Result<Tunnel, AttemptError> {
-    match config.tunnel_protocol {
-        TunnelProtocol::V1 => with_hello(server, config, instance_id).await,
-        TunnelProtocol::Legacy => with_line(server, config).await,
-        TunnelProtocol::Auto if known => with_hello(server, config, instance_id).await,
-        TunnelProtocol::Auto => {
+    match (config.tunnel_protocol, &*known) {
+        (TunnelProtocol::V1, _) | (TunnelProtocol::Auto, Known::AnswersHello) => {
+            with_hello(server, config, instance_id).await
+        }
+        (TunnelProtocol::Legacy, _) => with_line(server, config).await,
+        (TunnelProtocol::Auto, Known::Original { since }) if since.elapsed() < ASK_AGAIN => {
+            with_line(server, config).await
+        }
+        (TunnelProtocol::Auto, _) => {
             let mut hurried = config.clone();
             hurried.tunnel.hello_timeout = AUTO_HELLO_TIMEOUT;
             let hello = match with_hello(server, &hurried, instance_id).await {
-                Err(error) if error.may_be_the_original() => Box::new(error),
-                attempted => return attempted,
+                Err(error) if error.may_be_the_original() => error,
+                Err(error) => return Err(error),
+                Ok(tunnel) => {
+                    *known = Known::AnswersHello;
+                    return Ok(tunnel);
+                }
             };
             info!(%server, error = %hello, "no answer to a hello, trying the original's wire");
-            with_line(server, config).await.map_err(|error| {
-                let legacy = Box::new(error);
-                AttemptError::Neither { hello, legacy }
-            })
+            let tunnel = with_line(server, config).await;
+            let tunnel = tunnel.map_err(|legacy| AttemptError::Neither {
+                hello: Box::new(hello),
+                legacy: Box::new(legacy),
+            })?;
+            *known = Known::Original {
+                since: Instant::now(),
+            };
+            Ok(tunnel)
         }
     }
 }

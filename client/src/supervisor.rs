@@ -1,6 +1,6 @@
 //! Dial, serve, back off, repeat.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -62,9 +62,9 @@ impl Edge {
         let limit = self.config.tunnel.dial_timeout;
         probe.spawn(async move { reachable.note(&backend, &backend.dial(limit).await) });
         let mut backoff = Backoff::new();
-        let mut answered_hello = HashSet::new();
+        let mut known = HashMap::new();
         for server in self.config.servers.iter().cycle() {
-            let known = answered_hello.contains(&server);
+            let known = known.entry(server).or_default();
             let dial = attempt(server, &self.config, &self.instance_id, known);
             let Some(attempted) = stop.run_until_cancelled(dial).await else {
                 return;
@@ -72,9 +72,6 @@ impl Edge {
             let mut at_least = Duration::ZERO;
             match attempted {
                 Ok(tunnel) => {
-                    if tunnel.generation.is_some() {
-                        answered_hello.insert(server);
-                    }
                     let end = self.serve(server, tunnel, &mut backoff, &stop).await;
                     if stop.is_cancelled() {
                         info!(client_id = %self.config.client_id, reason = %end, "tunnel drained");
@@ -118,7 +115,7 @@ impl Edge {
             %server,
             protocol = if session.is_legacy() { "legacy" } else { "1" },
             generation = tunnel.generation,
-            rtt = ?session.rtt().unwrap_or_default(),
+            rtt = session.rtt().map(tracing::field::debug),
             "connected"
         );
         let mut tasks = JoinSet::new();

@@ -240,7 +240,8 @@ impl Session {
         }
     }
 
-    /// Waits until the tunnel is known to work both ways.
+    /// Waits until the tunnel is known to work both ways: a heartbeat was answered, or, on the original's wire, a stream
+    /// was accepted.
     ///
     /// # Cancel safety
     ///

@@ -157,8 +157,6 @@ impl Start {
         let reader = io::Cursor::new(read).chain(reader);
         let io = Box::new(tokio::io::join(reader, control.writer));
         let inner = start(io, mode, Wire::Bare, config);
-        // Nobody sets it twice.
-        let _ = inner.shared.proven.set(());
         let keeper = silence::watch(Arc::clone(&inner.shared));
         let driver = inner.driver.carried_by(outer.driver);
         established(driver, inner.opener.inbox, keeper, inner.shared)
