@@ -1,4 +1,4 @@
-//! Where the backend is, and how to get a byte pipe to it.
+//! Where the backend is, and how a stream of the tunnel gets there.
 
 use std::fmt;
 use std::io;
@@ -9,12 +9,18 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::{HostPort, HostPortError, host_port};
 use grpc_multiplexer_tunnel::message::Code;
-use grpc_multiplexer_tunnel::{BoxedIo, tune};
+use grpc_multiplexer_tunnel::{BoxedIo, TunnelStream, tune};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+
+use crate::embed::{EdgeIncoming, EdgeStream, hand_over};
+use crate::legacy;
+use crate::splice::splice;
 
 /// Address of a backend, as written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,24 +88,35 @@ impl fmt::Display for BackendAddress {
 /// TLS towards a backend.
 #[derive(Debug, Clone)]
 pub struct BackendTls {
-    /// How to check the backend.
+    /// How to check the backend. It must offer `h2`, and nothing else, as application protocol (ALPN).
     pub config: Arc<ClientConfig>,
     /// For which name.
     pub server_name: ServerName<'static>,
 }
 
-/// A backend: where it is, and what callers' calls look like to it.
+/// A backend: where it is, and what callers' calls look like to it. Its `Display` says where it is.
 #[derive(Debug, Clone)]
 pub struct Backend {
-    address: BackendAddress,
-    tls: Option<BackendTls>,
+    place: Place,
     authority: String,
+}
+
+#[derive(Debug, Clone)]
+enum Place {
+    /// TLS is there iff the address is [`BackendAddress::Tls`].
+    Address(BackendAddress, Option<BackendTls>),
+    InProcess(mpsc::Sender<EdgeStream>),
+}
+
+/// A backend that answered, and waits for a stream.
+pub(crate) enum Reached {
+    Socket(BoxedIo),
+    InProcess(mpsc::OwnedPermit<EdgeStream>),
 }
 
 /// Why the backend could not be reached.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DialError {
+pub(crate) enum DialError {
     /// Nobody listens, or no route.
     #[error("connection refused")]
     Connect(#[source] io::Error),
@@ -115,14 +132,19 @@ pub enum DialError {
     /// No answer in time.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
+    /// The server in this process ended.
+    #[error("the server in this process has ended")]
+    Ended,
+    /// The server in this process takes no streams.
+    #[error("the server in this process takes no streams")]
+    Stuck,
 }
 
 impl DialError {
     /// What the server is told.
-    #[must_use]
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
-            Self::Connect(_) => Code::BackendRefused,
+            Self::Connect(_) | Self::Ended | Self::Stuck => Code::BackendRefused,
             Self::Dns(_) => Code::BackendDns,
             Self::Tls(_) => Code::BackendTls,
             Self::Alpn => Code::BackendAlpn,
@@ -132,86 +154,177 @@ impl DialError {
 }
 
 impl Backend {
-    /// A backend at `address`. `tls` is used iff the address is [`BackendAddress::Tls`]. `authority` is the
-    /// `:authority` that the backend sees; without one it is the address's host and port, or `localhost` for a Unix
-    /// socket.
+    /// A backend at `address`. One at [`BackendAddress::Tls`] cannot be reached before [`Backend::with_tls`] says how.
     #[must_use]
-    pub fn new(
-        address: BackendAddress,
-        tls: Option<BackendTls>,
-        authority: Option<String>,
-    ) -> Self {
-        let authority = authority.unwrap_or_else(|| match &address {
+    pub fn new(address: BackendAddress) -> Self {
+        let authority = match &address {
             BackendAddress::Tcp(address) | BackendAddress::Tls(address) => address.to_string(),
             BackendAddress::Unix(_) => "localhost".to_owned(),
-        });
+        };
         Self {
-            address,
-            tls,
+            place: Place::Address(address, None),
             authority,
         }
     }
 
-    /// Where it is.
+    /// A gRPC server in this process, and what it is to serve. No port, no socket: streams of the tunnel go straight to
+    /// the server. It ends by itself once the edge has drained.
+    ///
+    /// ```
+    /// use grpc_multiplexer_client::{Backend, CLIENT_ID_METADATA_KEY, Edge};
+    /// use tokio_util::sync::CancellationToken;
+    /// use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    /// # use tonic_health::pb::health_check_response::ServingStatus;
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let callers = tokio::net::TcpListener::bind("localhost:0").await?;
+    /// # let edges = tokio::net::TcpListener::bind("localhost:0").await?;
+    /// # let proxy = tonic::transport::Endpoint::from_shared(format!("http://{}", callers.local_addr()?))?;
+    /// # let multiplexer = edges.local_addr()?;
+    /// # let stop_server = CancellationToken::new();
+    /// # let server = grpc_multiplexer_server::Server::new(callers, edges);
+    /// # let server = tokio::spawn(server.run(stop_server.clone()));
+    ///
+    /// // Beside the server's services, here only health:
+    /// let (_, health) = tonic_health::server::health_reporter();
+    ///
+    /// let (backend, incoming) = Backend::in_process();
+    /// let serving = tokio::spawn(
+    ///     tonic::transport::Server::builder()
+    ///         .add_service(health)
+    ///         .serve_with_incoming(incoming),
+    /// );
+    /// let stop = CancellationToken::new();
+    /// let edge = Edge::new("rainbow".parse()?, backend, multiplexer.into());
+    /// let edge = tokio::spawn(edge.run(stop.clone()));
+    ///
+    /// // A caller, anywhere:
+    /// let mut caller = HealthClient::new(proxy.connect().await?);
+    /// let answer = loop {
+    ///     let mut request = tonic::Request::new(HealthCheckRequest::default());
+    ///     request.metadata_mut().insert(CLIENT_ID_METADATA_KEY, "rainbow".parse()?);
+    ///     match caller.check(request).await {
+    ///         // The tunnel is not up yet.
+    ///         Err(status) if status.code() == tonic::Code::NotFound => tokio::task::yield_now().await,
+    ///         answer => break answer?,
+    ///     }
+    /// };
+    /// assert_eq!(answer.into_inner().status(), ServingStatus::Serving);
+    ///
+    /// stop.cancel();
+    /// edge.await?;
+    /// serving.await??;
+    /// # stop_server.cancel();
+    /// # server.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
-    pub fn address(&self) -> &BackendAddress {
-        &self.address
+    pub fn in_process() -> (Self, EdgeIncoming) {
+        let (streams, incoming) = hand_over();
+        let backend = Self {
+            place: Place::InProcess(streams),
+            authority: "localhost".to_owned(),
+        };
+        (backend, incoming)
+    }
+
+    /// How an `https` backend is checked. Others are not.
+    #[must_use]
+    pub fn with_tls(mut self, tls: BackendTls) -> Self {
+        if let Place::Address(BackendAddress::Tls(_), known) = &mut self.place {
+            *known = Some(tls);
+        }
+        self
+    }
+
+    /// The `:authority` that the backend sees. Default: the address's host and port, `localhost` where there are none.
+    #[must_use]
+    pub fn with_authority(mut self, authority: impl Into<String>) -> Self {
+        self.authority = authority.into();
+        self
     }
 
     /// The `:authority` it sees.
-    #[must_use]
-    pub fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 
     /// The `:scheme` it sees.
-    #[must_use]
-    pub fn scheme(&self) -> &'static str {
-        match self.address {
-            BackendAddress::Tls(_) => "https",
-            BackendAddress::Tcp(_) | BackendAddress::Unix(_) => "http",
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.place {
+            Place::Address(BackendAddress::Tls(_), _) => "https",
+            _ => "http",
         }
     }
 
-    /// A new byte pipe to the backend.
-    ///
-    /// # Errors
-    ///
-    /// See [`DialError`]. All of it together may take `limit`.
-    pub async fn dial(&self, limit: Duration) -> Result<BoxedIo, DialError> {
-        timeout(limit, self.connect())
-            .await
-            .map_err(|_| DialError::Timeout(limit))?
+    pub(crate) fn is_in_process(&self) -> bool {
+        matches!(self.place, Place::InProcess(_))
     }
 
-    async fn connect(&self) -> Result<BoxedIo, DialError> {
-        match (&self.address, &self.tls) {
-            (BackendAddress::Tcp(address), _) => Ok(Box::new(tcp(address).await?)),
-            (BackendAddress::Tls(address), Some(tls)) => {
-                let socket = tcp(address).await?;
-                let stream = TlsConnector::from(Arc::clone(&tls.config))
-                    .connect(tls.server_name.clone(), socket)
-                    .await
-                    .map_err(tls_error)?;
-                if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                    Ok(Box::new(stream))
-                } else {
-                    Err(DialError::Alpn)
-                }
-            }
-            (BackendAddress::Tls(_), None) => Err(DialError::Tls(io::Error::other(
-                "no TLS configuration for an https backend",
-            ))),
-            #[cfg(unix)]
-            (BackendAddress::Unix(path), _) => {
-                let socket = tokio::net::UnixStream::connect(path).await;
-                Ok(Box::new(socket.map_err(DialError::Connect)?))
-            }
-            #[cfg(not(unix))]
-            (BackendAddress::Unix(_), _) => {
-                Err(DialError::Connect(io::ErrorKind::Unsupported.into()))
+    /// Sees that somebody is there to take a stream. It may take `limit`.
+    pub(crate) async fn reach(&self, limit: Duration) -> Result<Reached, DialError> {
+        match &self.place {
+            Place::Address(address, tls) => timeout(limit, connect(address, tls.as_ref()))
+                .await
+                .map_err(|_| DialError::Timeout(limit))?
+                .map(Reached::Socket),
+            Place::InProcess(streams) => match streams.clone().try_reserve_owned() {
+                Ok(permit) => Ok(Reached::InProcess(permit)),
+                Err(TrySendError::Closed(_)) => Err(DialError::Ended),
+                Err(TrySendError::Full(_)) => Err(DialError::Stuck),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Place::Address(address, _) => address.fmt(f),
+            Place::InProcess(_) => f.write_str("in-process"),
+        }
+    }
+}
+
+impl Reached {
+    /// Carries `stream`, to its end or out of our hands.
+    pub(crate) async fn carry(self, stream: TunnelStream, backend: &Backend) {
+        match self {
+            Self::Socket(io) if stream.is_legacy() => legacy::splice(stream, io, backend).await,
+            Self::Socket(io) => splice(stream, io).await,
+            Self::InProcess(permit) => {
+                permit.send(EdgeStream::new(stream));
             }
         }
+    }
+}
+
+async fn connect(address: &BackendAddress, tls: Option<&BackendTls>) -> Result<BoxedIo, DialError> {
+    match (address, tls) {
+        (BackendAddress::Tcp(address), _) => Ok(Box::new(tcp(address).await?)),
+        (BackendAddress::Tls(address), Some(tls)) => {
+            let socket = tcp(address).await?;
+            let stream = TlsConnector::from(Arc::clone(&tls.config))
+                .connect(tls.server_name.clone(), socket)
+                .await
+                .map_err(tls_error)?;
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                Ok(Box::new(stream))
+            } else {
+                Err(DialError::Alpn)
+            }
+        }
+        (BackendAddress::Tls(_), None) => Err(DialError::Tls(io::Error::other(
+            "no TLS configuration for an https backend",
+        ))),
+        #[cfg(unix)]
+        (BackendAddress::Unix(path), _) => {
+            let socket = tokio::net::UnixStream::connect(path).await;
+            Ok(Box::new(socket.map_err(DialError::Connect)?))
+        }
+        #[cfg(not(unix))]
+        (BackendAddress::Unix(_), _) => Err(DialError::Connect(io::ErrorKind::Unsupported.into())),
     }
 }
 
@@ -269,7 +382,10 @@ mod tests {
     fn the_backend_sees_its_own_address_unless_told_otherwise() {
         let seen = |text: &str, authority: Option<&str>| {
             let address = text.parse().unwrap();
-            let backend = Backend::new(address, None, authority.map(str::to_owned));
+            let mut backend = Backend::new(address);
+            if let Some(authority) = authority {
+                backend = backend.with_authority(authority);
+            }
             (backend.scheme(), backend.authority().to_owned())
         };
         assert_eq!(

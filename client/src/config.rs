@@ -7,11 +7,11 @@ use std::time::Duration;
 use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration, host_port};
 use grpc_multiplexer_tunnel::{ClientId, TunnelConfig, backend_tls, server_name};
 
-use crate::{Backend, BackendAddress, BackendTls};
+use crate::{Backend, BackendAddress, BackendTls, Edge};
 
 /// What an edge needs to know.
-#[derive(Debug, Clone)]
-pub struct EdgeConfig {
+#[derive(Debug)]
+pub(crate) struct EdgeConfig {
     /// The name callers select.
     pub client_id: ClientId,
     /// Servers, tried in turn.
@@ -26,7 +26,7 @@ pub struct EdgeConfig {
     pub tunnel: TunnelConfig,
 }
 
-/// Which wire an edge speaks with its server.
+/// Which wire an edge speaks with its server. A backend in this process is served over protocol 1 only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TunnelProtocol {
@@ -58,23 +58,21 @@ impl FromStr for TunnelProtocol {
     }
 }
 
-impl EdgeConfig {
-    /// Reads the options of [`crate::PROGRAM`]. Mistakes are kept by `reader`.
+impl Edge {
+    /// The edge that the options of [`crate::PROGRAM`] ask for. Mistakes are kept by `reader`.
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
-        let servers = reader.many("multiplexer-address", host_port);
+        let mut servers = reader.many("multiplexer-address", host_port).into_iter();
         let backend = read_backend(reader);
         let tunnel_protocol = reader.one("tunnel-protocol", str::parse::<TunnelProtocol>);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
-        Some(Self {
-            client_id: client_id.unwrap_or_else(pet_name),
-            servers,
-            backend: backend?,
-            drain_timeout: drain_timeout?,
-            tunnel_protocol: tunnel_protocol?,
-            tunnel: TunnelConfig::default(),
-        })
+        let client_id = client_id.unwrap_or_else(pet_name);
+        let edge = Self::new(client_id, backend?, servers.next()?)
+            .with_further_servers(servers)
+            .with_tunnel_protocol(tunnel_protocol?)
+            .with_drain_timeout(drain_timeout?);
+        Some(edge)
     }
 }
 
@@ -127,7 +125,14 @@ fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
             None
         }
     };
-    Some(Backend::new(address, tls, authority))
+    let mut backend = Backend::new(address);
+    if let Some(tls) = tls {
+        backend = backend.with_tls(tls);
+    }
+    if let Some(authority) = authority {
+        backend = backend.with_authority(authority);
+    }
+    Some(backend)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -153,13 +158,13 @@ mod tests {
 
     use super::*;
 
-    fn read(args: &[&str]) -> Result<EdgeConfig, String> {
+    fn read(args: &[&str]) -> Result<Edge, String> {
         let args = std::iter::once("program").chain(args.iter().copied());
         let leaves = crate::PROGRAM.leaves(args.map(OsString::from)).unwrap();
         let mut reader = Reader::new(&leaves);
-        let config = EdgeConfig::read(&mut reader);
+        let edge = Edge::read(&mut reader);
         reader
-            .finish(|| config)
+            .finish(|| edge)
             .map_err(|mistakes| mistakes.to_string())
     }
 
@@ -203,9 +208,9 @@ mod tests {
 
     #[test]
     fn the_defaults_are_the_originals() {
-        let config = read(&[]).unwrap();
-        assert_eq!(config.servers[0].to_string(), "localhost:7602");
-        assert_eq!(config.backend.address().to_string(), "localhost:50051");
-        assert!(config.client_id.as_str().contains('-'));
+        let edge = read(&[]).unwrap();
+        assert_eq!(edge.servers()[0].to_string(), "localhost:7602");
+        assert_eq!(edge.backend().to_string(), "localhost:50051");
+        assert!(edge.client_id().as_str().contains('-'));
     }
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict, Welcome};
 use grpc_multiplexer_tunnel::{
-    BARE_ENDPOINT, BoxedIo, Established, HandshakeError, dial_legacy, tune,
+    BARE_ENDPOINT, BoxedIo, Established, HandshakeError, TunnelConfig, dial_legacy, tune,
 };
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
-use crate::{EdgeConfig, TunnelProtocol};
+use crate::TunnelProtocol;
+use crate::config::EdgeConfig;
 
 /// How long a server may take to take the TCP connection: as gRPC's minimum connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -98,18 +99,23 @@ pub(crate) async fn attempt(
     instance_id: &[u8],
     known: &mut Known,
 ) -> Result<Tunnel, AttemptError> {
+    if config.backend.is_in_process() {
+        return with_hello(server, config, &config.tunnel, instance_id).await;
+    }
     match (config.tunnel_protocol, &*known) {
         (TunnelProtocol::V1, _) | (TunnelProtocol::Auto, Known::AnswersHello) => {
-            with_hello(server, config, instance_id).await
+            with_hello(server, config, &config.tunnel, instance_id).await
         }
         (TunnelProtocol::Legacy, _) => with_line(server, config).await,
         (TunnelProtocol::Auto, Known::Original { since }) if since.elapsed() < ASK_AGAIN => {
             with_line(server, config).await
         }
         (TunnelProtocol::Auto, _) => {
-            let mut hurried = config.clone();
-            hurried.tunnel.hello_timeout = AUTO_HELLO_TIMEOUT;
-            let hello = match with_hello(server, &hurried, instance_id).await {
+            let hurried = TunnelConfig {
+                hello_timeout: AUTO_HELLO_TIMEOUT,
+                ..config.tunnel.clone()
+            };
+            let hello = match with_hello(server, config, &hurried, instance_id).await {
                 Err(error) if error.may_be_the_original() => error,
                 Err(error) => return Err(error),
                 Ok(tunnel) => {
@@ -134,11 +140,12 @@ pub(crate) async fn attempt(
 async fn with_hello(
     server: &HostPort,
     config: &EdgeConfig,
+    tunnel: &TunnelConfig,
     instance_id: &[u8],
 ) -> Result<Tunnel, AttemptError> {
     let io = connect(server).await?;
     let (established, welcome) =
-        grpc_multiplexer_tunnel::dial(io, hello(config, instance_id), &config.tunnel).await?;
+        grpc_multiplexer_tunnel::dial(io, hello(config, instance_id), tunnel).await?;
     let verdict = our_verdict(welcome)?;
     Ok(Tunnel {
         established,

@@ -3,16 +3,25 @@
 //!
 //! It copies bytes and never parses gRPC. It redials for ever: neither a server nor a backend that is down is a reason
 //! to end.
+//!
+//! As a library it is [`Edge`]: made from a client id, a [`Backend`] and a server's address, run until a token is
+//! cancelled. The backend may be a tonic server in this process, which then needs no port at all:
+//! [`Backend::in_process`].
 
 mod backend;
 mod config;
 mod dial;
+mod embed;
 mod legacy;
 mod options;
 mod splice;
 mod supervisor;
 
-pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls, DialError};
-pub use config::{EdgeConfig, TunnelProtocol, UnknownTunnelProtocol};
+pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls};
+pub use config::{TunnelProtocol, UnknownTunnelProtocol};
+pub use embed::{EdgeIncoming, EdgeStream};
+pub use grpc_multiplexer_process::{HostPort, HostPortError};
+pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
+pub use grpc_multiplexer_tunnel::{ClientId, InvalidClientId};
 pub use options::PROGRAM;
 pub use supervisor::Edge;

@@ -3,20 +3,20 @@
 use std::convert::Infallible;
 use std::process::ExitCode;
 
-use grpc_multiplexer_client::{Edge, EdgeConfig, PROGRAM};
+use grpc_multiplexer_client::{Edge, PROGRAM};
 use grpc_multiplexer_process::run;
 
 fn main() -> ExitCode {
-    run(&PROGRAM, EdgeConfig::read, async |config, stop| {
-        let servers: Vec<_> = config.servers.iter().map(ToString::to_string).collect();
+    run(&PROGRAM, Edge::read, async |edge, stop| {
+        let servers: Vec<_> = edge.servers().iter().map(ToString::to_string).collect();
         tracing::info!(
             version = %PROGRAM.version,
-            client_id = %config.client_id,
+            client_id = %edge.client_id(),
             multiplexer_address = %servers.join(","),
-            grpc_server_address = %config.backend.address(),
+            grpc_server_address = %edge.backend(),
             "starting"
         );
-        Edge::new(config).run(stop).await;
+        edge.run(stop).await;
         tracing::info!("stopped");
         Ok::<_, Infallible>(())
     })

@@ -66,7 +66,7 @@ async fn given_up(peer: &PeerEnd) -> Cut {
 }
 
 /// Whether the server closed its half in order, and all of its bytes came.
-async fn ended_well(peer: &PeerEnd, came: u64) -> bool {
+pub(crate) async fn ended_well(peer: &PeerEnd, came: u64) -> bool {
     let end = timeout(WORD_OF_END, peer.wait()).await;
     matches!(end, Ok(StreamEnd::Fin { bytes }) if bytes == came)
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Code, open::Kind};
 use grpc_multiplexer_tunnel::{
-    Backoff, Established, InboundStream, Incoming, PendingStream, Session, SessionError,
+    Backoff, ClientId, Established, InboundStream, Incoming, PendingStream, Session, SessionError,
+    TunnelConfig,
 };
 use rand::Rng as _;
 use tokio::task::JoinSet;
@@ -17,10 +18,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
+use crate::backend::DialError;
+use crate::config::EdgeConfig;
 use crate::dial::{AttemptError, ENDPOINT, Tunnel, attempt};
-use crate::legacy;
-use crate::splice::splice;
-use crate::{Backend, DialError, EdgeConfig};
+use crate::{Backend, TunnelProtocol};
 
 /// How long a stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,23 +32,90 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Least delay after a refusal that trying again soon cannot mend.
 const LASTING_REFUSAL: Duration = Duration::from_secs(15);
 
+/// How long calls in flight may take to finish, unless [`Edge::with_drain_timeout`] says otherwise.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+
 /// An edge, ready to run.
+///
+/// One that makes the gRPC server at `localhost:50051` reachable as `rainbow`:
+///
+/// ```
+/// use grpc_multiplexer_client::{Backend, Edge};
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let backend = Backend::new("localhost:50051".parse()?);
+/// let edge = Edge::new("rainbow".parse()?, backend, "localhost:7602".parse()?);
+///
+/// let stop = CancellationToken::new();
+/// # stop.cancel();
+/// edge.run(stop).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Edge {
-    config: Arc<EdgeConfig>,
+    config: EdgeConfig,
     instance_id: [u8; 16],
     reachable: Arc<Reachability>,
 }
 
 impl Edge {
-    /// An edge that has not dialled yet.
+    /// An edge that dials `server`'s multiplexer port once it runs, and makes `backend` reachable as `client_id`.
     #[must_use]
-    pub fn new(config: EdgeConfig) -> Self {
+    pub fn new(client_id: ClientId, backend: Backend, server: HostPort) -> Self {
         Self {
-            config: Arc::new(config),
+            config: EdgeConfig {
+                client_id,
+                servers: vec![server],
+                backend,
+                drain_timeout: DRAIN_TIMEOUT,
+                tunnel_protocol: TunnelProtocol::default(),
+                tunnel: TunnelConfig::default(),
+            },
             instance_id: rand::rng().random(),
             reachable: Arc::default(),
         }
+    }
+
+    /// Servers to try in turn when the one before does not answer.
+    #[must_use]
+    pub fn with_further_servers(mut self, servers: impl IntoIterator<Item = HostPort>) -> Self {
+        self.config.servers.extend(servers);
+        self
+    }
+
+    /// Which wire to speak with the servers. Default: whichever they speak.
+    #[must_use]
+    pub fn with_tunnel_protocol(mut self, protocol: TunnelProtocol) -> Self {
+        self.config.tunnel_protocol = protocol;
+        self
+    }
+
+    /// How long calls in flight may take to finish after a stop was asked for. Default 25 s.
+    #[must_use]
+    pub fn with_drain_timeout(mut self, limit: Duration) -> Self {
+        self.config.drain_timeout = limit;
+        self
+    }
+
+    /// The name that callers select.
+    #[must_use]
+    pub fn client_id(&self) -> &ClientId {
+        &self.config.client_id
+    }
+
+    /// The servers, in the order in which they are tried.
+    #[must_use]
+    pub fn servers(&self) -> &[HostPort] {
+        &self.config.servers
+    }
+
+    /// What it makes reachable.
+    #[must_use]
+    pub fn backend(&self) -> &Backend {
+        &self.config.backend
     }
 
     /// Keeps a tunnel to one of the servers until `stop` is cancelled; then takes nothing new, lets calls in flight
@@ -60,7 +128,7 @@ impl Edge {
         let mut probe = JoinSet::new();
         let (backend, reachable) = (self.config.backend.clone(), Arc::clone(&self.reachable));
         let limit = self.config.tunnel.dial_timeout;
-        probe.spawn(async move { reachable.note(&backend, &backend.dial(limit).await) });
+        probe.spawn(async move { reachable.note(&backend, &backend.reach(limit).await) });
         let mut backoff = Backoff::new();
         let mut known = HashMap::new();
         for server in self.config.servers.iter().cycle() {
@@ -222,12 +290,11 @@ async fn serve_stream(
         .open()
         .dial_timeout
         .and_then(|limit| Duration::try_from(limit).ok());
-    let dialled = backend.dial(asked.unwrap_or(own_limit)).await;
-    reachable.note(&backend, &dialled);
-    match dialled {
-        Ok(io) => match pending.accept().await {
-            Ok(stream) if session.is_legacy() => legacy::splice(stream, io, &backend).await,
-            Ok(stream) => splice(stream, io).await,
+    let reached = backend.reach(asked.unwrap_or(own_limit)).await;
+    reachable.note(&backend, &reached);
+    match reached {
+        Ok(reached) => match pending.accept().await {
+            Ok(stream) => reached.carry(stream, &backend).await,
             Err(error) => debug!(%error, "stream not accepted"),
         },
         Err(error) => pending.refuse(error.code(), &error.to_string()).await,
@@ -279,8 +346,8 @@ impl Reachability {
     const REACHABLE: u8 = 1;
     const NOT_REACHABLE: u8 = 2;
 
-    fn note<T>(&self, backend: &Backend, dialled: &Result<T, DialError>) {
-        let now = if dialled.is_ok() {
+    fn note<T>(&self, backend: &Backend, reached: &Result<T, DialError>) {
+        let now = if reached.is_ok() {
             Self::REACHABLE
         } else {
             Self::NOT_REACHABLE
@@ -288,8 +355,7 @@ impl Reachability {
         if self.0.swap(now, Ordering::Relaxed) == now {
             return;
         }
-        let backend = backend.address();
-        match dialled {
+        match reached {
             Ok(_) => info!(%backend, "backend reachable"),
             Err(error) => {
                 warn!(%backend, error = error as &dyn Error, "backend not reachable");

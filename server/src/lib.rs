@@ -20,7 +20,7 @@ mod windows;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::{BindError, HostPort, bind, local_addresses};
+use grpc_multiplexer_process::{bind, local_addresses};
 use grpc_multiplexer_tunnel::TunnelConfig;
 use rand::Rng as _;
 use tokio::net::TcpListener;
@@ -35,6 +35,7 @@ use registry::Registry;
 use shutdown::Shutdown;
 
 pub use config::ServerConfig;
+pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use options::PROGRAM;
 

@@ -180,6 +180,12 @@ impl TunnelStream {
         self.peer.clone()
     }
 
+    /// Whether it is of the original's wire.
+    #[must_use]
+    pub fn is_legacy(&self) -> bool {
+        self.shared.wire == Wire::Bare
+    }
+
     /// Drops the stream, and tells the peer that the backend's connection broke.
     pub fn backend_lost(mut self) {
         if self.farewell.is_some() {
@@ -216,7 +222,7 @@ impl AsyncRead for TunnelStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.raw).poll_read(cx, buffer))?;
-        if self.shared.wire == Wire::Bare {
+        if self.is_legacy() {
             self.shared.activity.stream_moved();
         }
         Poll::Ready(Ok(()))
