@@ -18,14 +18,15 @@ use rewrite::Rewrite;
 /// Bytes that one read takes.
 const BUFFER: usize = 64 * 1024;
 
-/// Copies both ways until either side is gone or both are done.
+/// Copies both ways until the backend has said all, or either side is gone.
 pub(crate) async fn splice(stream: TunnelStream, io: BoxedIo, backend: &Backend) {
     let (from_server, mut to_server) = tokio::io::split(stream);
     let (mut from_backend, mut to_backend) = tokio::io::split(io);
     let rewrite = Rewrite::new(backend.scheme(), backend.authority());
     let up = async {
         rewritten(from_server, &mut to_backend, rewrite).await?;
-        to_backend.shutdown().await
+        to_backend.shutdown().await?;
+        std::future::pending().await
     };
     let down = async {
         copy(&mut from_backend, &mut to_server)
@@ -33,7 +34,11 @@ pub(crate) async fn splice(stream: TunnelStream, io: BoxedIo, backend: &Backend)
             .map_err(|_| std::io::ErrorKind::BrokenPipe)?;
         to_server.shutdown().await
     };
-    if let Err(error) = tokio::try_join!(up, down) {
+    let ended: std::io::Result<()> = tokio::select! {
+        ended = up => ended,
+        ended = down => ended,
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "stream ended");
     }
 }

@@ -99,6 +99,18 @@ impl Frame {
         Self::new(kind::SETTINGS, if ack { FLAG_1 } else { 0 }, 0, &[])
     }
 
+    /// The whole frame.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.put_uint(self.payload.len() as u64, 3);
+        bytes.put_u8(self.kind);
+        bytes.put_u8(self.flags);
+        bytes.put_u32(self.stream);
+        bytes.extend_from_slice(&self.payload);
+        bytes
+    }
+
     /// Whether END_STREAM (or ACK) is set.
     #[must_use]
     pub fn ends(&self) -> bool {
@@ -176,14 +188,7 @@ impl FrameConnection {
 
     /// Sends frames in one piece, so that the peer sees them together.
     pub async fn send_all(&mut self, frames: &[Frame]) {
-        let mut bytes = Vec::new();
-        for frame in frames {
-            bytes.put_uint(frame.payload.len() as u64, 3);
-            bytes.put_u8(frame.kind);
-            bytes.put_u8(frame.flags);
-            bytes.put_u32(frame.stream);
-            bytes.extend_from_slice(&frame.payload);
-        }
+        let bytes: Vec<u8> = frames.iter().flat_map(Frame::bytes).collect();
         self.bytes(&bytes).await;
     }
 

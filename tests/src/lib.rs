@@ -18,6 +18,7 @@ mod mux;
 mod path;
 mod process;
 mod wait;
+pub mod yamux;
 
 pub use answer::{Answer, ErrorInfo};
 pub use backend::{Backend, Ended, H2Call, Seen};

@@ -7,28 +7,10 @@
 
 use std::net::SocketAddr;
 
+use grpc_multiplexer_tests::yamux::{DATA, SYN, WINDOW_UPDATE, first_stream, header};
 use grpc_multiplexer_tests::{Backend, Caller, Edge, Mux, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-
-const DATA: u8 = 0;
-const WINDOW_UPDATE: u8 = 1;
-const SYN: u16 = 1;
-
-/// A yamux frame's header.
-fn header(kind: u8, flags: u16, stream: u32, length: u32) -> Vec<u8> {
-    let mut bytes = vec![0, kind];
-    bytes.extend(flags.to_be_bytes());
-    bytes.extend(stream.to_be_bytes());
-    bytes.extend(length.to_be_bytes());
-    bytes
-}
-
-/// A first stream with `bytes` on it.
-fn control(bytes: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(bytes.len()).unwrap();
-    [header(DATA, SYN, 1, length), bytes.to_vec()].concat()
-}
 
 /// Says `bytes`, and waits until the server hangs up.
 async fn is_hung_up_on(server: SocketAddr, bytes: &[u8]) {
@@ -92,11 +74,11 @@ async fn what_says_no_hello_is_hung_up_on() {
     let innocent = Innocent::beside(&mux).await;
     // Text, a length over the limit, no protobuf, another message than a hello, half a hello and then silence.
     for bytes in [
-        control(b"rainbow\n"),
-        control(&[0, 1, 0, 1]),
-        control(&[0, 0, 0, 2, 0xff, 0xff]),
-        control(&[0, 0, 0, 2, 0x32, 0x00]),
-        control(&[0, 0, 0, 9, 0x0a]),
+        first_stream(b"no id\n"),
+        first_stream(&[0, 1, 0, 1]),
+        first_stream(&[0, 0, 0, 2, 0xff, 0xff]),
+        first_stream(&[0, 0, 0, 2, 0x32, 0x00]),
+        first_stream(&[0, 0, 0, 9, 0x0a]),
     ] {
         is_hung_up_on(mux.multiplexer, &bytes).await;
     }

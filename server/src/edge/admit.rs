@@ -93,7 +93,7 @@ fn take_legacy(
 }
 
 fn say_refused(remote: SocketAddr, refused: &Refused) {
-    tracing::info!(%remote, reason = %refused.text.escape_debug(), "edge refused");
+    tracing::info!(%remote, reason = %refused.text, "edge refused");
 }
 
 /// What an edge offers, with the place that is kept for it.
