@@ -160,15 +160,17 @@ impl Server {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops taking connections; what is open is cut when the runtime ends.
+    /// Dropping the future cuts every call and tunnel.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
         let shutdown = Shutdown::default();
+        let _always = shutdown.at_once_when_dropped();
         let registry = Registry::new();
         let (services, health) = services::own_services(Arc::clone(&registry)).await?;
         let edges = Arc::new(Edges {
             registry: Arc::clone(&registry),
             config: self.tunnel,
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
+            close: shutdown.close_tunnels.clone(),
             tasks: TaskTracker::new(),
         });
         let record = Arc::new(Record::default());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use grpc_multiplexer_tunnel::message::Code;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
@@ -28,9 +28,16 @@ pub(crate) struct Shutdown {
     pub(crate) cut: CancellationToken,
     /// Caller connections end now.
     pub(crate) close: CancellationToken,
+    /// Tunnels end now.
+    pub(crate) close_tunnels: CancellationToken,
 }
 
 impl Shutdown {
+    /// Everything ends when the guards are dropped, whatever stage it is in.
+    pub(crate) fn at_once_when_dropped(&self) -> [DropGuard; 3] {
+        [&self.cut, &self.close, &self.close_tunnels].map(|stage| stage.clone().drop_guard())
+    }
+
     /// Runs all stages.
     pub(crate) async fn run(
         &self,

@@ -13,7 +13,7 @@ use grpc_multiplexer_examples::echo::BidiStreamRequest;
 use grpc_multiplexer_examples::echo::echo_service_client::EchoServiceClient;
 use grpc_multiplexer_examples::{Echo, routes};
 use grpc_multiplexer_server::Server;
-use grpc_multiplexer_tests::{Caller, Mux, Process, until, within};
+use grpc_multiplexer_tests::{self as tests, Caller, Mux, until, within};
 use http::Response;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -133,27 +133,28 @@ async fn an_in_process_server_that_ended_is_a_backend_that_is_not_there() {
     );
 }
 
+/// A server on free ports, where callers call, and where edges dial in.
+async fn server() -> (Server, SocketAddr, SocketAddr) {
+    let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (callers, edges) = (listen().await, listen().await);
+    let proxy = callers.local_addr().unwrap();
+    let multiplexer = edges.local_addr().unwrap();
+    (Server::new(callers, edges), proxy, multiplexer)
+}
+
+/// The binary, in front of a backend that is not there.
+fn edge(multiplexer: SocketAddr) -> tests::Edge {
+    tests::Edge::dialling(multiplexer, "rainbow", "localhost:1", &[])
+}
+
 #[tokio::test]
 async fn a_server_from_two_listeners_takes_the_binarys_edges() {
-    let listen = async || {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address: SocketAddr = listener.local_addr().unwrap();
-        (listener, address)
-    };
-    let ((callers, proxy), (edges, multiplexer)) = (listen().await, listen().await);
-    let server = Server::new(callers, edges);
+    let (server, proxy, multiplexer) = server().await;
     assert_eq!(server.proxy_addresses(), proxy.to_string());
     assert_eq!(server.multiplexer_addresses(), multiplexer.to_string());
     let mut server = Running::start(|stop| server.run(stop));
 
-    let multiplexer = multiplexer.to_string();
-    let args = ["--client-id", "rainbow", "--multiplexer-address"];
-    let args = [
-        &args[..],
-        &[&multiplexer, "--grpc-server-address", "localhost:1"],
-    ]
-    .concat();
-    let edge = Process::start("grpc-multiplexer-client", &args);
+    let edge = edge(multiplexer);
     edge.says(" connected ").await;
     let answer = Caller::connect(proxy).await.call("/s/m", &[ID], b"").await;
     assert_eq!(answer.ending("x-mux-error"), Some("backend-connect"));
@@ -161,4 +162,22 @@ async fn a_server_from_two_listeners_takes_the_binarys_edges() {
     server.stop.cancel();
     server.ended().await.unwrap();
     edge.says("tunnel lost").await;
+}
+
+#[tokio::test]
+async fn a_server_whose_run_is_dropped_leaves_nothing_open() {
+    let (server, proxy, multiplexer) = server().await;
+    let running = Running::start(|stop| server.run(stop));
+    let edge = edge(multiplexer);
+    edge.says(" connected ").await;
+    let caller = Caller::connect(proxy).await;
+    // A call that would never end by itself.
+    let watch = "/grpc.multiplexer.v1.DiscoveryService/WatchGRPCServer";
+    let mut watch = caller.start(watch, &[]).await;
+    watch.data(&[0; 5], true).await;
+    assert!(watch.headers().await);
+    drop(running);
+    edge.says("tunnel lost").await;
+    let cut = watch.answer().await;
+    assert!(cut.error.is_some() || cut.code() == Some(14), "{cut:?}");
 }

@@ -28,6 +28,8 @@ pub(crate) struct Edges {
     pub(crate) registry: Arc<Registry>,
     pub(crate) config: TunnelConfig,
     pub(crate) server_id: String,
+    /// Cancelled when tunnels must end.
+    pub(crate) close: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
 
@@ -44,6 +46,11 @@ impl Edges {
     }
 
     async fn serve(&self, socket: TcpStream, remote: SocketAddr) {
+        let serve = self.serve_to_its_end(socket, remote);
+        self.close.run_until_cancelled(serve).await;
+    }
+
+    async fn serve_to_its_end(&self, socket: TcpStream, remote: SocketAddr) {
         match self.meet(socket, remote).await {
             Ok(admitted) => run(admitted).await,
             // Said already, with the reason.
