@@ -34,11 +34,15 @@ trap 'exit 143' TERM
 
 # start NAME READY COMMAND...: starts a process and waits until it prints READY.
 start() {
-  local name=$1 ready=$2
-  shift 2
-  "$@" >"$WORK/$name.log" 2>&1 &
-  started[$name]=$!
-  prints "$name" "$ready"
+  launch "$1" "${@:3}"
+  prints "$1" "$2"
+}
+
+# launch NAME COMMAND...: starts a process.
+launch() {
+  : >"$WORK/$1.log"
+  "${@:2}" >>"$WORK/$1.log" 2>&1 &
+  started[$1]=$!
 }
 
 # prints NAME TEXT: waits until the process NAME has printed TEXT.
@@ -105,17 +109,21 @@ start_backend() {
   BACKEND=$(after "$1" 'listens on ')
 }
 
-# expect OUTPUT COMMAND...: the command must succeed and print exactly OUTPUT.
-expect() {
-  answers 0 "$@"
+# reads ROOM COMMAND...: the caller COMMAND must read the thermometer of ROOM.
+reads() {
+  ends 0 "21.5 degrees in the $1
+21.5
+21.6
+21.7" "${@:2}"
 }
 
-# expect_failure OUTPUT COMMAND...: the command must end with 1 and print exactly OUTPUT.
-expect_failure() {
-  answers 1 "$@"
+# fails OUTPUT COMMAND...: the caller COMMAND must fail with OUTPUT.
+fails() {
+  ends 1 "$@"
 }
 
-answers() {
+# ends CODE OUTPUT COMMAND...: the command must end with CODE and print exactly OUTPUT.
+ends() {
   local want_code=$1 want=$2 code=0 got
   shift 2
   got=$(timeout 30 "$@" 2>&1) || code=$?
