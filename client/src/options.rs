@@ -8,6 +8,7 @@ pub const PROGRAM: Program = Program {
     about: "Makes a gRPC server reachable through a grpc-multiplexer server, without being dialled",
     version: env!("CARGO_PKG_VERSION"),
     options: OPTIONS,
+    epilogue: "",
 };
 
 const OPTIONS: &[OptionSpec] = &[
@@ -16,6 +17,7 @@ const OPTIONS: &[OptionSpec] = &[
         value_name: "ID",
         default: None,
         many: false,
+        secret: false,
         help: "Name under which callers reach this edge, in their `client-id` metadata. Without one, a random name of \
                two words",
     },
@@ -24,6 +26,7 @@ const OPTIONS: &[OptionSpec] = &[
         value_name: "HOST:PORT",
         default: Some("localhost:7602"),
         many: true,
+        secret: false,
         help: "Where the server accepts edges; give several to try them in turn",
     },
     OptionSpec {
@@ -31,6 +34,7 @@ const OPTIONS: &[OptionSpec] = &[
         value_name: "ADDRESS",
         default: Some("localhost:50051"),
         many: false,
+        secret: false,
         help: "The gRPC server to make reachable: HOST:PORT, https://HOST:PORT or unix:/PATH",
     },
     OptionSpec {
@@ -38,6 +42,7 @@ const OPTIONS: &[OptionSpec] = &[
         value_name: "FILE",
         default: None,
         many: false,
+        secret: false,
         help: "PEM file of the authorities that an https gRPC server's certificate is checked against, instead of the \
                system's",
     },
@@ -46,6 +51,7 @@ const OPTIONS: &[OptionSpec] = &[
         value_name: "NAME",
         default: None,
         many: false,
+        secret: false,
         help: "Name that an https gRPC server's certificate must be for, instead of the host in its address",
     },
     OptionSpec {
@@ -53,6 +59,7 @@ const OPTIONS: &[OptionSpec] = &[
         value_name: "AUTHORITY",
         default: None,
         many: false,
+        secret: false,
         help: "The `:authority` that the gRPC server sees, instead of its own address",
     },
     OptionSpec {
@@ -71,7 +78,7 @@ const OPTIONS: &[OptionSpec] = &[
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_table_makes_a_command_line() {
-        super::PROGRAM.command().debug_assert();
+    fn the_table_makes_a_command_line_and_an_environment() {
+        super::PROGRAM.check();
     }
 }

@@ -9,6 +9,7 @@ mod listen;
 mod logging;
 mod options;
 mod run;
+mod settings;
 mod signal;
 mod values;
 
@@ -19,5 +20,6 @@ use values::{LogFormat, LogLevel, log_format, log_level};
 
 pub use listen::{BindError, bind, local_addresses};
 pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
-pub use run::{DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, run};
+pub use run::run;
+pub use settings::{DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig};
 pub use values::{DurationError, HostPort, HostPortError, duration, host_port};

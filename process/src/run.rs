@@ -1,88 +1,148 @@
 //! The life of a process: options, logging, signals, the work, the exit code.
 
 use std::error::Error;
+use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE, Leaves, LogFormat, LogLevel, Mistakes, OptionSpec,
-    Program, Reader, Signals, init_logging, log_format, log_level,
-};
-
-/// Option of every program: how much to log.
-pub const LOG_LEVEL: OptionSpec = OptionSpec {
-    path: "log-level",
-    value_name: "LEVEL",
-    default: Some("info"),
-    many: false,
-    help: "trace, debug, info, warn (or warning), error",
-};
-
-/// Option of every program: in which form.
-pub const LOG_FORMAT: OptionSpec = OptionSpec {
-    path: "log-format",
-    value_name: "FORMAT",
-    default: Some("pretty"),
-    many: false,
-    help: "pretty (one line per event) or json",
-};
-
-/// Option of every program: how long it may take to finish.
-pub const DRAIN_TIMEOUT: OptionSpec = OptionSpec {
-    path: "drain-timeout",
-    value_name: "DURATION",
-    default: Some("25s"),
-    many: false,
-    help: "How long calls in flight may take to finish after SIGTERM or Ctrl-C",
-};
+use crate::options::{Given, Mode, Sources, print};
+use crate::settings::{ReadConfig, Settings, settings};
+use crate::{EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE, Mistakes, Program, Signals, init_logging};
 
 /// Runs a program to its exit code, which is to be returned from `main`.
 ///
-/// `read` makes the program's own configuration of its options; [`LOG_LEVEL`] and [`LOG_FORMAT`] are read here. `work`
-/// gets it together with the token that the first signal cancels, and the second signal drops it. A mistake in the
-/// options is said on stderr, and an error of `work` logged; neither returns.
-pub fn run<C, E: Error + 'static>(
-    program: &Program,
-    read: impl FnOnce(&mut Reader<'_>) -> Option<C>,
+/// `read` makes the program's own configuration of its options; [`LOG_LEVEL`](crate::LOG_LEVEL) and
+/// [`LOG_FORMAT`](crate::LOG_FORMAT) are read here. `work` gets it together with the token that the first signal cancels,
+/// and the second signal drops it. A mistake in the options is said on stderr, and an error of `work` logged; neither
+/// returns.
+pub fn run<C, E>(
+    program: &'static Program,
+    read: ReadConfig<C>,
     work: impl AsyncFnOnce(C, CancellationToken) -> Result<(), E>,
+) -> ExitCode
+where
+    E: Error + 'static,
+{
+    let sources = match Sources::of_process(program) {
+        Ok(sources) => sources,
+        Err(error) => return wrong_command_line(program, read, &error),
+    };
+    let ended = match sources.mode() {
+        Mode::Run => start(sources, read, work),
+        Mode::Check | Mode::Print => show(program, &sources, read),
+    };
+    match ended {
+        Ok(code) => code.into(),
+        Err(refusal) => {
+            eprintln!("{} cannot start:{refusal}", program.name);
+            refusal.code().into()
+        }
+    }
+}
+
+/// Why a process ends before it works.
+enum Refusal {
+    Mistakes(Mistakes),
+    Failed(String),
+}
+
+impl Refusal {
+    fn failed(error: impl fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Mistakes(_) => EXIT_USAGE,
+            Self::Failed(_) => EXIT_FAILED,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mistakes(mistakes) => write!(f, "\n{mistakes}"),
+            Self::Failed(reason) => write!(f, " {reason}"),
+        }
+    }
+}
+
+/// Says what is wrong with the command line, and with everything else, so that all of it can be mended at once.
+fn wrong_command_line<C>(
+    program: &'static Program,
+    read: ReadConfig<C>,
+    error: &clap::Error,
 ) -> ExitCode {
-    let leaves = program
-        .leaves(std::env::args_os())
-        .unwrap_or_else(|error| error.exit());
-    let started = match all_options(&leaves, read) {
-        Ok((level, format, config)) => init_logging(level, format)
-            .map_err(|error| error.to_string())
-            .and_then(|()| Runtime::new().map_err(|error| error.to_string()))
-            .map(|runtime| (runtime, config)),
-        Err(mistakes) => {
-            eprintln!("{} cannot start:\n{mistakes}", program.name);
-            return EXIT_USAGE.into();
-        }
+    if error.exit_code() == 0 {
+        // The help or the version.
+        error.exit();
+    }
+    // A stderr that is gone is no reason for another exit code.
+    let _ = error.print();
+    let rest = Sources::understood(program).map(|sources| settings(&sources.read().leaves, read));
+    if let Some(Err(mistakes)) = rest {
+        eprintln!("\nThe configuration is mistaken as well:\n{mistakes}");
+    }
+    EXIT_USAGE.into()
+}
+
+/// Answers what can be asked of a configuration without starting anything.
+fn show<C>(
+    program: &'static Program,
+    sources: &Sources,
+    read: ReadConfig<C>,
+) -> Result<u8, Refusal> {
+    let given = sources.read();
+    settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
+    for warning in &given.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let text = match sources.mode() {
+        Mode::Print => print(program, &given.leaves),
+        _ => format!("{}: no mistakes; read: {}\n", program.name, given.read),
     };
-    let (runtime, config) = match started {
-        Ok(started) => started,
-        Err(error) => {
-            eprintln!("{} cannot start: {error}", program.name);
-            return EXIT_FAILED.into();
-        }
-    };
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(Refusal::failed)?;
+    Ok(EXIT_DRAINED)
+}
+
+fn start<C, E>(
+    sources: Sources,
+    read: ReadConfig<C>,
+    work: impl AsyncFnOnce(C, CancellationToken) -> Result<(), E>,
+) -> Result<u8, Refusal>
+where
+    E: Error + 'static,
+{
+    let runtime = Runtime::new().map_err(Refusal::failed)?;
+    let given = sources.read();
+    let Settings {
+        level,
+        format,
+        config,
+    } = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
+    init_logging(level, format).map_err(Refusal::failed)?;
+    log_sources(&sources, &given);
     let code = runtime.block_on(until_told(config, work));
     // A name lookup under way must not hold the process.
     runtime.shutdown_background();
-    code.into()
+    Ok(code)
 }
 
-fn all_options<C>(
-    leaves: &Leaves,
-    read: impl FnOnce(&mut Reader<'_>) -> Option<C>,
-) -> Result<(LogLevel, LogFormat, C), Mistakes> {
-    let mut reader = Reader::new(leaves);
-    let config = read(&mut reader);
-    let level = reader.one(LOG_LEVEL.path, log_level);
-    let format = reader.one(LOG_FORMAT.path, log_format);
-    reader.finish(|| Some((level?, format?, config?)))
+fn log_sources(sources: &Sources, given: &Given) {
+    let version = sources.program().version;
+    match &given.file {
+        Some(file) => tracing::info!(version, file = %file.display(), "configuration read"),
+        None => tracing::info!(version, "no configuration file"),
+    }
+    for warning in &given.warnings {
+        tracing::warn!("{warning}");
+    }
 }
 
 /// Works until it is done, or told to stop at once.

@@ -8,6 +8,7 @@ pub const PROGRAM: Program = Program {
     about: "Makes gRPC servers behind NAT reachable through one address: edges dial in, callers call",
     version: env!("CARGO_PKG_VERSION"),
     options: OPTIONS,
+    epilogue: "",
 };
 
 const OPTIONS: &[OptionSpec] = &[
@@ -16,6 +17,7 @@ const OPTIONS: &[OptionSpec] = &[
         value_name: "HOST:PORT",
         default: Some("localhost:7592"),
         many: false,
+        secret: false,
         help: "Where callers call, with the edge's name in `client-id` metadata; also serves discovery, health and \
                reflection",
     },
@@ -24,6 +26,7 @@ const OPTIONS: &[OptionSpec] = &[
         value_name: "HOST:PORT",
         default: Some("localhost:7602"),
         many: false,
+        secret: false,
         help: "Where edges dial in",
     },
     DRAIN_TIMEOUT,
@@ -34,7 +37,7 @@ const OPTIONS: &[OptionSpec] = &[
 #[cfg(test)]
 mod tests {
     #[test]
-    fn the_table_makes_a_command_line() {
-        super::PROGRAM.command().debug_assert();
+    fn the_table_makes_a_command_line_and_an_environment() {
+        super::PROGRAM.check();
     }
 }

@@ -1,17 +1,51 @@
 //! String values by path, each path with the layer that won.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
 use super::OptionSpec;
+use super::mistakes::{Mistake, printable};
 
 /// Where a leaf came from, in ascending order of precedence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
     /// The option table.
     Default,
+    /// The configuration file.
+    File {
+        /// As it was found or named.
+        path: Arc<Path>,
+        /// Counted from 1.
+        line: usize,
+        /// Where the value begins, in characters, counted from 1.
+        column: usize,
+    },
+    /// The environment.
+    Environment {
+        /// The name of the variable.
+        variable: String,
+    },
     /// The command line.
-    Flag,
+    Flag {
+        /// The flag with its dashes.
+        flag: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line, column } => {
+                write!(f, "{}:{line}:{column}", printable(&path.to_string_lossy()))
+            }
+            Self::Environment { variable } => write!(f, "variable {variable}"),
+            Self::Flag { flag } => write!(f, "flag {flag}"),
+        }
+    }
 }
 
 /// One value, unparsed, and where it came from.
@@ -19,42 +53,84 @@ pub enum Origin {
 pub struct Leaf {
     /// The value as it was written.
     pub value: String,
-    /// The layer that gave it.
+    /// The place that gave it.
     pub origin: Origin,
+}
+
+/// What one source says: values of options, and what is wrong with the source itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Layer {
+    pub(super) values: BTreeMap<&'static str, Vec<Leaf>>,
+    pub(super) mistakes: Vec<Mistake>,
+}
+
+/// A source that could not be read.
+impl From<Mistake> for Layer {
+    fn from(mistake: Mistake) -> Self {
+        Self {
+            values: BTreeMap::new(),
+            mistakes: vec![mistake],
+        }
+    }
 }
 
 /// Every value that a program was given, for [`Reader`](super::Reader) to parse.
 #[derive(Debug, Clone)]
 pub struct Leaves {
     options: &'static [OptionSpec],
-    by_path: BTreeMap<&'static str, Vec<Leaf>>,
+    in_force: BTreeMap<&'static str, Vec<Leaf>>,
+    /// What higher layers replaced. It has no effect, but mistakes in it are mistakes.
+    replaced: BTreeMap<&'static str, Vec<Leaf>>,
+    mistakes: Vec<Mistake>,
 }
 
 impl Leaves {
     /// The lowest layer.
     pub(super) fn of_defaults(options: &'static [OptionSpec]) -> Self {
-        let mut leaves = Self {
-            options,
-            by_path: BTreeMap::new(),
+        let leaf = |value: &str| Leaf {
+            value: value.to_owned(),
+            origin: Origin::Default,
         };
-        for option in options {
-            if let Some(default) = option.default {
-                leaves.put(option.path, Origin::Default, vec![default.to_owned()]);
+        Self {
+            options,
+            in_force: options
+                .iter()
+                .filter_map(|option| Some((option.path, vec![leaf(option.default?)])))
+                .collect(),
+            replaced: BTreeMap::new(),
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// Replaces what lower layers said about the same paths; layers are laid in the order of [`Origin`].
+    pub(super) fn lay(&mut self, layer: Layer) {
+        for (path, leaves) in layer.values {
+            if let Some(below) = self.in_force.insert(path, leaves) {
+                self.replaced.entry(path).or_default().extend(below);
             }
         }
-        leaves
+        self.mistakes.extend(layer.mistakes);
     }
 
-    /// Replaces what lower layers said about `path`; layers are put in the order of [`Origin`].
-    pub(super) fn put(&mut self, path: &'static str, origin: Origin, values: Vec<String>) {
-        let leaves = values.into_iter().map(|value| Leaf { value, origin });
-        self.by_path.insert(path, leaves.collect());
-    }
-
-    /// The leaves of `path`, in the order they were given; none when no layer has a value.
+    /// The leaves of `path` that are in force, in the order they were given; none when no layer has a value.
     #[must_use]
     pub fn at(&self, path: &str) -> &[Leaf] {
-        self.by_path.get(path).map_or(&[], Vec::as_slice)
+        self.in_force.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// The leaves of `path` that a higher layer replaced.
+    pub(super) fn replaced_at(&self, path: &str) -> &[Leaf] {
+        self.replaced.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is wrong with the layers themselves.
+    pub(super) fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
+    }
+
+    /// The table.
+    pub(crate) fn options(&self) -> &'static [OptionSpec] {
+        self.options
     }
 
     /// The row of `path`.
@@ -69,3 +145,6 @@ impl Leaves {
             .unwrap_or_else(|| panic!("the option table has no row for {path}"))
     }
 }
+
+/// Stands for the value of a secret option.
+pub(super) const HIDDEN: &str = "(hidden)";

@@ -3,7 +3,11 @@
 use std::error::Error;
 use std::fmt;
 
+use super::leaves::HIDDEN;
 use super::{Leaf, OptionSpec, Origin};
+
+/// Longer values are cut when they are shown: a key file given as a value must not fill the terminal.
+const LONGEST_SHOWN: usize = 200;
 
 /// Everything that is wrong with a configuration; its text has one line for each mistake, without a final newline.
 ///
@@ -12,12 +16,73 @@ use super::{Leaf, OptionSpec, Origin};
 pub struct Mistakes(Vec<Mistake>);
 
 /// One line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Mistake {
-    pub(super) option: &'static OptionSpec,
-    /// The offending leaves; none when the option was not given.
-    pub(super) leaves: Vec<Leaf>,
-    pub(super) reason: String,
+    place: String,
+    /// The offending values, quoted; none when there is no value.
+    values: Vec<String>,
+    reason: String,
+}
+
+impl Mistake {
+    /// A mistake in a source itself: `place` says where, `reason` what would be right.
+    pub(super) fn at(place: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            place: place.into(),
+            values: Vec::new(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The same, with a value that is not one of an option in the table.
+    pub(super) fn with_value(mut self, value: &str) -> Self {
+        self.values.push(quoted(value));
+        self
+    }
+
+    /// A mistake in the values of an option; no leaves when it has none.
+    pub(super) fn of(option: &OptionSpec, leaves: &[Leaf], reason: impl Into<String>) -> Self {
+        // All leaves of a path come from one layer, so the first speaks for their origin.
+        let place = match leaves.first().map(|leaf| &leaf.origin) {
+            None => format!("option {}", option.path),
+            Some(Origin::Default) => format!("default of {}", option.path),
+            Some(origin @ Origin::File { .. }) => format!("{origin}: {}", option.path),
+            Some(origin @ (Origin::Environment { .. } | Origin::Flag { .. })) => origin.to_string(),
+        };
+        let value = |leaf: &Leaf| match option.secret {
+            true => HIDDEN.to_owned(),
+            false => quoted(&leaf.value),
+        };
+        Self {
+            place,
+            values: leaves.iter().map(value).collect(),
+            reason: reason.into(),
+        }
+    }
+}
+
+fn quoted(value: &str) -> String {
+    match value.char_indices().nth(LONGEST_SHOWN) {
+        Some((cut, _)) => format!("{:?}...", &value[..cut]),
+        None => format!("{value:?}"),
+    }
+}
+
+/// `text` on one line, cut when it is long: control characters are escaped.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for (index, character) in text.chars().enumerate() {
+        if index == LONGEST_SHOWN {
+            shown.push_str("...");
+            break;
+        }
+        if character.is_control() {
+            shown.extend(character.escape_debug());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 impl Mistakes {
@@ -29,35 +94,28 @@ impl Mistakes {
             Err(Self(mistakes))
         }
     }
+
+    /// The lines, one by one.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(ToString::to_string)
+    }
 }
 
 impl Error for Mistakes {}
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.0.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{mistake}")?;
-        }
-        Ok(())
+        let lines: Vec<_> = self.lines().collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // All leaves of a path come from one layer, so the first speaks for their origin.
-        match self.leaves.first().map(|leaf| leaf.origin) {
-            None => write!(f, "option {}: ", self.option.path)?,
-            Some(Origin::Default) => write!(f, "default of {}: ", self.option.path)?,
-            Some(Origin::Flag) => write!(f, "flag {}: ", self.option.flag())?,
+        write!(f, "{}: ", self.place)?;
+        if !self.values.is_empty() {
+            write!(f, "{}: ", self.values.join(", "))?;
         }
-        for (index, leaf) in self.leaves.iter().enumerate() {
-            let before = if index > 0 { ", " } else { "" };
-            write!(f, "{before}{:?}", leaf.value)?;
-        }
-        let before = if self.leaves.is_empty() { "" } else { ": " };
-        write!(f, "{before}{}", self.reason)
+        f.write_str(&self.reason)
     }
 }

@@ -48,12 +48,12 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader without mistakes so far.
+    /// A reader that knows the mistakes in the sources of `leaves`, and none in their values so far.
     #[must_use]
     pub fn new(leaves: &'a Leaves) -> Self {
         Self {
             leaves,
-            mistakes: Vec::new(),
+            mistakes: leaves.mistakes().to_vec(),
         }
     }
 
@@ -85,18 +85,24 @@ impl<'a> Reader<'a> {
             !self.leaves.option(path).many,
             "{path} takes several values"
         );
-        let leaf = self.leaves.at(path).first()?;
-        self.parse(path, leaf, parse)
+        self.many(path, parse).pop()
     }
 
     /// Every value at `path` that is no mistake, in the order given; empty when there is none.
+    ///
+    /// Values that a higher layer replaced are parsed as well, for their mistakes: else one would lie in wait for the day
+    /// on which the higher layer goes.
     pub fn many<T, E: Display>(
         &mut self,
         path: &str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Vec<T> {
-        let leaves = self.leaves.at(path);
+        let leaves = self.leaves;
+        for leaf in leaves.replaced_at(path) {
+            self.parse(path, leaf, &parse);
+        }
         leaves
+            .at(path)
             .iter()
             .filter_map(|leaf| self.parse(path, leaf, &parse))
             .collect()
@@ -113,7 +119,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     ///
-    /// Every mistake, in the order of reading.
+    /// Every mistake: those of the sources, then those of the values, in the order of reading.
     ///
     /// # Panics
     ///
@@ -135,10 +141,8 @@ impl<'a> Reader<'a> {
     }
 
     fn keep(&mut self, path: &str, leaves: &[Leaf], reason: &dyn Display) {
-        self.mistakes.push(Mistake {
-            option: self.leaves.option(path),
-            leaves: leaves.to_vec(),
-            reason: reason.to_string(),
-        });
+        let option = self.leaves.option(path);
+        self.mistakes
+            .push(Mistake::of(option, leaves, reason.to_string()));
     }
 }

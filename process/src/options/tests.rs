@@ -12,11 +12,12 @@ const fn option(path: &'static str, default: Option<&'static str>, many: bool) -
         value_name: "VALUE",
         default,
         many,
+        secret: false,
         help: "What it does",
     }
 }
 
-const PROGRAM: Program = Program {
+pub(super) const PROGRAM: Program = Program {
     name: "program",
     about: "Does things",
     version: "1.2.3",
@@ -26,7 +27,12 @@ const PROGRAM: Program = Program {
         option("timeout", Some("10s"), false),
         option("proxy.tls.certificate", None, false),
         option("address", Some("localhost:7602"), true),
+        OptionSpec {
+            secret: true,
+            ..option("token", None, false)
+        },
     ],
+    epilogue: "The end.",
 };
 
 fn leaves(args: &[&str]) -> Leaves {
@@ -153,7 +159,9 @@ fn flags_replace_defaults_and_leaves_say_which_it_was() {
     let flags = leaves(&["--address=a:1", "--address", "b:2"]);
     let flag = |value: &str| Leaf {
         value: value.to_owned(),
-        origin: Origin::Flag,
+        origin: Origin::Flag {
+            flag: "--address".to_owned(),
+        },
     };
     assert_eq!(flags.at("address"), [flag("a:1"), flag("b:2")]);
     assert_eq!(flags.at("timeout"), [default("10s")]);
@@ -162,7 +170,7 @@ fn flags_replace_defaults_and_leaves_say_which_it_was() {
 #[test]
 fn a_value_that_equals_the_default_still_came_from_the_flag() {
     let leaves = leaves(&["--timeout=10s"]);
-    assert_eq!(leaves.at("timeout")[0].origin, Origin::Flag);
+    assert_eq!(leaves.at("timeout")[0].origin.to_string(), "flag --timeout");
 }
 
 #[test]
@@ -185,8 +193,35 @@ fn a_configuration_without_mistakes_is_built() {
 }
 
 #[test]
+fn a_secret_is_hidden_where_it_is_mistaken() {
+    let leaves = leaves(&["--token=hunter 2"]);
+    let mut reader = Reader::new(&leaves);
+    reader.optional("token", id);
+    reader.mistake("token", "needs a certificate");
+    assert_eq!(
+        reader.finish(|| Some(())).unwrap_err().to_string(),
+        "flag --token: (hidden): expected letters and digits\n\
+         flag --token: (hidden): needs a certificate"
+    );
+}
+
+#[test]
+fn a_long_value_is_cut_where_it_is_mistaken() {
+    let long = "ä".repeat(1_000_000);
+    let leaves = leaves(&["--client-id", &long]);
+    let mut reader = Reader::new(&leaves);
+    reader.optional("client-id", id);
+    let said = reader.finish(|| Some(())).unwrap_err().to_string();
+    let cut = "ä".repeat(200);
+    assert_eq!(
+        said,
+        format!("flag --client-id: \"{cut}\"...: expected letters and digits")
+    );
+}
+
+#[test]
 fn help_and_version_come_from_the_table() {
-    PROGRAM.command().debug_assert();
+    PROGRAM.check();
     let version = try_leaves(&["--version"]).unwrap_err();
     assert_eq!(version.to_string(), "program 1.2.3\n");
     assert_eq!(version.exit_code(), 0);
@@ -194,11 +229,32 @@ fn help_and_version_come_from_the_table() {
     let help = try_leaves(&["--help"]).unwrap_err().to_string();
     for wanted in [
         "Does things\n",
-        "--proxy-listener <VALUE>",
-        "What it does [default: localhost:7592]",
-        "--proxy-tls-certificate <VALUE>",
-        "What it does (repeatable) [default: localhost:7602]",
+        "--proxy-listener <VALUE>\n          What it does\n          \
+         [default: localhost:7592] [key: proxy-listener]\n          [variable: PROGRAM_PROXY_LISTENER]\n",
+        "--proxy-tls-certificate <VALUE>\n          What it does\n          \
+         [key: proxy: tls: certificate]\n          [variable: PROGRAM_PROXY_TLS_CERTIFICATE]\n",
+        "What it does (repeatable; a list in the file, separated by commas in the variable)\n",
+        "$HOME/.program.yaml and",
+        "/etc/grpc-multiplexer/program.yaml",
+        "[variable: PROGRAM_CONFIG]",
     ] {
         assert!(help.contains(wanted), "no {wanted:?} in:\n{help}");
     }
+    assert!(help.ends_with("\nThe end.\n"), "{help}");
+}
+
+#[test]
+#[should_panic(expected = "two options have the same variable")]
+fn two_options_with_one_variable_are_a_bug() {
+    const TABLE: &[OptionSpec] = &[option("a.b", None, false), option("a_b", None, false)];
+    let options = TABLE;
+    Program { options, ..PROGRAM }.check();
+}
+
+#[test]
+#[should_panic(expected = "PROGRAM_PORT may be set by Kubernetes")]
+fn a_variable_that_kubernetes_sets_is_a_bug() {
+    const TABLE: &[OptionSpec] = &[option("port", None, false)];
+    let options = TABLE;
+    Program { options, ..PROGRAM }.check();
 }

@@ -26,7 +26,7 @@ pub(crate) enum LogFormat {
 
 /// A text is no log level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected trace, debug, info, warn or error")]
+#[error("expected trace, debug, info, warning or error")]
 pub(crate) struct LogLevelError;
 
 /// A text is no log format.
@@ -71,7 +71,7 @@ mod tests {
     fn other_words_are_refused_with_those_that_would_be_right() {
         assert_eq!(
             log_level("verbose").unwrap_err().to_string(),
-            "expected trace, debug, info, warn or error"
+            "expected trace, debug, info, warning or error"
         );
         assert_eq!(
             log_format("text").unwrap_err().to_string(),

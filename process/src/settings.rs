@@ -1,0 +1,63 @@
+//! The options that both binaries have, and all options of one read together.
+
+use crate::{Leaves, LogFormat, LogLevel, Mistakes, OptionSpec, Reader, log_format, log_level};
+
+/// Option of every program: how much to log.
+pub const LOG_LEVEL: OptionSpec = OptionSpec {
+    path: "log-level",
+    value_name: "LEVEL",
+    default: Some("info"),
+    many: false,
+    secret: false,
+    help: "How much to log: trace, debug, info, warning (or warn), error",
+};
+
+/// Option of every program: in which form.
+pub const LOG_FORMAT: OptionSpec = OptionSpec {
+    path: "log-format",
+    value_name: "FORMAT",
+    default: Some("pretty"),
+    many: false,
+    secret: false,
+    help: "How to log: pretty (one line per event, for people) or json (one object per line)",
+};
+
+/// Option of every program: how long it may take to finish.
+pub const DRAIN_TIMEOUT: OptionSpec = OptionSpec {
+    path: "drain-timeout",
+    value_name: "DURATION",
+    default: Some("25s"),
+    many: false,
+    secret: false,
+    help: "How long calls in flight may take to finish after SIGTERM or Ctrl-C, with its unit: 500ms, 25s, 1m 30s",
+};
+
+/// How a program makes its own configuration of its options. Mistakes are kept by the reader; `None` only with one.
+pub type ReadConfig<C> = fn(&mut Reader<'_>) -> Option<C>;
+
+/// Every option of a program, with its meaning.
+#[derive(Debug)]
+pub(crate) struct Settings<C> {
+    pub(crate) level: LogLevel,
+    pub(crate) format: LogFormat,
+    pub(crate) config: C,
+}
+
+/// Reads all of `leaves`.
+///
+/// # Errors
+///
+/// Every mistake.
+pub(crate) fn settings<C>(leaves: &Leaves, read: ReadConfig<C>) -> Result<Settings<C>, Mistakes> {
+    let mut reader = Reader::new(leaves);
+    let config = read(&mut reader);
+    let level = reader.one(LOG_LEVEL.path, log_level);
+    let format = reader.one(LOG_FORMAT.path, log_format);
+    reader.finish(|| {
+        Some(Settings {
+            level: level?,
+            format: format?,
+            config: config?,
+        })
+    })
+}
