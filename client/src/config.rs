@@ -10,7 +10,7 @@ use grpc_multiplexer_tunnel::{ClientId, TunnelConfig, backend_tls, server_name};
 use crate::{Backend, BackendAddress, BackendTls, Edge};
 
 /// What an edge needs to know.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct EdgeConfig {
     /// The name callers select.
     pub client_id: ClientId,

@@ -7,7 +7,9 @@ use grpc_multiplexer_client::{Edge, PROGRAM};
 use grpc_multiplexer_process::run;
 
 fn main() -> ExitCode {
-    run(&PROGRAM, Edge::read, async |edge, stop| {
+    run(&PROGRAM, Edge::read, async |edges, stop| {
+        let edge = edges.borrow().clone();
+        let edge = edge.reloading(edges);
         let servers: Vec<_> = edge.servers().iter().map(ToString::to_string).collect();
         tracing::info!(
             version = %PROGRAM.version,

@@ -18,6 +18,7 @@ const OPTIONS: &[OptionSpec] = &[
         default: None,
         many: false,
         secret: false,
+        reload: false,
         help: "Name under which callers reach this edge, in their `client-id` metadata. Without one, a random name of \
                two words",
     },
@@ -27,6 +28,7 @@ const OPTIONS: &[OptionSpec] = &[
         default: Some("localhost:7602"),
         many: true,
         secret: false,
+        reload: false,
         help: "Where the server accepts edges; give several to try them in turn",
     },
     OptionSpec {
@@ -35,6 +37,7 @@ const OPTIONS: &[OptionSpec] = &[
         default: Some("localhost:50051"),
         many: false,
         secret: false,
+        reload: false,
         help: "The gRPC server to make reachable: HOST:PORT, https://HOST:PORT or unix:/PATH",
     },
     OptionSpec {
@@ -43,6 +46,7 @@ const OPTIONS: &[OptionSpec] = &[
         default: None,
         many: false,
         secret: false,
+        reload: true,
         help: "PEM file of the authorities that an https gRPC server's certificate is checked against, instead of the \
                system's",
     },
@@ -52,6 +56,7 @@ const OPTIONS: &[OptionSpec] = &[
         default: None,
         many: false,
         secret: false,
+        reload: false,
         help: "Name that an https gRPC server's certificate must be for, instead of the host in its address",
     },
     OptionSpec {
@@ -60,6 +65,7 @@ const OPTIONS: &[OptionSpec] = &[
         default: None,
         many: false,
         secret: false,
+        reload: false,
         help: "The `:authority` that the gRPC server sees, instead of its own address",
     },
     OptionSpec {
@@ -67,6 +73,8 @@ const OPTIONS: &[OptionSpec] = &[
         value_name: "PROTOCOL",
         default: Some("auto"),
         many: false,
+        secret: false,
+        reload: false,
         help: "What to speak with the server: 1, legacy (the wire of the original grpc-multiplexer), or auto, which tries \
                both",
     },

@@ -13,6 +13,7 @@ use grpc_multiplexer_tunnel::{
     TunnelConfig,
 };
 use rand::Rng as _;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -54,9 +55,11 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Edge {
     config: EdgeConfig,
+    /// The same as it is read anew, for what can change while the edge runs.
+    reloads: Option<watch::Receiver<Self>>,
     instance_id: [u8; 16],
     reachable: Arc<Reachability>,
 }
@@ -74,6 +77,7 @@ impl Edge {
                 tunnel_protocol: TunnelProtocol::default(),
                 tunnel: TunnelConfig::default(),
             },
+            reloads: None,
             instance_id: rand::rng().random(),
             reachable: Arc::default(),
         }
@@ -116,6 +120,22 @@ impl Edge {
     #[must_use]
     pub fn backend(&self) -> &Backend {
         &self.config.backend
+    }
+
+    /// From now on `edges` says how a backend's certificate is checked when it is dialled, and how long calls may take
+    /// to finish; everything else stays as it is.
+    #[must_use]
+    pub fn reloading(mut self, edges: watch::Receiver<Self>) -> Self {
+        self.reloads = Some(edges);
+        self
+    }
+
+    /// Looks at the configuration as it was read last.
+    fn now<T>(&self, look: impl FnOnce(&EdgeConfig) -> T) -> T {
+        match &self.reloads {
+            Some(edges) => look(&edges.borrow().config),
+            None => look(&self.config),
+        }
     }
 
     /// Keeps a tunnel to one of the servers until `stop` is cancelled; then takes nothing new, lets calls in flight
@@ -199,7 +219,8 @@ impl Edge {
                 () = stop.cancelled(), if !told => {
                     told = true;
                     session.drain("the edge is shutting down");
-                    let (session, limit) = (session.clone(), self.config.drain_timeout);
+                    let limit = self.now(|config| config.drain_timeout);
+                    let session = session.clone();
                     tasks.spawn(async move { close_after(session, limit).await });
                 }
                 () = session.proven(), if !proven => {
@@ -223,7 +244,7 @@ impl Edge {
                         let serve = serve_stream(
                             stream,
                             session.clone(),
-                            self.config.backend.clone(),
+                            self.now(|config| config.backend.clone()),
                             Arc::clone(&self.reachable),
                             self.config.tunnel.dial_timeout,
                         );

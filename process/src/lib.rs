@@ -8,14 +8,15 @@ mod exit;
 mod listen;
 mod logging;
 mod options;
+mod reload;
 mod run;
 mod settings;
 mod signal;
 mod values;
 
 use exit::{EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE};
-use logging::init as init_logging;
-use signal::Signals;
+use logging::{Verbosity, init as init_logging};
+use signal::{Hangups, Signals};
 use values::{LogFormat, LogLevel, log_format, log_level};
 
 pub use listen::{BindError, bind, local_addresses};

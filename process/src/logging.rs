@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Registry, reload};
 
 use crate::{LogFormat, LogLevel};
 use line::LineFields;
@@ -33,10 +34,21 @@ pub(crate) struct InitLoggingError(#[source] TryInitError);
 /// # Errors
 ///
 /// When the process has a logger already.
-pub(crate) fn init(level: LogLevel, format: LogFormat) -> Result<(), InitLoggingError> {
-    subscriber(level, format, io::stderr, wants_colour())
-        .try_init()
-        .map_err(InitLoggingError)
+pub(crate) fn init(level: LogLevel, format: LogFormat) -> Result<Verbosity, InitLoggingError> {
+    let (subscriber, verbosity) = subscriber(level, format, io::stderr, wants_colour());
+    subscriber.try_init().map_err(InitLoggingError)?;
+    Ok(verbosity)
+}
+
+/// How much the process's logger lets through, which can be changed at any time.
+#[derive(Debug)]
+pub(crate) struct Verbosity(reload::Handle<Targets, Registry>);
+
+impl Verbosity {
+    pub(crate) fn set(&self, level: LogLevel) {
+        // Fails only where there is no logger left to change.
+        let _ = self.0.reload(filter(level));
+    }
 }
 
 /// *Source:* <https://no-color.org>: set and not empty.
@@ -50,13 +62,15 @@ fn subscriber<W>(
     format: LogFormat,
     writer: W,
     colour: bool,
-) -> impl Subscriber + Send + Sync
+) -> (impl Subscriber + Send + Sync, Verbosity)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    tracing_subscriber::registry()
-        .with(filter(level))
-        .with(events(format, writer, colour))
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let subscriber = tracing_subscriber::registry()
+        .with(filter)
+        .with(events(format, writer, colour));
+    (subscriber, Verbosity(handle))
 }
 
 /// What these log as errors are faults of peers, which end in an event of ours at its own level.

@@ -40,6 +40,8 @@ pub struct OptionSpec {
     pub many: bool,
     /// Whether the value is never shown, neither in mistakes nor among the options in force.
     pub secret: bool,
+    /// Whether a process takes a new value while it runs; any other option needs a restart.
+    pub reload: bool,
     /// One sentence without a full stop: what the option does, with its unit.
     pub help: &'static str,
 }

@@ -6,11 +6,15 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::options::{Given, Mode, Sources, print};
+use crate::reload::Reload;
 use crate::settings::{ReadConfig, Settings, settings};
-use crate::{EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE, Mistakes, Program, Signals, init_logging};
+use crate::{
+    EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE, Hangups, Mistakes, Program, Signals, init_logging,
+};
 
 /// Runs a program to its exit code, which is to be returned from `main`.
 ///
@@ -18,12 +22,16 @@ use crate::{EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE, Mistakes, Program, Signals, i
 /// [`LOG_FORMAT`](crate::LOG_FORMAT) are read here. `work` gets it together with the token that the first signal cancels,
 /// and the second signal drops it. A mistake in the options is said on stderr, and an error of `work` logged; neither
 /// returns.
+///
+/// On SIGHUP the options are read again. What the receiver shows then differs from before only in options that
+/// [reload](crate::OptionSpec::reload), so `work` may look at it whenever it uses one of those.
 pub fn run<C, E>(
     program: &'static Program,
     read: ReadConfig<C>,
-    work: impl AsyncFnOnce(C, CancellationToken) -> Result<(), E>,
+    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<(), E>,
 ) -> ExitCode
 where
+    C: Send + Sync + 'static,
     E: Error + 'static,
 {
     let sources = match Sources::of_process(program) {
@@ -114,21 +122,41 @@ fn show<C>(
 fn start<C, E>(
     sources: Sources,
     read: ReadConfig<C>,
-    work: impl AsyncFnOnce(C, CancellationToken) -> Result<(), E>,
+    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<(), E>,
 ) -> Result<u8, Refusal>
 where
+    C: Send + Sync + 'static,
     E: Error + 'static,
 {
     let runtime = Runtime::new().map_err(Refusal::failed)?;
+    // Before anything that takes time: until then SIGHUP ends the process.
+    let hangups = {
+        let _entered = runtime.enter();
+        Hangups::listen().map_err(Refusal::failed)?
+    };
     let given = sources.read();
     let Settings {
         level,
         format,
         config,
     } = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
-    init_logging(level, format).map_err(Refusal::failed)?;
+    let verbosity = init_logging(level, format).map_err(Refusal::failed)?;
     log_sources(&sources, &given);
-    let code = runtime.block_on(until_told(config, work));
+    let (configs, config) = watch::channel(config);
+    let reload = Reload {
+        sources,
+        read,
+        leaves: given.leaves,
+        verbosity,
+        configs,
+    };
+    let code = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            code = until_told(config, work) => code,
+            never = reload.run(hangups) => match never {},
+        }
+    });
     // A name lookup under way must not hold the process.
     runtime.shutdown_background();
     Ok(code)
@@ -147,8 +175,8 @@ fn log_sources(sources: &Sources, given: &Given) {
 
 /// Works until it is done, or told to stop at once.
 async fn until_told<C, E: Error + 'static>(
-    config: C,
-    work: impl AsyncFnOnce(C, CancellationToken) -> Result<(), E>,
+    config: watch::Receiver<C>,
+    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<(), E>,
 ) -> u8 {
     let signals = match Signals::listen() {
         Ok(signals) => signals,

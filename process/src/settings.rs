@@ -9,16 +9,20 @@ pub const LOG_LEVEL: OptionSpec = OptionSpec {
     default: Some("info"),
     many: false,
     secret: false,
+    reload: true,
     help: "How much to log: trace, debug, info, warning (or warn), error",
 };
 
 /// Option of every program: in which form.
+///
+/// It does not reload: the fields of spans that are open were written down in the old form.
 pub const LOG_FORMAT: OptionSpec = OptionSpec {
     path: "log-format",
     value_name: "FORMAT",
     default: Some("pretty"),
     many: false,
     secret: false,
+    reload: false,
     help: "How to log: pretty (one line per event, for people) or json (one object per line)",
 };
 
@@ -29,10 +33,13 @@ pub const DRAIN_TIMEOUT: OptionSpec = OptionSpec {
     default: Some("25s"),
     many: false,
     secret: false,
+    reload: true,
     help: "How long calls in flight may take to finish after SIGTERM or Ctrl-C, with its unit: 500ms, 25s, 1m 30s",
 };
 
 /// How a program makes its own configuration of its options. Mistakes are kept by the reader; `None` only with one.
+///
+/// It is called again at each reload, so it must not do more than read.
 pub type ReadConfig<C> = fn(&mut Reader<'_>) -> Option<C>;
 
 /// Every option of a program, with its meaning.

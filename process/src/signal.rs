@@ -1,4 +1,4 @@
-//! Signals that end the process, turned into tokens.
+//! Signals that end the process, turned into tokens, and the one that asks it to read its configuration again.
 //!
 //! The first SIGTERM or Ctrl-C means "please finish", the second one "at once". What finishing is, and how long it may
 //! take, is for the owner of the tokens to say; a third signal says nothing new.
@@ -104,6 +104,43 @@ impl Sources {
     }
 }
 
+/// The installed handler of SIGHUP, which without one would end the process. Windows has no such signal.
+#[derive(Debug)]
+pub(crate) struct Hangups {
+    #[cfg(unix)]
+    hangup: Signal,
+}
+
+impl Hangups {
+    /// Installs the handler; a signal that arrives from now on is kept until [`next`](Self::next) sees it.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a handler.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O enabled.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the next one; those that arrive between two looks count as one.
+    ///
+    /// # Cancel safety
+    ///
+    /// No signal is lost.
+    pub(crate) async fn next(&mut self) {
+        #[cfg(unix)]
+        self.hangup.recv().await;
+        #[cfg(not(unix))]
+        std::future::pending::<()>().await;
+    }
+}
+
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
@@ -141,5 +178,14 @@ mod tests {
         send_to_self("INT");
         let stopped = timeout(DEADLINE, tasks.join_next()).await;
         stopped.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_hangup_is_kept_until_it_is_looked_for_and_ends_nothing() {
+        let mut hangups = Hangups::listen().unwrap();
+        for _ in 0..2 {
+            send_to_self("HUP");
+            timeout(DEADLINE, hangups.next()).await.unwrap();
+        }
     }
 }

@@ -24,6 +24,7 @@ use grpc_multiplexer_process::{bind, local_addresses};
 use grpc_multiplexer_tunnel::TunnelConfig;
 use rand::Rng as _;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -76,6 +77,7 @@ pub struct Server {
     proxy: Vec<TcpListener>,
     multiplexer: Vec<TcpListener>,
     drain_timeout: Duration,
+    reloads: Option<watch::Receiver<ServerConfig>>,
     tunnel: TunnelConfig,
 }
 
@@ -128,6 +130,7 @@ impl Server {
             proxy,
             multiplexer,
             drain_timeout: DRAIN_TIMEOUT,
+            reloads: None,
             tunnel: TunnelConfig::default(),
         }
     }
@@ -136,6 +139,13 @@ impl Server {
     #[must_use]
     pub fn with_drain_timeout(mut self, limit: Duration) -> Self {
         self.drain_timeout = limit;
+        self
+    }
+
+    /// From now on `configs` says how long calls may take to finish; the listeners stay those that are bound.
+    #[must_use]
+    pub fn reloading(mut self, configs: watch::Receiver<ServerConfig>) -> Self {
+        self.reloads = Some(configs);
         self
     }
 
@@ -194,8 +204,12 @@ impl Server {
             listeners.spawn(Arc::clone(&callers).listen(listener));
         }
         stop.cancelled().await;
+        let drain_timeout = match &self.reloads {
+            Some(configs) => configs.borrow().drain_timeout,
+            None => self.drain_timeout,
+        };
         shutdown
-            .run(listeners, &edges, &callers, &health, self.drain_timeout)
+            .run(listeners, &edges, &callers, &health, drain_timeout)
             .await;
         Ok(())
     }

@@ -6,10 +6,11 @@ use grpc_multiplexer_process::run;
 use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig};
 
 fn main() -> ExitCode {
-    run(&PROGRAM, ServerConfig::read, async |config, stop| {
+    run(&PROGRAM, ServerConfig::read, async |configs, stop| {
+        let config = configs.borrow().clone();
         let server = Server::bind(&config.proxy_listener, &config.multiplexer_listener)
             .await?
-            .with_drain_timeout(config.drain_timeout);
+            .reloading(configs);
         tracing::info!(
             version = %PROGRAM.version,
             proxy_listener = %server.proxy_addresses(),

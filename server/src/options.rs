@@ -18,6 +18,7 @@ const OPTIONS: &[OptionSpec] = &[
         default: Some("localhost:7592"),
         many: false,
         secret: false,
+        reload: false,
         help: "Where callers call, with the edge's name in `client-id` metadata; also serves discovery, health and \
                reflection",
     },
@@ -27,6 +28,7 @@ const OPTIONS: &[OptionSpec] = &[
         default: Some("localhost:7602"),
         many: false,
         secret: false,
+        reload: false,
         help: "Where edges dial in",
     },
     DRAIN_TIMEOUT,

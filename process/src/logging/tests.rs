@@ -24,7 +24,7 @@ impl Write for Lines {
 fn logged(level: LogLevel, format: LogFormat, colour: bool, events: impl FnOnce()) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
-    let subscriber = subscriber(level, format, move || writer.clone(), colour);
+    let (subscriber, _) = subscriber(level, format, move || writer.clone(), colour);
     tracing::subscriber::with_default(subscriber, events);
     let bytes = lines.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
@@ -161,4 +161,30 @@ fn colours_are_written_only_when_wanted() {
     };
     assert!(escapes(true));
     assert!(!escapes(false));
+}
+
+#[test]
+fn the_level_can_change_while_spans_are_open() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let (subscriber, verbosity) = subscriber(
+        LogLevel::Info,
+        LogFormat::Pretty,
+        move || writer.clone(),
+        false,
+    );
+    tracing::subscriber::with_default(subscriber, || {
+        let _entered = tracing::info_span!("tunnel", client_id = "rainbow").entered();
+        debug!("not yet");
+        verbosity.set(LogLevel::Debug);
+        debug!("now");
+        verbosity.set(LogLevel::Error);
+        info!("not any more");
+    });
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        text.ends_with("DEBUG tunnel{client_id=\"rainbow\"}: now\n"),
+        "{text}"
+    );
+    assert_eq!(text.lines().count(), 1, "{text}");
 }

@@ -144,6 +144,34 @@ impl Leaves {
             .find(|option| option.path == path)
             .unwrap_or_else(|| panic!("the option table has no row for {path}"))
     }
+
+    /// These leaves, with those of `paths` as `newer` has them.
+    pub(crate) fn with<'p>(
+        mut self,
+        paths: impl IntoIterator<Item = &'p str>,
+        newer: &Self,
+    ) -> Self {
+        for path in paths {
+            let option = self.option(path);
+            self.in_force.insert(option.path, newer.at(path).to_vec());
+        }
+        self
+    }
+
+    /// The values of `path`, for people: hidden when the option is secret.
+    pub(crate) fn shown(&self, option: &OptionSpec) -> String {
+        let values: Vec<_> = self
+            .at(option.path)
+            .iter()
+            .map(|leaf| &leaf.value)
+            .collect();
+        match values.as_slice() {
+            [] => "not set".to_owned(),
+            _ if option.secret => HIDDEN.to_owned(),
+            [value] => value.as_str().to_owned(),
+            _ => format!("{values:?}"),
+        }
+    }
 }
 
 /// Stands for the value of a secret option.

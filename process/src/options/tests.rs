@@ -13,6 +13,7 @@ const fn option(path: &'static str, default: Option<&'static str>, many: bool) -
         default,
         many,
         secret: false,
+        reload: false,
         help: "What it does",
     }
 }
@@ -203,6 +204,7 @@ fn a_secret_is_hidden_where_it_is_mistaken() {
         "flag --token: (hidden): expected letters and digits\n\
          flag --token: (hidden): needs a certificate"
     );
+    assert_eq!(leaves.shown(leaves.option("token")), "(hidden)");
 }
 
 #[test]
