@@ -10,9 +10,11 @@ mod accept;
 mod config;
 mod discovery;
 mod edge;
+mod greet;
 mod options;
 mod proxy;
 mod registry;
+mod rewind;
 mod services;
 mod shutdown;
 mod windows;
@@ -179,6 +181,7 @@ impl Server {
         let edges = Arc::new(Edges {
             registry: Arc::clone(&registry),
             config: self.tunnel,
+            proxy_port: port(&self.proxy),
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
             close: shutdown.close_tunnels.clone(),
             tasks: TaskTracker::new(),
@@ -195,6 +198,7 @@ impl Server {
             close: shutdown.close.clone(),
             connections: TaskTracker::new(),
             calls: TaskTracker::new(),
+            multiplexer_port: port(&self.multiplexer),
         });
         let mut listeners = JoinSet::new();
         for listener in self.multiplexer {
@@ -213,4 +217,13 @@ impl Server {
             .await;
         Ok(())
     }
+}
+
+/// The port that all of `listeners` share.
+fn port(listeners: &[TcpListener]) -> u16 {
+    let address = listeners.first().map(TcpListener::local_addr);
+    // A listening socket always has an address.
+    address
+        .and_then(Result::ok)
+        .map_or(0, |address| address.port())
 }

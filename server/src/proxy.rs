@@ -7,10 +7,10 @@ mod forward;
 pub(crate) mod listener;
 mod local;
 mod metadata;
+pub(crate) mod misplaced;
 mod record;
 mod reply;
 mod rescue;
-mod rewind;
 mod timeout;
 
 use std::future::poll_fn;

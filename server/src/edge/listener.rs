@@ -1,12 +1,13 @@
 //! Takes tunnels: accept, hello, admit, and one task per edge until its tunnel ends.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::Code;
 use grpc_multiplexer_tunnel::{
-    BoxedIo, Established, HandshakeError, Incoming, Session, TunnelConfig, accept, tune,
+    BoxedIo, Established, HandshakeError, Incoming, Session, TunnelConfig, accept,
 };
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -17,10 +18,16 @@ use tracing::{Instrument as _, debug, info, info_span, warn};
 use super::EdgeHandle;
 use super::admit::{Admitted, admit};
 use crate::accept::accept_loop;
+use crate::greet::{Speaks, greet};
+use crate::proxy::misplaced;
 use crate::registry::Registry;
 
 /// How long an edge's stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// For a person with a browser.
+const HTTP1: &str =
+    "This is the multiplexer listener of a grpc-multiplexer server, where edges dial in.\n";
 
 /// What every tunnel needs.
 #[derive(Debug)]
@@ -28,6 +35,8 @@ pub(crate) struct Edges {
     pub(crate) registry: Arc<Registry>,
     pub(crate) config: TunnelConfig,
     pub(crate) server_id: String,
+    /// Where callers should have called that called here.
+    pub(crate) proxy_port: u16,
     /// Cancelled when tunnels must end.
     pub(crate) close: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -51,7 +60,12 @@ impl Edges {
     }
 
     async fn serve_to_its_end(&self, socket: TcpStream, remote: SocketAddr) {
-        match self.meet(socket, remote).await {
+        let edge = match self.greet(socket).await {
+            Ok(Some(edge)) => edge,
+            Ok(None) => return,
+            Err(error) => return debug!(%error, "no edge"),
+        };
+        match self.meet(edge, remote).await {
             Ok(admitted) => run(admitted).await,
             // Said already, with the reason.
             Err(HandshakeError::Refused(_)) => {}
@@ -62,14 +76,35 @@ impl Edges {
         }
     }
 
-    async fn meet(
-        &self,
-        socket: TcpStream,
-        remote: SocketAddr,
-    ) -> Result<Admitted, HandshakeError> {
-        tune(&socket).map_err(HandshakeError::Lost)?;
-        let io: BoxedIo = Box::new(socket);
-        let arrival = accept(io, &self.config).await?;
+    /// Sees that an edge may be there. Who else came is told, and gone.
+    async fn greet(&self, socket: TcpStream) -> io::Result<Option<BoxedIo>> {
+        let newcomer = greet(socket).await?;
+        match newcomer.speaks {
+            Speaks::Yamux => return Ok(Some(Box::new(newcomer.socket))),
+            Speaks::Http2 => {
+                info!("a caller called the multiplexer listener: it must call the proxy listener");
+                misplaced::send_away(newcomer.socket, self.proxy_port).await?;
+            }
+            Speaks::Http1 => {
+                info!("somebody speaks HTTP/1 to the multiplexer listener, where edges dial in");
+                newcomer.answer_http1(HTTP1).await?;
+            }
+            Speaks::Tls => {
+                info!(
+                    "somebody speaks TLS to the multiplexer listener, which does not: dial it without"
+                );
+                newcomer.answer_tls().await?;
+            }
+            Speaks::Unknown => {
+                let text = "it does not speak yamux";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn meet(&self, edge: BoxedIo, remote: SocketAddr) -> Result<Admitted, HandshakeError> {
+        let arrival = accept(edge, &self.config).await?;
         admit(
             arrival,
             remote,

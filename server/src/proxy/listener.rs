@@ -7,26 +7,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use grpc_multiplexer_tunnel::tune;
+use bytes::Bytes;
+use grpc_multiplexer_tunnel::message::{Code, Refused};
+use grpc_multiplexer_tunnel::{Arrival, TunnelConfig, accept};
 use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
 use http::Request;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, debug, debug_span};
+use tracing::{Instrument as _, debug, info, info_span};
 
 use super::Proxy;
 use super::caller::Caller;
-use super::rewind::Rewind;
 use crate::accept::accept_loop;
+use crate::greet::{HANDSHAKE, Speaks, greet, in_time};
+use crate::rewind::Rewind;
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW, Tuner};
 
-/// How long a caller may take to say that it speaks HTTP/2, and again to begin.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Calls on one connection at a time. One more is refused as not processed.
 const CALLS: u32 = 1000;
 /// Largest header list that is read at all. Above our own limit, so that too large a list gets an answer.
@@ -35,8 +34,12 @@ const HEADER_LIST: u32 = 64 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the answer may take. That to the first PING has [`HANDSHAKE`]: it shows that the caller did begin.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// What an HTTP/2 client says first.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// For a person with a browser, or a tool that was not told to speak HTTP/2.
+const HTTP1: &str = "gRPC requires HTTP/2\n\n\
+    This is the proxy listener of a grpc-multiplexer server. gRPC clients call it in plain text over HTTP/2, with the \
+    name of an edge in the metadata client-id, for example:\n\n    \
+    grpcurl -plaintext -H 'client-id: NAME' HOST:PORT list\n";
 
 type H2 = Connection<Rewind<TcpStream>, Bytes>;
 
@@ -50,6 +53,8 @@ pub(crate) struct Callers {
     pub(crate) close: CancellationToken,
     pub(crate) connections: TaskTracker,
     pub(crate) calls: TaskTracker,
+    /// Where edges should have dialled that dialled here.
+    pub(crate) multiplexer_port: u16,
 }
 
 impl Callers {
@@ -59,7 +64,7 @@ impl Callers {
             let callers = Arc::clone(&self);
             let serve = async move { callers.serve(socket, remote).await };
             self.connections
-                .spawn(serve.instrument(debug_span!("caller", peer.addr = %remote)));
+                .spawn(serve.instrument(info_span!("caller", peer.addr = %remote)));
         })
         .await;
     }
@@ -67,13 +72,55 @@ impl Callers {
     async fn serve(self: Arc<Self>, socket: TcpStream, remote: SocketAddr) {
         let close = self.close.clone();
         let serve = async {
-            match greet(socket).await {
-                Ok(Some(connection)) => self.run(connection).await,
-                Ok(None) => {}
-                Err(error) => debug!(%remote, %error, "not an HTTP/2 caller"),
+            if let Err(error) = self.meet(socket).await {
+                debug!(%remote, %error, "no caller");
             }
         };
         close.run_until_cancelled(serve).await;
+    }
+
+    async fn meet(&self, socket: TcpStream) -> io::Result<()> {
+        let newcomer = greet(socket).await?;
+        match newcomer.speaks {
+            Speaks::Http2 => {
+                self.run(handshake(newcomer.socket).await?).await;
+                Ok(())
+            }
+            Speaks::Http1 => {
+                info!("a caller speaks HTTP/1, and gRPC needs HTTP/2");
+                newcomer.answer_http1(HTTP1).await
+            }
+            Speaks::Tls => {
+                info!("a caller speaks TLS, and this listener does not: it must call without");
+                newcomer.answer_tls().await
+            }
+            Speaks::Yamux => {
+                info!("an edge dialled the proxy listener: it must dial the multiplexer listener");
+                self.send_edge_away(newcomer.socket).await
+            }
+            Speaks::Unknown => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it does not speak HTTP/2",
+            )),
+        }
+    }
+
+    /// Tells an edge where it should have dialled. One of the original's has no ear for it.
+    async fn send_edge_away(&self, socket: Rewind<TcpStream>) -> io::Result<()> {
+        let config = TunnelConfig::default();
+        let arrival = accept(Box::new(socket), &config).await;
+        let Arrival::Hello(accepted) = arrival.map_err(io::Error::other)? else {
+            return Ok(());
+        };
+        let refused = Refused {
+            code: Code::WrongListener.into(),
+            text: format!(
+                "this is the proxy listener, where callers call; edges dial the multiplexer listener, here port {}",
+                self.multiplexer_port
+            ),
+            retry_after: None,
+        };
+        accepted.refuse(refused).await.map_err(io::Error::other)
     }
 
     /// Serves one connection to its end.
@@ -111,25 +158,8 @@ impl Callers {
     }
 }
 
-/// Sees what the caller speaks, and begins to speak HTTP/2. `None` when it speaks HTTP/1 and was told.
-async fn greet(mut socket: TcpStream) -> io::Result<Option<H2>> {
-    tune(&socket)?;
-    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-    let first = timeout(HANDSHAKE, first_bytes(&mut socket))
-        .await
-        .map_err(late)??;
-    if first.as_ref() != PREFACE {
-        if looks_like_http1(&first) {
-            timeout(HANDSHAKE, refuse_http1(socket))
-                .await
-                .map_err(late)??;
-            return Ok(None);
-        }
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it does not speak HTTP/2",
-        ));
-    }
+/// Begins to speak HTTP/2.
+async fn handshake(socket: Rewind<TcpStream>) -> io::Result<H2> {
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(Holdings::default().target(STREAM_WINDOW))
@@ -142,45 +172,8 @@ async fn greet(mut socket: TcpStream) -> io::Result<Option<H2>> {
         // DATA under way to a stream that we reset is forgiven while the reset is remembered.
         .max_concurrent_reset_streams(CALLS as usize)
         .reset_stream_duration(Duration::from_secs(30))
-        .handshake(Rewind::new(first.freeze(), socket));
-    let connection = timeout(HANDSHAKE, handshake).await.map_err(late)?;
-    connection.map(Some).map_err(io::Error::other)
-}
-
-/// The first bytes: a whole preface, or as many as show that it is none.
-async fn first_bytes(socket: &mut TcpStream) -> io::Result<BytesMut> {
-    let mut first = BytesMut::with_capacity(PREFACE.len());
-    while PREFACE.starts_with(&first) && first.len() < PREFACE.len() {
-        let mut limited = socket.take((PREFACE.len() - first.len()) as u64);
-        if limited.read_buf(&mut first).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(first)
-}
-
-/// A method in capitals, as HTTP/1 begins.
-fn looks_like_http1(first: &[u8]) -> bool {
-    first.first().is_some_and(u8::is_ascii_uppercase)
-        && first
-            .iter()
-            .all(|b| b.is_ascii_graphic() || b" \r\n\t".contains(b))
-}
-
-async fn refuse_http1(mut socket: TcpStream) -> io::Result<()> {
-    const ANSWER: &[u8] = b"HTTP/1.1 505 HTTP Version Not Supported\r\n\
-        content-type: text/plain\r\ncontent-length: 21\r\nconnection: close\r\n\r\n\
-        gRPC requires HTTP/2\n";
-    socket.write_all(ANSWER).await?;
-    socket.shutdown().await?;
-    // Closing with unread bytes would reset the connection, and the answer might be lost.
-    let mut rest = vec![0; 4096];
-    for _ in 0..64 {
-        if socket.read(&mut rest).await? == 0 {
-            break;
-        }
-    }
-    Ok(())
+        .handshake(socket);
+    in_time(async { handshake.await.map_err(io::Error::other) }).await
 }
 
 /// What a connection needs beside its calls: windows that fit, and a PING now and then.

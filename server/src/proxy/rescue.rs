@@ -30,6 +30,7 @@ pub(crate) enum Code {
     NotFound = 5,
     PermissionDenied = 7,
     ResourceExhausted = 8,
+    FailedPrecondition = 9,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
@@ -97,6 +98,8 @@ pub(crate) enum Failure {
     NoStatus,
     /// The caller watches, and does not read what it is told.
     SlowWatcher,
+    /// The call came to the multiplexer listener; the port of the proxy listener.
+    WrongListener(u16),
     /// Our own code failed.
     Internal,
 }
@@ -123,6 +126,7 @@ impl Failure {
             | Self::ResponseMetadata
             | Self::SlowWatcher
             | Self::BackendCalm { taken: false } => Code::ResourceExhausted,
+            Self::WrongListener(_) => Code::FailedPrecondition,
             Self::BadPath => Code::Unimplemented,
             Self::HttpStatus(status) => code_of_http(*status),
             Self::NoStatus | Self::NotGrpc | Self::NotPost => Code::Unknown,
@@ -166,6 +170,11 @@ impl Failure {
             Self::HttpStatus(status) => format!("mux: backend HTTP {}", status.as_u16()).into(),
             Self::NoStatus => "mux: response without status".into(),
             Self::SlowWatcher => "mux: watcher fell too far behind".into(),
+            Self::WrongListener(port) => format!(
+                "mux: this is the multiplexer listener, where edges dial in; callers call the proxy listener, here \
+                 port {port}"
+            )
+            .into(),
             Self::Internal => "mux: internal error".into(),
         }
     }
@@ -198,6 +207,7 @@ impl Failure {
             Self::HttpStatus(_) => "http-status",
             Self::NoStatus => "no-status",
             Self::SlowWatcher => "slow-watcher",
+            Self::WrongListener(_) => "wrong-listener",
             Self::Internal => "internal",
         }
     }

@@ -17,6 +17,11 @@ impl<T> Rewind<T> {
     pub(crate) fn new(first: Bytes, io: T) -> Self {
         Self { first, io }
     }
+
+    /// Without the first bytes.
+    pub(crate) fn into_inner(self) -> T {
+        self.io
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Rewind<T> {

@@ -1,0 +1,147 @@
+//! What a newcomer speaks, seen before anything is answered; and answers to those who speak the wrong thing.
+//!
+//! Both listeners begin here, so that who came to the wrong one, or in the wrong way, is told so.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use grpc_multiplexer_tunnel::tune;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::rewind::Rewind;
+
+/// How long a newcomer may take to show what it speaks, and again for everything that is asked of it then.
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
+/// What an HTTP/2 client says first.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The version of yamux.
+const YAMUX: u8 = 0;
+/// A TLS record that holds a handshake message, as a ClientHello is.
+const TLS_HANDSHAKE: u8 = 0x16;
+/// A TLS record with a fatal alert, handshake_failure. *Source:* RFC 8446, sections 5.1 and 6.2.
+const TLS_ALERT: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
+
+/// What a newcomer speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http2,
+    Http1,
+    Tls,
+    Yamux,
+    Unknown,
+}
+
+/// A newcomer whose first bytes were seen; whoever talks to it reads them again.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) speaks: Speaks,
+    pub(crate) socket: Rewind<TcpStream>,
+}
+
+/// Sees what a newcomer speaks.
+pub(crate) async fn greet(mut socket: TcpStream) -> io::Result<Newcomer> {
+    tune(&socket)?;
+    let (speaks, first) = in_time(first_bytes(&mut socket)).await?;
+    Ok(Newcomer {
+        speaks,
+        socket: Rewind::new(first.freeze(), socket),
+    })
+}
+
+/// Waits for a newcomer, but not for ever.
+pub(crate) async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    timeout(HANDSHAKE, what).await.map_err(late)?
+}
+
+/// As many bytes as show what it speaks.
+async fn first_bytes(socket: &mut TcpStream) -> io::Result<(Speaks, BytesMut)> {
+    let mut first = BytesMut::with_capacity(PREFACE.len());
+    loop {
+        let mut limited = socket.take((PREFACE.len() - first.len()) as u64);
+        if limited.read_buf(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(speaks) = recognise(&first) {
+            return Ok((speaks, first));
+        }
+    }
+}
+
+/// `None` while it may still be HTTP/2.
+fn recognise(first: &[u8]) -> Option<Speaks> {
+    match first {
+        [] => None,
+        [YAMUX, ..] => Some(Speaks::Yamux),
+        [TLS_HANDSHAKE, ..] => Some(Speaks::Tls),
+        _ if first == PREFACE => Some(Speaks::Http2),
+        _ if PREFACE.starts_with(first) => None,
+        _ if looks_like_http1(first) => Some(Speaks::Http1),
+        _ => Some(Speaks::Unknown),
+    }
+}
+
+/// A method in capitals, as HTTP/1 begins.
+fn looks_like_http1(first: &[u8]) -> bool {
+    first.first().is_some_and(u8::is_ascii_uppercase)
+        && first
+            .iter()
+            .all(|b| b.is_ascii_graphic() || b" \r\n\t".contains(b))
+}
+
+impl Newcomer {
+    /// Answers HTTP/1, which may be a person with a browser, with `text`.
+    pub(crate) async fn answer_http1(self, text: &str) -> io::Result<()> {
+        let length = text.len();
+        let answer = format!(
+            "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain; charset=utf-8\r\n\
+             content-length: {length}\r\nconnection: close\r\n\r\n{text}"
+        );
+        in_time(self.last_words(answer.as_bytes())).await
+    }
+
+    /// Answers TLS that there is none here.
+    pub(crate) async fn answer_tls(self) -> io::Result<()> {
+        in_time(self.last_words(&TLS_ALERT)).await
+    }
+
+    async fn last_words(self, words: &[u8]) -> io::Result<()> {
+        let mut socket = self.socket.into_inner();
+        socket.write_all(words).await?;
+        socket.shutdown().await?;
+        // Closing with unread bytes would reset the connection, and the words might be lost.
+        let mut rest = vec![0; 4096];
+        for _ in 0..64 {
+            if socket.read(&mut rest).await? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newcomer_is_known_by_its_first_bytes() {
+        for (first, speaks) in [
+            (&[0xff; 24][..], Some(Speaks::Unknown)),
+            (b"\x01", Some(Speaks::Unknown)),
+            (b"GET / HTTP/1.1\r\nhost: h\r", Some(Speaks::Http1)),
+            (b"PRICE / HTTP/1.1", Some(Speaks::Http1)),
+            (b"PO", Some(Speaks::Http1)),
+            (b"\x16\x03\x01", Some(Speaks::Tls)),
+            (b"\x00", Some(Speaks::Yamux)),
+            (b"P", None),
+            (&PREFACE[..23], None),
+            (&PREFACE[..], Some(Speaks::Http2)),
+        ] {
+            assert_eq!(recognise(first), speaks, "{first:?}");
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Callers at the multiplexer listener: every call is told where it should have gone.
+
+use std::io;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::Request;
+use tokio::net::TcpStream;
+
+use super::check;
+use super::reply::Reply;
+use super::rescue::Failure;
+use crate::greet::in_time;
+use crate::rewind::Rewind;
+
+/// Calls that one connection may make to learn it.
+const CALLS: u32 = 8;
+
+/// Answers the calls of one connection, for as long as a handshake may take, and hangs up.
+pub(crate) async fn send_away(socket: Rewind<TcpStream>, proxy_port: u16) -> io::Result<()> {
+    in_time(async {
+        let handshake = h2::server::Builder::new()
+            .max_concurrent_streams(CALLS)
+            .handshake(socket);
+        let mut connection = handshake.await.map_err(io::Error::other)?;
+        for _ in 0..CALLS {
+            match connection.accept().await {
+                Some(call) => answer(call.map_err(io::Error::other)?, proxy_port),
+                None => return Ok(()),
+            }
+        }
+        connection.graceful_shutdown();
+        while let Some(call) = connection.accept().await {
+            answer(call.map_err(io::Error::other)?, proxy_port);
+        }
+        Ok(())
+    })
+    .await
+}
+
+fn answer((request, respond): (Request<RecvStream>, SendResponse<Bytes>), proxy_port: u16) {
+    let (head, _body) = request.into_parts();
+    // What is no gRPC call would not understand a status.
+    let failure = match check::request(&head) {
+        Err(failure @ (Failure::NotGrpc | Failure::NotPost)) => failure,
+        _ => Failure::WrongListener(proxy_port),
+    };
+    // A caller that is gone needs no answer.
+    let _ = Reply::new(respond).fail(&failure);
+}
