@@ -1,62 +1,11 @@
 //! What the options mean.
 
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::time::Duration;
 
-use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration, host_port};
-use grpc_multiplexer_tunnel::{ClientId, TunnelConfig, backend_tls, server_name};
+use grpc_multiplexer_process::{DRAIN_TIMEOUT, Reader, duration, host_port};
+use grpc_multiplexer_tunnel::{ClientId, backend_tls, server_name};
 
-use crate::{Backend, BackendAddress, BackendTls, Edge};
-
-/// What an edge needs to know.
-#[derive(Debug, Clone)]
-pub(crate) struct EdgeConfig {
-    /// The name callers select.
-    pub client_id: ClientId,
-    /// Servers, tried in turn.
-    pub servers: Vec<HostPort>,
-    /// The gRPC server to make reachable.
-    pub backend: Backend,
-    /// How long calls in flight may take to finish after a stop was asked for.
-    pub drain_timeout: Duration,
-    /// Which wire to speak with the server.
-    pub tunnel_protocol: TunnelProtocol,
-    /// Timeouts of the tunnel.
-    pub tunnel: TunnelConfig,
-}
-
-/// Which wire an edge speaks with its server. A backend in this process is served over protocol 1 only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum TunnelProtocol {
-    /// Says hello, and with no answer in 3 s comes again with the original's introduction. A server that once answered
-    /// a hello is not taken for the original any more.
-    #[default]
-    Auto,
-    /// Protocol 1.
-    V1,
-    /// That of the original's server.
-    Legacy,
-}
-
-/// The text names no tunnel protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be auto, 1 or legacy")]
-pub struct UnknownTunnelProtocol;
-
-impl FromStr for TunnelProtocol {
-    type Err = UnknownTunnelProtocol;
-
-    fn from_str(text: &str) -> Result<Self, UnknownTunnelProtocol> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "1" => Ok(Self::V1),
-            "legacy" => Ok(Self::Legacy),
-            _ => Err(UnknownTunnelProtocol),
-        }
-    }
-}
+use crate::{Backend, BackendAddress, BackendTls, Edge, TunnelProtocol};
 
 impl Edge {
     /// The edge that the options of [`crate::PROGRAM`] ask for. Mistakes are kept by `reader`.

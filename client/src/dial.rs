@@ -12,8 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
-use crate::TunnelProtocol;
-use crate::config::EdgeConfig;
+use crate::{Edge, TunnelProtocol};
 
 /// How long a server may take to take the TCP connection: as gRPC's minimum connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -95,7 +94,7 @@ pub(crate) enum Known {
 /// Dials `server` and registers, in the way that the configuration and what is `known` of the server ask for.
 pub(crate) async fn attempt(
     server: &HostPort,
-    config: &EdgeConfig,
+    config: &Edge,
     instance_id: &[u8],
     known: &mut Known,
 ) -> Result<Tunnel, AttemptError> {
@@ -139,7 +138,7 @@ pub(crate) async fn attempt(
 
 async fn with_hello(
     server: &HostPort,
-    config: &EdgeConfig,
+    config: &Edge,
     tunnel: &TunnelConfig,
     instance_id: &[u8],
 ) -> Result<Tunnel, AttemptError> {
@@ -153,7 +152,7 @@ async fn with_hello(
     })
 }
 
-async fn with_line(server: &HostPort, config: &EdgeConfig) -> Result<Tunnel, AttemptError> {
+async fn with_line(server: &HostPort, config: &Edge) -> Result<Tunnel, AttemptError> {
     let io = connect(server).await?;
     let established = dial_legacy(io, &config.client_id, &config.tunnel).await?;
     Ok(Tunnel {
@@ -174,7 +173,7 @@ async fn connect(server: &HostPort) -> Result<BoxedIo, AttemptError> {
     Ok(Box::new(socket))
 }
 
-fn hello(config: &EdgeConfig, instance_id: &[u8]) -> Hello {
+fn hello(config: &Edge, instance_id: &[u8]) -> Hello {
     Hello {
         instance_id: instance_id.to_vec(),
         endpoints: vec![Endpoint {

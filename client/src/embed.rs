@@ -28,7 +28,7 @@ pub(crate) fn hand_over() -> (mpsc::Sender<EdgeStream>, EdgeIncoming) {
 
 /// The streams that an in-process edge takes for its server, for tonic's `serve_with_incoming`.
 ///
-/// It ends when the edge does. Dropped before, the edge lives on, and calls find no backend.
+/// It ends when the edge does, and every clone of it is gone. Dropped before, the edge lives on, and calls find no backend.
 #[derive(Debug)]
 pub struct EdgeIncoming(mpsc::Receiver<EdgeStream>);
 

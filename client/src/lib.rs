@@ -11,6 +11,7 @@
 mod backend;
 mod config;
 mod dial;
+mod edge;
 mod embed;
 mod legacy;
 mod options;
@@ -18,10 +19,9 @@ mod splice;
 mod supervisor;
 
 pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls};
-pub use config::{TunnelProtocol, UnknownTunnelProtocol};
+pub use edge::{Edge, TunnelProtocol, UnknownTunnelProtocol};
 pub use embed::{EdgeIncoming, EdgeStream};
 pub use grpc_multiplexer_process::{HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use grpc_multiplexer_tunnel::{ClientId, InvalidClientId};
 pub use options::PROGRAM;
-pub use supervisor::Edge;

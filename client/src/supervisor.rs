@@ -9,20 +9,17 @@ use std::time::Duration;
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Code, open::Kind};
 use grpc_multiplexer_tunnel::{
-    Backoff, ClientId, Established, InboundStream, Incoming, PendingStream, Session, SessionError,
-    TunnelConfig,
+    Backoff, Established, InboundStream, Incoming, PendingStream, Session, SessionError,
 };
 use rand::Rng as _;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use crate::backend::DialError;
-use crate::config::EdgeConfig;
 use crate::dial::{AttemptError, ENDPOINT, Tunnel, attempt};
-use crate::{Backend, TunnelProtocol};
+use crate::{Backend, Edge};
 
 /// How long a stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,111 +30,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Least delay after a refusal that trying again soon cannot mend.
 const LASTING_REFUSAL: Duration = Duration::from_secs(15);
 
-/// How long calls in flight may take to finish, unless [`Edge::with_drain_timeout`] says otherwise.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
-
-/// An edge, ready to run.
-///
-/// One that makes the gRPC server at `localhost:50051` reachable as `rainbow`:
-///
-/// ```
-/// use grpc_multiplexer_client::{Backend, Edge};
-/// use tokio_util::sync::CancellationToken;
-///
-/// # #[tokio::main]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let backend = Backend::new("localhost:50051".parse()?);
-/// let edge = Edge::new("rainbow".parse()?, backend, "localhost:7602".parse()?);
-///
-/// let stop = CancellationToken::new();
-/// # stop.cancel();
-/// edge.run(stop).await;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone)]
-pub struct Edge {
-    config: EdgeConfig,
-    /// The same as it is read anew, for what can change while the edge runs.
-    reloads: Option<watch::Receiver<Self>>,
-    instance_id: [u8; 16],
-    reachable: Arc<Reachability>,
-}
-
 impl Edge {
-    /// An edge that dials `server`'s multiplexer port once it runs, and makes `backend` reachable as `client_id`.
-    #[must_use]
-    pub fn new(client_id: ClientId, backend: Backend, server: HostPort) -> Self {
-        Self {
-            config: EdgeConfig {
-                client_id,
-                servers: vec![server],
-                backend,
-                drain_timeout: DRAIN_TIMEOUT,
-                tunnel_protocol: TunnelProtocol::default(),
-                tunnel: TunnelConfig::default(),
-            },
-            reloads: None,
-            instance_id: rand::rng().random(),
-            reachable: Arc::default(),
-        }
-    }
-
-    /// Servers to try in turn when the one before does not answer.
-    #[must_use]
-    pub fn with_further_servers(mut self, servers: impl IntoIterator<Item = HostPort>) -> Self {
-        self.config.servers.extend(servers);
-        self
-    }
-
-    /// Which wire to speak with the servers. Default: whichever they speak.
-    #[must_use]
-    pub fn with_tunnel_protocol(mut self, protocol: TunnelProtocol) -> Self {
-        self.config.tunnel_protocol = protocol;
-        self
-    }
-
-    /// How long calls in flight may take to finish after a stop was asked for. Default 25 s.
-    #[must_use]
-    pub fn with_drain_timeout(mut self, limit: Duration) -> Self {
-        self.config.drain_timeout = limit;
-        self
-    }
-
-    /// The name that callers select.
-    #[must_use]
-    pub fn client_id(&self) -> &ClientId {
-        &self.config.client_id
-    }
-
-    /// The servers, in the order in which they are tried.
-    #[must_use]
-    pub fn servers(&self) -> &[HostPort] {
-        &self.config.servers
-    }
-
-    /// What it makes reachable.
-    #[must_use]
-    pub fn backend(&self) -> &Backend {
-        &self.config.backend
-    }
-
-    /// From now on `edges` says how a backend's certificate is checked when it is dialled, and how long calls may take
-    /// to finish; everything else stays as it is.
-    #[must_use]
-    pub fn reloading(mut self, edges: watch::Receiver<Self>) -> Self {
-        self.reloads = Some(edges);
-        self
-    }
-
-    /// Looks at the configuration as it was read last.
-    fn now<T>(&self, look: impl FnOnce(&EdgeConfig) -> T) -> T {
-        match &self.reloads {
-            Some(edges) => look(&edges.borrow().config),
-            None => look(&self.config),
-        }
-    }
-
     /// Keeps a tunnel to one of the servers until `stop` is cancelled; then takes nothing new, lets calls in flight
     /// finish within the drain timeout, and returns.
     ///
@@ -145,15 +38,34 @@ impl Edge {
     ///
     /// Dropping the future cuts the tunnel and every call on it.
     pub async fn run(self, stop: CancellationToken) {
+        let supervisor = Supervisor {
+            edge: self,
+            instance_id: rand::rng().random(),
+            reachable: Arc::default(),
+        };
+        supervisor.run(stop).await;
+    }
+}
+
+/// An edge that runs.
+#[derive(Debug)]
+struct Supervisor {
+    edge: Edge,
+    instance_id: [u8; 16],
+    reachable: Arc<Reachability>,
+}
+
+impl Supervisor {
+    async fn run(self, stop: CancellationToken) {
         let mut probe = JoinSet::new();
-        let (backend, reachable) = (self.config.backend.clone(), Arc::clone(&self.reachable));
-        let limit = self.config.tunnel.dial_timeout;
+        let (backend, reachable) = (self.edge.backend.clone(), Arc::clone(&self.reachable));
+        let limit = self.edge.tunnel.dial_timeout;
         probe.spawn(async move { reachable.note(&backend, &backend.reach(limit).await) });
         let mut backoff = Backoff::new();
         let mut known = HashMap::new();
-        for server in self.config.servers.iter().cycle() {
+        for server in self.edge.servers.iter().cycle() {
             let known = known.entry(server).or_default();
-            let dial = attempt(server, &self.config, &self.instance_id, known);
+            let dial = attempt(server, &self.edge, &self.instance_id, known);
             let Some(attempted) = stop.run_until_cancelled(dial).await else {
                 return;
             };
@@ -162,23 +74,23 @@ impl Edge {
                 Ok(tunnel) => {
                     let end = self.serve(server, tunnel, &mut backoff, &stop).await;
                     if stop.is_cancelled() {
-                        info!(client_id = %self.config.client_id, reason = %end, "tunnel drained");
+                        info!(client_id = %self.edge.client_id, reason = %end, "tunnel drained");
                         return;
                     }
-                    warn!(client_id = %self.config.client_id, %server, reason = %end, "tunnel lost");
+                    warn!(client_id = %self.edge.client_id, %server, reason = %end, "tunnel lost");
                 }
                 Err(error) => {
                     at_least = error.retry_after().unwrap_or_default();
                     if !error.is_transient() {
                         at_least = at_least.max(LASTING_REFUSAL);
                     }
-                    log_failure(server, &self.config, &error);
+                    log_failure(server, &self.edge, &error);
                 }
             }
             let delay = backoff
                 .next_delay(Instant::now(), &mut rand::rng())
                 .max(at_least);
-            info!(client_id = %self.config.client_id, after = ?delay, "dialling again");
+            info!(client_id = %self.edge.client_id, after = ?delay, "dialling again");
             if stop.run_until_cancelled(sleep(delay)).await.is_none() {
                 return;
             }
@@ -199,7 +111,7 @@ impl Edge {
             task,
         } = tunnel.established;
         info!(
-            client_id = %self.config.client_id,
+            client_id = %self.edge.client_id,
             %server,
             protocol = if session.is_legacy() { "legacy" } else { "1" },
             generation = tunnel.generation,
@@ -207,7 +119,7 @@ impl Edge {
             "connected"
         );
         let mut tasks = JoinSet::new();
-        let span = info_span!("tunnel", client_id = %self.config.client_id, %server);
+        let span = info_span!("tunnel", client_id = %self.edge.client_id, %server);
         tasks.spawn(task.run().instrument(span.clone()));
         let streams = self.take_streams(incoming, &session).instrument(span);
         tokio::pin!(streams);
@@ -219,7 +131,7 @@ impl Edge {
                 () = stop.cancelled(), if !told => {
                     told = true;
                     session.drain("the edge is shutting down");
-                    let limit = self.now(|config| config.drain_timeout);
+                    let limit = self.edge.now(|edge| edge.drain_timeout);
                     let session = session.clone();
                     tasks.spawn(async move { close_after(session, limit).await });
                 }
@@ -244,9 +156,9 @@ impl Edge {
                         let serve = serve_stream(
                             stream,
                             session.clone(),
-                            self.now(|config| config.backend.clone()),
+                            self.edge.now(|edge| edge.backend.clone()),
                             Arc::clone(&self.reachable),
-                            self.config.tunnel.dial_timeout,
+                            self.edge.tunnel.dial_timeout,
                         );
                         splices.spawn(serve.in_current_span());
                     }
@@ -349,7 +261,7 @@ fn refusal(pending: &PendingStream) -> Option<(Code, &'static str)> {
     ))
 }
 
-fn log_failure(server: &HostPort, config: &EdgeConfig, error: &AttemptError) {
+fn log_failure(server: &HostPort, config: &Edge, error: &AttemptError) {
     let client_id = &config.client_id;
     let shown = error as &dyn Error;
     if error.is_transient() {

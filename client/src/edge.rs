@@ -1,0 +1,148 @@
+//! What an edge is: a name, a backend, and the servers that it dials.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use grpc_multiplexer_process::HostPort;
+use grpc_multiplexer_tunnel::{ClientId, TunnelConfig};
+use tokio::sync::watch;
+
+use crate::Backend;
+
+/// How long calls in flight may take to finish, unless [`Edge::with_drain_timeout`] says otherwise.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// An edge, ready to run.
+///
+/// One that makes the gRPC server at `localhost:50051` reachable as `rainbow`:
+///
+/// ```
+/// use grpc_multiplexer_client::{Backend, Edge};
+/// use tokio_util::sync::CancellationToken;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let backend = Backend::new("localhost:50051".parse()?);
+/// let edge = Edge::new("rainbow".parse()?, backend, "localhost:7602".parse()?);
+///
+/// let stop = CancellationToken::new();
+/// # stop.cancel();
+/// edge.run(stop).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Edge {
+    pub(crate) client_id: ClientId,
+    /// Tried in turn.
+    pub(crate) servers: Vec<HostPort>,
+    pub(crate) backend: Backend,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) tunnel_protocol: TunnelProtocol,
+    pub(crate) tunnel: TunnelConfig,
+    /// What was read last, for what can change while the edge runs.
+    reloads: Option<watch::Receiver<Self>>,
+}
+
+impl Edge {
+    /// An edge that dials `server`'s multiplexer port once it runs, and makes `backend` reachable as `client_id`.
+    #[must_use]
+    pub fn new(client_id: ClientId, backend: Backend, server: HostPort) -> Self {
+        Self {
+            client_id,
+            servers: vec![server],
+            backend,
+            drain_timeout: DRAIN_TIMEOUT,
+            tunnel_protocol: TunnelProtocol::default(),
+            tunnel: TunnelConfig::default(),
+            reloads: None,
+        }
+    }
+
+    /// Servers to try in turn when the one before does not answer.
+    #[must_use]
+    pub fn with_further_servers(mut self, servers: impl IntoIterator<Item = HostPort>) -> Self {
+        self.servers.extend(servers);
+        self
+    }
+
+    /// Which wire to speak with the servers. Default: whichever they speak.
+    #[must_use]
+    pub fn with_tunnel_protocol(mut self, protocol: TunnelProtocol) -> Self {
+        self.tunnel_protocol = protocol;
+        self
+    }
+
+    /// From now on `edges` says how a backend's certificate is checked when it is dialled, and how long calls may take
+    /// to finish; everything else stays as it is.
+    #[must_use]
+    pub fn reloading(mut self, edges: watch::Receiver<Self>) -> Self {
+        self.reloads = Some(edges);
+        self
+    }
+
+    /// Looks at what was read last.
+    pub(crate) fn now<T>(&self, look: impl FnOnce(&Self) -> T) -> T {
+        match &self.reloads {
+            Some(edges) => look(&edges.borrow()),
+            None => look(self),
+        }
+    }
+
+    /// How long calls in flight may take to finish after a stop was asked for. Default 25 s.
+    #[must_use]
+    pub fn with_drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
+        self
+    }
+
+    /// The name that callers select.
+    #[must_use]
+    pub fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
+    /// The servers, in the order in which they are tried.
+    #[must_use]
+    pub fn servers(&self) -> &[HostPort] {
+        &self.servers
+    }
+
+    /// What it makes reachable.
+    #[must_use]
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+}
+
+/// Which wire an edge speaks with its server. A backend in this process is served over protocol 1 only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum TunnelProtocol {
+    /// Says hello, and with no answer in 3 s comes again with the original's introduction. A server that once answered
+    /// a hello is not taken for the original any more.
+    #[default]
+    Auto,
+    /// Protocol 1.
+    V1,
+    /// That of the original's server.
+    Legacy,
+}
+
+/// The text names no tunnel protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be auto, 1 or legacy")]
+pub struct UnknownTunnelProtocol;
+
+impl FromStr for TunnelProtocol {
+    type Err = UnknownTunnelProtocol;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTunnelProtocol> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "1" => Ok(Self::V1),
+            "legacy" => Ok(Self::Legacy),
+            _ => Err(UnknownTunnelProtocol),
+        }
+    }
+}
