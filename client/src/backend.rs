@@ -126,6 +126,9 @@ pub(crate) enum DialError {
     /// The TLS handshake failed.
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
+    /// What answers the TLS handshake is no TLS.
+    #[error("the backend does not speak TLS; write its address without https://")]
+    NotTls,
     /// TLS did not choose HTTP/2.
     #[error("the backend's TLS does not offer h2 (ALPN)")]
     Alpn,
@@ -146,7 +149,7 @@ impl DialError {
         match self {
             Self::Connect(_) | Self::Ended | Self::Stuck => Code::BackendRefused,
             Self::Dns(_) => Code::BackendDns,
-            Self::Tls(_) => Code::BackendTls,
+            Self::Tls(_) | Self::NotTls => Code::BackendTls,
             Self::Alpn => Code::BackendAlpn,
             Self::Timeout(_) => Code::BackendTimeout,
         }
@@ -292,7 +295,7 @@ impl Reached {
     pub(crate) async fn carry(self, stream: TunnelStream, backend: &Backend) {
         match self {
             Self::Socket(io) if stream.is_legacy() => legacy::splice(stream, io, backend).await,
-            Self::Socket(io) => splice(stream, io).await,
+            Self::Socket(io) => splice(stream, io, backend).await,
             Self::InProcess(permit) => {
                 permit.send(EdgeStream::new(stream));
             }
@@ -334,10 +337,10 @@ fn tls_error(error: io::Error) -> DialError {
     let received = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    if received == Some(&alert) {
-        DialError::Alpn
-    } else {
-        DialError::Tls(error)
+    match received {
+        Some(received) if *received == alert => DialError::Alpn,
+        Some(rustls::Error::InvalidMessage(_)) => DialError::NotTls,
+        _ => DialError::Tls(error),
     }
 }
 

@@ -12,7 +12,7 @@ use grpc_multiplexer_tunnel::{BoxedIo, TunnelStream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::Backend;
-use crate::splice::copy;
+use crate::splice::{copy, say_mistake};
 use rewrite::Rewrite;
 
 /// Bytes that one read takes.
@@ -29,9 +29,11 @@ pub(crate) async fn splice(stream: TunnelStream, io: BoxedIo, backend: &Backend)
         std::future::pending().await
     };
     let down = async {
-        copy(&mut from_backend, &mut to_server)
-            .await
-            .map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        copy(&mut from_backend, &mut to_server, |first| {
+            say_mistake(first, backend)
+        })
+        .await
+        .map_err(|_| std::io::ErrorKind::BrokenPipe)?;
         to_server.shutdown().await
     };
     let ended: std::io::Result<()> = tokio::select! {

@@ -53,20 +53,19 @@ pub async fn dial(
 ) -> Result<(Established, Welcome), HandshakeError> {
     let mut starting = start(io, Mode::Client, Wire::Messages, config);
     let deadline = config.hello_timeout;
-    let (control, welcome) = timeout(
-        deadline,
-        starting.driver.alongside(introduce(
-            starting.opener.open_control(),
-            Hello {
-                min_version: PROTOCOL_VERSION,
-                max_version: PROTOCOL_VERSION,
-                software: concat!("grpc-multiplexer/", env!("CARGO_PKG_VERSION")).to_owned(),
-                ..hello
-            },
-        )),
-    )
-    .await
-    .map_err(|_| HandshakeError::Timeout(deadline))??;
+    let introduce = introduce(
+        starting.opener.open_control(),
+        Hello {
+            min_version: PROTOCOL_VERSION,
+            max_version: PROTOCOL_VERSION,
+            software: concat!("grpc-multiplexer/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ..hello
+        },
+    );
+    let introduced = timeout(deadline, starting.driver.alongside(introduce)).await;
+    let (control, welcome) = introduced
+        .unwrap_or(Err(HandshakeError::Timeout(deadline)))
+        .map_err(|error| starting.explain(error))?;
     let heartbeat = welcome
         .heartbeat
         .and_then(|interval| Duration::try_from(interval).ok());

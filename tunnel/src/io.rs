@@ -7,7 +7,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use crate::session::Activity;
+use crate::speaks::FIRST_BYTES;
 
 /// Any byte pipe a tunnel can run over.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -40,6 +41,8 @@ pub(crate) struct Coalescing {
     outgoing: BytesMut,
     /// Reads since the last send, while bytes wait.
     reads: u8,
+    /// What the first read brought, for whoever must say what the peer is.
+    first: Arc<OnceLock<Vec<u8>>>,
     activity: Arc<Activity>,
 }
 
@@ -50,8 +53,14 @@ impl Coalescing {
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
             reads: 0,
+            first: Arc::default(),
             activity,
         }
+    }
+
+    /// The beginning of the first bytes, once they came.
+    pub(crate) fn first(&self) -> Arc<OnceLock<Vec<u8>>> {
+        Arc::clone(&self.first)
     }
 
     /// Hands gathered bytes to the socket until none is left.
@@ -91,6 +100,8 @@ impl Coalescing {
             Poll::Ready(Ok(n)) => {
                 if n > 0 {
                     self.activity.received();
+                    self.first
+                        .get_or_init(|| self.incoming[..n.min(FIRST_BYTES)].to_vec());
                 }
                 self.send_beside_reads(cx)?;
                 Poll::Ready(Ok(n))

@@ -97,9 +97,10 @@ pub async fn dial_legacy(
             Err(error) => Err(HandshakeError::Lost(error)),
         }
     };
-    let control = timeout(deadline, outer.driver.alongside(introduce))
-        .await
-        .map_err(|_| HandshakeError::Timeout(deadline))??;
+    let introduced = timeout(deadline, outer.driver.alongside(introduce)).await;
+    let control = introduced
+        .unwrap_or(Err(HandshakeError::Timeout(deadline)))
+        .map_err(|error| outer.explain(error))?;
     Ok(Start::establish_bare(outer, control, Mode::Server, config))
 }
 

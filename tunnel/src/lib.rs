@@ -22,6 +22,7 @@ mod legacy;
 mod scripted;
 mod session;
 mod socket;
+mod speaks;
 mod stream;
 mod tls;
 
@@ -36,6 +37,7 @@ pub use io::{BoxedIo, Io};
 pub use legacy::{LegacyEdge, dial_legacy};
 pub use session::{BARE_ENDPOINT, InboundStream, Incoming, PendingStream, Session, SessionTask};
 pub use socket::tune;
+pub use speaks::Speaks;
 pub use stream::{PeerEnd, StreamEnd, TunnelStream};
 pub use tls::{backend_tls, server_name};
 

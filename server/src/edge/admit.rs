@@ -191,7 +191,9 @@ fn consider(hello: &Hello, registry: &Arc<Registry>) -> Result<Wanted, Refused> 
 
 fn reserve(client_id: &ClientId, registry: &Arc<Registry>) -> Result<Reservation, Refused> {
     registry.reserve(client_id).map_err(|_| {
-        let text = format!("another edge is connected as '{client_id}'");
+        let text = format!(
+            "another edge is connected as '{client_id}'; each edge needs a name of its own"
+        );
         refused(Code::DuplicateClientId, &text)
     })
 }

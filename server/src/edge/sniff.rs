@@ -59,18 +59,23 @@ impl Sniffer {
     fn look(&mut self, bytes: &[u8]) {
         let Some(seen) = &mut self.seen else { return };
         seen.extend(bytes.iter().take(FRAME_HEADER - seen.len()));
-        let Some(frame) = seen.first_chunk::<FRAME_HEADER>() else {
-            return;
-        };
-        let verdict = if is_settings(frame) { 1 } else { 2 };
-        self.verdict.store(verdict, Ordering::Relaxed);
-        self.seen = None;
+        if let Some(settings) = is_settings(seen) {
+            let verdict = if settings { 1 } else { 2 };
+            self.verdict.store(verdict, Ordering::Relaxed);
+            self.seen = None;
+        }
     }
 }
 
-fn is_settings([_, high, low, kind, flags, stream @ ..]: &[u8; FRAME_HEADER]) -> bool {
+/// Whether a header begins SETTINGS; `None` while it may. Many a TLS alert is shorter than a header.
+fn is_settings(seen: &[u8]) -> Option<bool> {
+    let Some(header) = seen.first_chunk::<FRAME_HEADER>() else {
+        // Nobody has 64 KiB of settings.
+        return seen.first().is_some_and(|byte| *byte != 0).then_some(false);
+    };
+    let [_, high, low, kind, flags, stream @ ..] = header;
     let length = u16::from_be_bytes([*high, *low]);
-    *kind == SETTINGS && *flags == 0 && *stream == [0; 4] && length.is_multiple_of(6)
+    Some(*kind == SETTINGS && *flags == 0 && *stream == [0; 4] && length.is_multiple_of(6))
 }
 
 impl AsyncRead for Sniffer {
@@ -112,13 +117,18 @@ mod tests {
 
     #[test]
     fn only_settings_pass() {
-        assert!(is_settings(&[0, 0, 18, 4, 0, 0, 0, 0, 0]));
-        assert!(is_settings(&[0, 0, 0, 4, 0, 0, 0, 0, 0]));
-        assert!(!is_settings(b"HTTP/1.1 "));
-        assert!(!is_settings(&[0x15, 3, 3, 0, 2, 2, 70, 0, 0]));
-        assert!(
-            !is_settings(&[0, 0, 0, 4, 1, 0, 0, 0, 0]),
-            "an acknowledgement"
-        );
+        for (seen, settings) in [
+            (&[0, 0, 18, 4, 0, 0, 0, 0, 0][..], Some(true)),
+            (&[0, 0, 0, 4, 0, 0, 0, 0, 0], Some(true)),
+            (b"HTTP/1.1 ", Some(false)),
+            (b"H", Some(false)),
+            (&[0x15, 3, 3, 0, 2, 2, 70], Some(false)),
+            // An acknowledgement.
+            (&[0, 0, 0, 4, 1, 0, 0, 0, 0], Some(false)),
+            (&[0, 0, 0, 4], None),
+            (&[], None),
+        ] {
+            assert_eq!(is_settings(seen), settings, "{seen:?}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! A session before its handshake is over: yamux runs, and the control stream is all there is.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, ReadHalf, WriteHalf};
@@ -19,6 +19,7 @@ use crate::config::{HeartbeatTimes, TunnelConfig, yamux_config};
 use crate::handshake::codec::MessageReader;
 use crate::io::{BoxedIo, Coalescing};
 use crate::message::control::Message;
+use crate::speaks::Speaks;
 use crate::stream::RawStream;
 use crate::{Established, HandshakeError, SessionError};
 
@@ -56,6 +57,7 @@ pub(crate) struct Start {
     shared: Arc<Shared>,
     outbox: mpsc::Receiver<Message>,
     heartbeat: HeartbeatTimes,
+    first: Arc<OnceLock<Vec<u8>>>,
 }
 
 /// Gets the control stream: the first stream, opened by the edge.
@@ -91,11 +93,9 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) 
     };
     let (inbox_in, inbox) = mpsc::channel(inbox_size);
     let (outbox, outbox_queue) = mpsc::channel(OUTBOX);
-    let connection = yamux::Connection::new(
-        Coalescing::new(io, Arc::clone(&activity)),
-        yamux_config(),
-        mode,
-    );
+    let io = Coalescing::new(io, Arc::clone(&activity));
+    let first = io.first();
+    let connection = yamux::Connection::new(io, yamux_config(), mode);
     // Tags of the edge are odd, of the server even, so that both may choose.
     let first_tag = match mode {
         Mode::Client => 1,
@@ -121,10 +121,20 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) 
         }),
         outbox: outbox_queue,
         heartbeat: config.heartbeat.clone(),
+        first,
     }
 }
 
 impl Start {
+    /// What `error` is, seen by what the server said first: it may be none of ours.
+    pub(crate) fn explain(&self, error: HandshakeError) -> HandshakeError {
+        let speaks = self.first.get().and_then(|first| Speaks::of_server(first));
+        match (error, speaks) {
+            (error @ HandshakeError::Refused(_), _) | (error, None) => error,
+            (_, Some(speaks)) => HandshakeError::Foreign(speaks),
+        }
+    }
+
     pub(crate) fn establish(
         self,
         control: ControlStream,
