@@ -63,8 +63,10 @@ impl<C: Send + Sync + 'static> Reload<C> {
         for Change { option, old, new } in &new.changes {
             let key = option.path;
             match option.reload {
-                true => info!(key, %old, %new, "option reloaded"),
-                false => warn!(key, in_force = %old, %new, "option changed, which needs a restart"),
+                true => info!(%key, %old, %new, "option reloaded"),
+                false => {
+                    warn!(%key, in_force = %old, %new, "option changed, which needs a restart")
+                }
             }
         }
         for warning in &new.given.warnings {

@@ -165,8 +165,8 @@ where
 fn log_sources(sources: &Sources, given: &Given) {
     let version = sources.program().version;
     match &given.file {
-        Some(file) => tracing::info!(version, file = %file.display(), "configuration read"),
-        None => tracing::info!(version, "no configuration file"),
+        Some(file) => tracing::info!(%version, file = %file.display(), "configuration read"),
+        None => tracing::info!(%version, "no configuration file"),
     }
     for warning in &given.warnings {
         tracing::warn!("{warning}");

@@ -120,24 +120,18 @@ impl Program {
         let mut matches = command.try_get_matches_from_mut(args)?;
         let mut layer = Layer::default();
         for option in self.options {
-            if let Some(values) = values(&mut matches, option.path) {
-                let leaves: Result<_, _> = values
-                    .map(|value| leaf(&mut command, option, value))
-                    .collect();
-                layer.values.insert(option.path, leaves?);
+            let leaves: Result<Vec<_>, _> = values(&mut matches, option.path)
+                .map(|value| leaf(&mut command, option, value))
+                .collect();
+            let leaves = leaves?;
+            if !leaves.is_empty() {
+                layer.values.insert(option.path, leaves);
             }
         }
         Ok(Flags {
             layer,
             config: matches.remove_one::<OsString>(CONFIG).map(PathBuf::from),
-            mode: match (
-                matches.get_flag(CHECK_CONFIG),
-                matches.get_flag(PRINT_CONFIG),
-            ) {
-                (true, _) => Mode::Check,
-                (_, true) => Mode::Print,
-                _ => Mode::Run,
-            },
+            mode: mode(&matches),
         })
     }
 }
@@ -150,12 +144,23 @@ fn value_arg(name: &'static str, value_name: &'static str, help: String) -> Arg 
         .value_parser(OsStringValueParser::new())
 }
 
-/// What the command line gave for an option.
-fn values(matches: &mut ArgMatches, path: &str) -> Option<impl Iterator<Item = OsString> + use<>> {
-    match matches.value_source(path) {
-        Some(ValueSource::CommandLine) => matches.remove_many(path),
-        _ => None,
+fn mode(matches: &ArgMatches) -> Mode {
+    // Not `get_flag`: on a command line that is wrong the values may be missing.
+    let is_set = |name| matches.get_one::<bool>(name).is_some_and(|set| *set);
+    if is_set(CHECK_CONFIG) {
+        Mode::Check
+    } else if is_set(PRINT_CONFIG) {
+        Mode::Print
+    } else {
+        Mode::Run
     }
+}
+
+/// What the command line gave for an option.
+fn values(matches: &mut ArgMatches, path: &str) -> impl Iterator<Item = OsString> + use<> {
+    let given = matches.value_source(path) == Some(ValueSource::CommandLine);
+    let values = given.then(|| matches.remove_many(path)).flatten();
+    values.into_iter().flatten()
 }
 
 fn leaf(command: &mut Command, option: &OptionSpec, value: OsString) -> Result<Leaf, clap::Error> {
