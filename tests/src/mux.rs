@@ -39,16 +39,21 @@ impl Mux {
     /// When it does not listen.
     pub async fn at(proxy: &str, multiplexer: &str, args: &[&str]) -> Self {
         let all = options(proxy, multiplexer, args);
-        Self::listening(Process::start(SERVER, &all)).await
+        Self::of(Process::start(SERVER, &all)).await
     }
 
     /// Starts one that may open at most `descriptors` files and sockets.
     pub async fn limited(descriptors: usize) -> Self {
         let all = options("127.0.0.1:0", "127.0.0.1:0", &[]);
-        Self::listening(Process::limited(SERVER, &all, descriptors)).await
+        Self::of(Process::limited(SERVER, &all, descriptors)).await
     }
 
-    async fn listening(process: Process) -> Self {
+    /// One that was started in another way, once it listens.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub async fn of(process: Process) -> Self {
         let line = process.says(" listening ").await;
         Self {
             proxy: field(&line, "proxy_listener"),

@@ -1,13 +1,40 @@
 //! One process of the product, and what it says.
 
-use std::process::{ExitStatus, Stdio};
+use std::ffi::OsStr;
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::task::JoinSet;
 
 use crate::{binary, until, within};
+
+/// What the names of all variables of the product begin with.
+const OUR_VARIABLES: &str = "GRPC_MULTIPLEXER_";
+
+/// A binary of this workspace, to be run without the developer's own configuration.
+///
+/// # Panics
+///
+/// When it does not build.
+#[must_use]
+pub fn command(name: &str) -> Command {
+    isolated(binary(name))
+}
+
+/// A program, with a home that does not exist and none of the product's variables.
+#[must_use]
+pub fn isolated(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with(OUR_VARIABLES) {
+            command.env_remove(name);
+        }
+    }
+    command.env("HOME", "/nonexistent");
+    command
+}
 
 /// A running process. Killed when dropped.
 #[derive(Debug)]
@@ -25,7 +52,9 @@ impl Process {
     /// When it cannot be started.
     #[must_use]
     pub fn start(name: &str, args: &[&str]) -> Self {
-        Self::spawn(Command::new(binary(name)).args(args))
+        let mut command = command(name);
+        command.args(args);
+        Self::of(command)
     }
 
     /// The same, with at most `descriptors` files and sockets open at a time.
@@ -36,12 +65,19 @@ impl Process {
     #[must_use]
     pub fn limited(name: &str, args: &[&str], descriptors: usize) -> Self {
         let limit = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
-        let mut shell = Command::new("sh");
-        Self::spawn(shell.args(["-c", &limit]).arg(binary(name)).args(args))
+        let mut shell = isolated("sh");
+        shell.args(["-c", &limit]).arg(binary(name)).args(args);
+        Self::of(shell)
     }
 
-    fn spawn(command: &mut Command) -> Self {
-        let mut child = command
+    /// Starts what [`command()`] or [`isolated`] gave.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn of(command: Command) -> Self {
+        let mut child = tokio::process::Command::from(command)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -7,12 +7,11 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use grpc_multiplexer_tests::{Backend, Caller, Edge, Ended, Mux, Process, until, within};
+use grpc_multiplexer_tests::{Backend, Caller, Edge, Ended, Folder, Mux, Process, until, within};
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
@@ -111,25 +110,6 @@ impl Relay {
 
     async fn stop(mut self) {
         self.0.shutdown().await;
-    }
-}
-
-/// A folder of this test's own, removed with it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        // Short, because the path of a Unix socket must be.
-        let path = std::env::temp_dir().join(format!("mux-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Left behind at worst.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
