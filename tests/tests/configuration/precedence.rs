@@ -1,0 +1,204 @@
+//! Every option from every source, and which source wins.
+
+use grpc_multiplexer_tests::Folder;
+
+use crate::{EDGE, SERVER, in_force, printed, variable, with};
+
+/// A self-signed certificate, as any PEM file that can stand for authorities.
+fn authority(folder: &Folder, name: &str) -> String {
+    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    folder.put(name, made.cert.pem())
+}
+
+/// An option, and a value of its own for the file, the variable and the flag.
+struct Row {
+    program: &'static str,
+    key: &'static str,
+    values: [String; 3],
+}
+
+fn row(program: &'static str, key: &'static str, values: [&str; 3]) -> Row {
+    let values = values.map(str::to_owned);
+    Row {
+        program,
+        key,
+        values,
+    }
+}
+
+fn rows(folder: &Folder) -> Vec<Row> {
+    let mut rows = vec![
+        row(SERVER, "proxy-listener", ["a:1", "b:2", "c:3"]),
+        row(SERVER, "multiplexer-listener", ["a:1", "b:2", "c:3"]),
+        row(EDGE, "client-id", ["0123", "1e3", "no"]),
+        row(
+            EDGE,
+            "grpc-server-address",
+            ["https://a:1", "https://b:2", "https://c:3"],
+        ),
+        row(EDGE, "backend-server-name", ["a.test", "b.test", "c.test"]),
+        row(EDGE, "backend-authority", ["a:1", "b", "c"]),
+        Row {
+            program: EDGE,
+            key: "backend-ca",
+            values: ["a.pem", "b.pem", "c.pem"].map(|name| authority(folder, name)),
+        },
+    ];
+    for program in [SERVER, EDGE] {
+        rows.push(row(program, "drain-timeout", ["1s", "2m", "3h"]));
+        rows.push(row(program, "log-level", ["debug", "warning", "trace"]));
+        rows.push(row(program, "log-format", ["json", "pretty", "json"]));
+    }
+    rows
+}
+
+/// An option of several values is in another form.
+const OF_SEVERAL: [(&str, &str); 1] = [(EDGE, "multiplexer-address")];
+
+/// Options that are mistakes without TLS.
+fn needs_tls(key: &str) -> bool {
+    ["backend-ca", "backend-server-name"].contains(&key)
+}
+
+#[tokio::test]
+async fn the_higher_of_every_two_sources_wins_for_every_option() {
+    let folder = Folder::new("precedence");
+    for Row {
+        program,
+        key,
+        values: [of_file, of_variable, of_flag],
+    } in rows(&folder)
+    {
+        let file = folder.put("config.yaml", format!("# first line\n{key}: {of_file}\n"));
+        let (variable, flag) = (variable(program, key), format!("--{key}"));
+        let column = key.len() + 3;
+        // Every set of sources that has one, as bits.
+        for given in 1..8 {
+            let mut command = with(program, &[]);
+            if needs_tls(key) {
+                command.args(["--grpc-server-address", "https://localhost:1"]);
+            }
+            let mut wanted = None;
+            if given & 1 != 0 {
+                command.args(["--config", &file]);
+                wanted = Some((of_file.clone(), format!("{file}:2:{column}")));
+            }
+            if given & 2 != 0 {
+                command.env(&variable, &of_variable);
+                wanted = Some((of_variable.clone(), format!("variable {variable}")));
+            }
+            if given & 4 != 0 {
+                command.args([&flag, &of_flag]);
+                wanted = Some((of_flag.clone(), format!("flag {flag}")));
+            }
+            let found = in_force(&printed(command).await, key);
+            assert_eq!(Some(found), wanted, "{program} {key} {given:03b}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_values_come_from_every_source_and_are_replaced_as_one() {
+    let folder = Folder::new("several");
+    let origin = "variable GRPC_MULTIPLEXER_CLIENT_MULTIPLEXER_ADDRESS";
+    for (text, places) in [
+        ("multiplexer-address: a:1", &[("a:1", ":1:22")][..]),
+        (
+            "multiplexer-address: [a:1, 'b:2']",
+            &[("a:1", ":1:23"), ("b:2", ":1:28")],
+        ),
+        (
+            "multiplexer-address:\n- a:1\n- b:2",
+            &[("a:1", ":2:3"), ("b:2", ":3:3")],
+        ),
+    ] {
+        let file = folder.put("config.yaml", text);
+        let lines =
+            |lines: Vec<String>| format!("\nmultiplexer-address:\n{}\ngrpc", lines.join("\n"));
+        let line = |value: &str, origin: &str| format!("  - \"{value}\"  # {origin}");
+        let given = |args: &[&str]| with(EDGE, &[&["--config", &file], args].concat());
+
+        let of_file = places
+            .iter()
+            .map(|(value, place)| line(value, &format!("{file}{place}")));
+        let said = printed(given(&[])).await;
+        assert!(said.contains(&lines(of_file.collect())), "{said}");
+
+        let mut command = given(&[]);
+        command.env("GRPC_MULTIPLEXER_CLIENT_MULTIPLEXER_ADDRESS", "c:3, d:4");
+        let said = printed(command).await;
+        let of_variable = vec![line("c:3", origin), line("d:4", origin)];
+        assert!(said.contains(&lines(of_variable)), "{said}");
+
+        let mut command = given(&["--multiplexer-address", "e:5", "--multiplexer-address=f:6"]);
+        command.env("GRPC_MULTIPLEXER_CLIENT_MULTIPLEXER_ADDRESS", "c:3");
+        let said = printed(command).await;
+        let flag = "flag --multiplexer-address";
+        assert!(
+            said.contains(&lines(vec![line("e:5", flag), line("f:6", flag)])),
+            "{said}"
+        );
+    }
+}
+
+/// So that a new option gets its row.
+#[tokio::test]
+async fn no_option_is_left_out() {
+    let folder = Folder::new("left-out");
+    let rows = rows(&folder);
+    let single = rows.iter().map(|row| (row.program, row.key));
+    let tested: Vec<_> = single.chain(OF_SEVERAL).collect();
+    for program in [SERVER, EDGE] {
+        for key in crate::examples::keys(&printed(with(program, &[])).await) {
+            assert!(tested.contains(&(program, key.as_str())), "{program} {key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_defaults_are_the_originals() {
+    for (program, defaults) in [
+        (
+            SERVER,
+            &[
+                ("proxy-listener", "localhost:7592"),
+                ("multiplexer-listener", "localhost:7602"),
+                ("drain-timeout", "25s"),
+                ("log-level", "info"),
+                ("log-format", "pretty"),
+            ][..],
+        ),
+        (
+            EDGE,
+            &[
+                ("grpc-server-address", "localhost:50051"),
+                ("drain-timeout", "25s"),
+                ("log-level", "info"),
+                ("log-format", "pretty"),
+            ],
+        ),
+    ] {
+        let printed = printed(with(program, &[])).await;
+        for (key, value) in defaults {
+            let wanted = ((*value).to_owned(), "default".to_owned());
+            assert_eq!(in_force(&printed, key), wanted);
+        }
+    }
+    let edge = printed(with(EDGE, &[])).await;
+    assert!(
+        edge.contains("multiplexer-address:\n  - \"localhost:7602\"  # default\n"),
+        "{edge}"
+    );
+    assert!(edge.contains("# client-id: not set\n"), "{edge}");
+}
+
+#[tokio::test]
+async fn an_empty_variable_counts_as_not_set() {
+    for program in [SERVER, EDGE] {
+        let mut command = with(program, &[]);
+        command.env(variable(program, "log-level"), "");
+        command.env(variable(program, "config"), "");
+        let (value, origin) = in_force(&printed(command).await, "log-level");
+        assert_eq!((value.as_str(), origin.as_str()), ("info", "default"));
+    }
+}
