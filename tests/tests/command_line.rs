@@ -6,9 +6,9 @@
 )]
 
 use std::net::{Ipv6Addr, SocketAddr};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
-use grpc_multiplexer_tests::{Caller, Edge, Mux, Process, binary};
+use grpc_multiplexer_tests::{Caller, Edge, Mux, Process, command};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -17,7 +17,7 @@ const EDGE: &str = "grpc-multiplexer-client";
 
 /// Runs what ends by itself.
 fn run(name: &str, args: &[&str]) -> Output {
-    let mut command = Command::new(binary(name));
+    let mut command = command(name);
     command.args(args).stdin(Stdio::null()).output().unwrap()
 }
 
@@ -122,56 +122,94 @@ fn a_backend_ca_that_cannot_be_read_is_a_mistake() {
     assert!(said.contains("/no/such/file.pem"), "{said}");
 }
 
+/// What the help says of each flag, in its order: the flag's own line, then the lines below it as one.
+fn help(name: &str, columns: &str) -> Vec<(String, String)> {
+    let mut command = command(name);
+    command.arg("--help").env("COLUMNS", columns);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stderr), "");
+    let help = text(&output.stdout);
+    let mut flags: Vec<(String, String)> = Vec::new();
+    let options = help.lines().skip_while(|line| *line != "Options:").skip(1);
+    for line in options.take_while(|line| line.starts_with("  ")) {
+        assert!(line.chars().count() <= columns.parse().unwrap(), "{line:?}");
+        match line.strip_prefix("          ") {
+            Some(below) => {
+                let (_, said) = flags.last_mut().unwrap();
+                said.push_str(below.trim());
+                said.push(' ');
+            }
+            None => flags.push((line.trim().to_owned(), String::new())),
+        }
+    }
+    flags
+}
+
 #[test]
-fn the_help_tells_every_option_with_meaning_and_default() {
-    for (name, options) in [
+fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
+    let common = [
+        ("drain-timeout", "<DURATION>", "[default: 25s] "),
+        ("log-level", "<LEVEL>", "[default: info] "),
+        ("log-format", "<FORMAT>", "[default: pretty] "),
+    ];
+    for (name, own) in [
         (
             SERVER,
             &[
-                ("--proxy-listener", "[default: localhost:7592]"),
-                ("--multiplexer-listener", "[default: localhost:7602]"),
-                ("--drain-timeout", "[default: 25s]"),
-                ("--log-level", "[default: info]"),
-                ("--log-format", "[default: pretty]"),
-                ("--help", ""),
-                ("--version", ""),
+                (
+                    "proxy-listener",
+                    "<HOST:PORT>",
+                    "[default: localhost:7592] ",
+                ),
+                (
+                    "multiplexer-listener",
+                    "<HOST:PORT>",
+                    "[default: localhost:7602] ",
+                ),
             ][..],
         ),
         (
             EDGE,
             &[
-                ("--client-id", ""),
-                ("--multiplexer-address", "[default: localhost:7602]"),
-                ("--grpc-server-address", "[default: localhost:50051]"),
-                ("--backend-ca", ""),
-                ("--backend-server-name", ""),
-                ("--backend-authority", ""),
-                ("--drain-timeout", "[default: 25s]"),
-                ("--log-level", "[default: info]"),
-                ("--log-format", "[default: pretty]"),
-                ("--help", ""),
-                ("--version", ""),
-            ][..],
+                ("client-id", "<ID>", ""),
+                (
+                    "multiplexer-address",
+                    "<HOST:PORT>",
+                    "[default: localhost:7602] ",
+                ),
+                (
+                    "grpc-server-address",
+                    "<ADDRESS>",
+                    "[default: localhost:50051] ",
+                ),
+                ("backend-ca", "<FILE>", ""),
+                ("backend-server-name", "<NAME>", ""),
+                ("backend-authority", "<AUTHORITY>", ""),
+            ],
         ),
     ] {
-        let output = run(name, &["--help"]);
-        assert_eq!(output.status.code(), Some(0));
-        assert_eq!(text(&output.stderr), "");
-        // However wide the terminal is.
-        let help = text(&output.stdout);
-        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-        let flags = help.split(' ').filter(|w| w.starts_with("--"));
-        assert_eq!(flags.count(), options.len(), "{help}");
-        for (flag, default) in options {
-            let (_, from) = help.split_once(&format!("{flag} ")).unwrap_or_else(|| {
-                help.split_once(flag)
-                    .unwrap_or_else(|| panic!("no {flag} in\n{help}"))
-            });
-            let own = from.split("--").next().unwrap();
-            assert!(own.contains(default), "{flag}: {own}");
-            // Beside the value's name and the default there is a sentence.
-            let words = own.replace(default, "");
-            assert!(words.split_whitespace().count() > 1, "{flag}: {own}");
+        for columns in ["80", "100"] {
+            let help = help(name, columns);
+            let mut lines = help.iter();
+            for (key, value, default) in own.iter().chain(&common) {
+                let (flag, said) = lines.next().unwrap();
+                assert_eq!(flag, &format!("--{key} {value}"));
+                let variable = format!("{name}_{key}").replace('-', "_").to_uppercase();
+                let wanted = format!(" {default}[key: {key}] [variable: {variable}] ");
+                let meaning = said.strip_suffix(&wanted);
+                let meaning = meaning.unwrap_or_else(|| panic!("no {wanted:?} in {said:?}"));
+                assert!(meaning.split(' ').count() > 3, "{said}");
+            }
+            let rest: Vec<_> = lines.map(|(flag, _)| flag.as_str()).collect();
+            let wanted = [
+                "--config <FILE>",
+                "--check-config",
+                "--print-config",
+                "-h, --help",
+                "-V, --version",
+            ];
+            assert_eq!(rest, wanted);
         }
     }
 }
@@ -205,10 +243,15 @@ async fn a_port_in_use_names_its_flag() {
 }
 
 #[tokio::test]
-async fn the_first_line_has_the_version_and_the_real_addresses() {
+async fn the_first_lines_have_the_version_and_the_real_addresses() {
     let mux = Mux::at("127.0.0.1:0", "127.0.0.1:0", &[]).await;
+    let version = format!(" version={}", env!("CARGO_PKG_VERSION"));
     let line = mux.log().remove(0);
-    let version = format!(" version={} ", env!("CARGO_PKG_VERSION"));
+    assert!(
+        line.ends_with(&format!(" no configuration file{version}")),
+        "{line}"
+    );
+    let line = mux.log().remove(1);
     assert!(line.contains(&version), "{line}");
     assert_eq!(addresses(&line, "proxy_listener"), [mux.proxy]);
     assert_eq!(addresses(&line, "multiplexer_listener"), [mux.multiplexer]);
@@ -217,7 +260,7 @@ async fn the_first_line_has_the_version_and_the_real_addresses() {
 
     let edge = Edge::dialling(mux.multiplexer, "rainbow", "localhost:1", &[]);
     edge.says(" connected ").await;
-    let line = edge.log().remove(0);
+    let line = edge.says(" starting ").await;
     assert!(line.contains(&version), "{line}");
     let server = format!("multiplexer_address={} ", mux.multiplexer);
     assert!(line.contains(&server), "{line}");
