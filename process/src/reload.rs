@@ -27,10 +27,10 @@ pub(crate) struct Reload<C> {
 /// What the sources say now.
 struct Reread<C> {
     given: Given,
-    /// Those that are to be in force: the old ones, with the new values of what reloads.
-    leaves: Leaves,
-    settings: Settings<C>,
     changes: Vec<Change>,
+    /// What is to be in force: the old leaves with the new values of what reloads, and what they mean. Together with what
+    /// stays, a new value can be a mistake.
+    effect: Result<(Leaves, Settings<C>), Mistakes>,
 }
 
 /// An option with another value than before.
@@ -57,23 +57,25 @@ impl<C: Send + Sync + 'static> Reload<C> {
     }
 
     fn take(&mut self, new: Reread<C>) {
-        self.verbosity.set(new.settings.level);
-        self.configs.send_replace(new.settings.config);
-        self.leaves = new.leaves;
-        for Change { option, old, new } in &new.changes {
-            let key = option.path;
-            match option.reload {
-                true => info!(%key, %old, %new, "option reloaded"),
-                false => {
-                    warn!(%key, in_force = %old, %new, "option changed, which needs a restart")
-                }
-            }
-        }
         for warning in &new.given.warnings {
             warn!("{warning}");
         }
-        let changes = new.changes.iter().filter(|change| change.option.reload);
-        info!(read = %new.given.read, options = changes.count(), "configuration reloaded");
+        let (reloading, staying): (Vec<_>, Vec<_>) =
+            new.changes.iter().partition(|change| change.option.reload);
+        for Change { option, old, new } in staying {
+            warn!(key = %option.path, in_force = %old, %new, "option changed, which needs a restart");
+        }
+        let (leaves, settings) = match new.effect {
+            Ok(effect) => effect,
+            Err(mistakes) => return refuse(&mistakes),
+        };
+        self.verbosity.set(settings.level);
+        self.configs.send_replace(settings.config);
+        self.leaves = leaves;
+        for Change { option, old, new } in &reloading {
+            info!(key = %option.path, %old, %new, "option reloaded");
+        }
+        info!(read = %new.given.read, options = reloading.len(), "configuration reloaded");
     }
 }
 
@@ -81,14 +83,12 @@ fn reread<C>(sources: &Sources, old: Leaves, read: ReadConfig<C>) -> Result<Rere
     let given = sources.read();
     settings(&given.leaves, read)?;
     let changes = changes(&old, &given.leaves);
-    let reloaded = changes.iter().filter(|change| change.option.reload);
-    let leaves = old.with(reloaded.map(|change| change.option.path), &given.leaves);
+    let reloading = changes.iter().filter(|change| change.option.reload);
+    let leaves = old.with(reloading.map(|change| change.option.path), &given.leaves);
     Ok(Reread {
-        // Read once more: together with what stays, a new value can be a mistake.
-        settings: settings(&leaves, read)?,
         given,
-        leaves,
         changes,
+        effect: settings(&leaves, read).map(|settings| (leaves, settings)),
     })
 }
 

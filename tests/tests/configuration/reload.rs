@@ -10,7 +10,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::SERVER;
+use crate::{EDGE, SERVER};
 
 const DONE: &str = "configuration reloaded";
 const REFUSED: &str = "configuration not reloaded, everything stays as it was";
@@ -127,6 +127,26 @@ async fn what_needs_a_restart_is_named_and_does_not_change() {
             .any(|line| line.contains("key=multiplexer-listener"))
     );
     Caller::connect(mux.proxy).await;
+}
+
+/// The new file is right, but only with an address that needs a restart.
+#[tokio::test]
+async fn what_does_not_go_with_what_stays_is_not_taken() {
+    let folder = Folder::new("together");
+    let file = folder.put("client.yaml", "grpc-server-address: localhost:1\n");
+    let mut edge = command(EDGE);
+    edge.args(["--multiplexer-address=127.0.0.1:1", "--config", &file]);
+    let edge = Process::of(edge);
+    edge.says(" starting ").await;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let ca = folder.put("ca.pem", made.cert.pem());
+    let text = format!("grpc-server-address: https://localhost:1\nbackend-ca: {ca}\n");
+    folder.put("client.yaml", text);
+    edge.signal("HUP");
+    edge.says(REFUSED).await;
+    edge.says("WARN option changed, which needs a restart key=grpc-server-address ")
+        .await;
+    edge.says("backend-ca: \"").await;
 }
 
 #[tokio::test]
