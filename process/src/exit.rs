@@ -1,5 +1,9 @@
 //! The exit codes of both binaries, which scripts and service managers branch on.
 
+use std::fmt;
+
+use crate::Mistakes;
+
 /// The process was asked to stop and finished its work.
 pub(crate) const EXIT_DRAINED: u8 = 0;
 
@@ -8,3 +12,32 @@ pub(crate) const EXIT_FAILED: u8 = 1;
 
 /// The command line or the configuration is wrong; trying again changes nothing. The same code as clap's.
 pub(crate) const EXIT_USAGE: u8 = 2;
+
+/// Why a process ends before it works.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Mistakes(Mistakes),
+    Failed(String),
+}
+
+impl Refusal {
+    pub(crate) fn failed(error: impl fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Mistakes(_) => EXIT_USAGE,
+            Self::Failed(_) => EXIT_FAILED,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mistakes(mistakes) => write!(f, "\n{mistakes}"),
+            Self::Failed(reason) => write!(f, " {reason}"),
+        }
+    }
+}

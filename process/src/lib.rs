@@ -4,6 +4,7 @@
 //! a [`Reader`]) and the work to do until a signal asks it to stop. Nothing here knows gRPC or tunnels,
 //! and nothing here is global apart from the logger and the signal handlers, of which a process has only one anyway.
 
+mod asked;
 mod exit;
 mod listen;
 mod logging;
@@ -14,7 +15,7 @@ mod settings;
 mod signal;
 mod values;
 
-use exit::{EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE};
+use exit::{EXIT_DRAINED, EXIT_FAILED};
 use logging::{Verbosity, init as init_logging};
 use signal::{Hangups, Signals};
 use values::{LogFormat, LogLevel, log_format, log_level};

@@ -1,20 +1,18 @@
 //! The life of a process: options, logging, signals, the work, the exit code.
 
 use std::error::Error;
-use std::fmt;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::options::{Given, Mode, Sources, print};
+use crate::asked::{show, wrong_command_line};
+use crate::exit::Refusal;
+use crate::options::{Given, Mode, Sources};
 use crate::reload::Reload;
 use crate::settings::{ReadConfig, Settings, settings};
-use crate::{
-    EXIT_DRAINED, EXIT_FAILED, EXIT_USAGE, Hangups, Mistakes, Program, Signals, init_logging,
-};
+use crate::{EXIT_DRAINED, EXIT_FAILED, Hangups, Program, Signals, init_logging};
 
 /// Runs a program to its exit code, which is to be returned from `main`.
 ///
@@ -49,74 +47,6 @@ where
             refusal.code().into()
         }
     }
-}
-
-/// Why a process ends before it works.
-enum Refusal {
-    Mistakes(Mistakes),
-    Failed(String),
-}
-
-impl Refusal {
-    fn failed(error: impl fmt::Display) -> Self {
-        Self::Failed(error.to_string())
-    }
-
-    fn code(&self) -> u8 {
-        match self {
-            Self::Mistakes(_) => EXIT_USAGE,
-            Self::Failed(_) => EXIT_FAILED,
-        }
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mistakes(mistakes) => write!(f, "\n{mistakes}"),
-            Self::Failed(reason) => write!(f, " {reason}"),
-        }
-    }
-}
-
-/// Says what is wrong with the command line, and with everything else, so that all of it can be mended at once.
-fn wrong_command_line<C>(
-    program: &'static Program,
-    read: ReadConfig<C>,
-    error: &clap::Error,
-) -> ExitCode {
-    if error.exit_code() == 0 {
-        // The help or the version.
-        error.exit();
-    }
-    // A stderr that is gone is no reason for another exit code.
-    let _ = error.print();
-    let rest = Sources::understood(program).map(|sources| settings(&sources.read().leaves, read));
-    if let Some(Err(mistakes)) = rest {
-        eprintln!("\nThe configuration is mistaken as well:\n{mistakes}");
-    }
-    EXIT_USAGE.into()
-}
-
-/// Answers what can be asked of a configuration without starting anything.
-fn show<C>(
-    program: &'static Program,
-    sources: &Sources,
-    read: ReadConfig<C>,
-) -> Result<u8, Refusal> {
-    let given = sources.read();
-    settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
-    for warning in &given.warnings {
-        eprintln!("warning: {warning}");
-    }
-    let text = match sources.mode() {
-        Mode::Print => print(program, &given.leaves),
-        _ => format!("{}: no mistakes; read: {}\n", program.name, given.read),
-    };
-    io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(Refusal::failed)?;
-    Ok(EXIT_DRAINED)
 }
 
 fn start<C, E>(

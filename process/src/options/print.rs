@@ -21,7 +21,7 @@ pub(crate) fn print(program: &Program, leaves: &Leaves) -> String {
             continue;
         };
         if option.secret {
-            comment(&mut text, option, &format!("{HIDDEN} {}", first.origin));
+            comment(&mut text, option, &format!("{HIDDEN}  # {}", first.origin));
             continue;
         }
         let mut parents: Vec<_> = option.path.split('.').collect();
@@ -130,7 +130,7 @@ proxy:
 address:
   - "a:1"  # flag --address
   - "b:2"  # flag --address
-# token: (hidden) flag --token
+# token: (hidden)  # flag --token
 "#
         );
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::command::Flags;
 use super::environment::Variables;
 use super::file::Chosen;
+use super::mistakes::printable;
 use super::{Leaves, Origin, Program, command, yaml};
 
 /// What a process is to do with its configuration.
@@ -127,7 +128,7 @@ impl Sources {
 
 fn said(file: Option<&Path>, variables: usize, flags: usize) -> String {
     let file = match file {
-        Some(file) => file.display().to_string(),
+        Some(file) => printable(&file.to_string_lossy()),
         None => "no configuration file".to_owned(),
     };
     format!(

@@ -120,7 +120,7 @@ fn an_option_given_twice_is_refused() {
 fn an_unknown_flag_is_refused_with_the_exit_code_of_usage() {
     let error = try_leaves(&["--proxy-listeners=a:1"]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnknownArgument);
-    assert_eq!(error.exit_code(), i32::from(crate::EXIT_USAGE));
+    assert_eq!(error.exit_code(), i32::from(crate::exit::EXIT_USAGE));
 }
 
 #[cfg(unix)]
