@@ -7,6 +7,7 @@ const { ThermometerServiceClient } = require("./gen/thermometer/v1/thermometer.g
 const [clientId, address = "localhost:7592"] = process.argv.slice(2);
 
 async function main() {
+  if (!clientId) throw new Error("usage: caller.js CLIENT_ID [ADDRESS]");
   const thermometer = new ThermometerServiceClient(address, grpc.credentials.createInsecure());
   const edge = new grpc.Metadata();
   edge.set("client-id", clientId); // all that a caller adds
@@ -22,6 +23,6 @@ async function main() {
 }
 
 main().catch((error) => {
-  console.error(`${grpc.status[error.code]}: ${error.details}`);
+  console.error(error.code ? `${grpc.status[error.code]}: ${error.details}` : error.message);
   process.exitCode = 1;
 });

@@ -22,6 +22,8 @@ def main(client_id, address="localhost:7592"):
             print(f"{reading.celsius:.1f}")
 
 
+if len(sys.argv) < 2:
+    sys.exit("usage: caller.py CLIENT_ID [ADDRESS]")
 try:
     main(*sys.argv[1:])
 except grpc.RpcError as error:

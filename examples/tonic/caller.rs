@@ -29,7 +29,9 @@ async fn main() -> ExitCode {
 }
 
 async fn read() -> anyhow::Result<()> {
-    let client_id = args().nth(1).context("which CLIENT_ID?")?;
+    let client_id = args()
+        .nth(1)
+        .context("usage: tonic-caller CLIENT_ID [ADDRESS]")?;
     let address = args().nth(2).unwrap_or_else(|| "localhost:7592".to_owned());
     // All that a caller adds.
     let client_id: MetadataValue<Ascii> = client_id.parse()?;
