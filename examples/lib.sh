@@ -23,7 +23,7 @@ die() {
 }
 
 cleanup() {
-  trap - EXIT
+  trap '' EXIT INT TERM
   local name
   for name in "${!started[@]}"; do stop "$name"; done
   rm -rf "$WORK"
