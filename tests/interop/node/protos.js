@@ -1,17 +1,26 @@
-// The echo service, loaded at run time from the folder that the first argument names, and the
-// parts of google.rpc that rich statuses are made of.
+// Both services, loaded at run time from the protos of this repository, and the parts of google.rpc
+// that rich statuses are made of.
 
 const path = require('node:path');
 const grpc = require('@grpc/grpc-js');
 const loader = require('@grpc/proto-loader');
 const protobuf = require('protobufjs');
 
-const definition = loader.loadSync(path.join(process.argv[2], 'echo.proto'), {
-  keepCase: true,
-  longs: Number,
-  defaults: true,
-});
-const echo = grpc.loadPackageDefinition(definition).grpc.multiplexer.examples.v1.EchoService;
+const ROOT = path.join(__dirname, '../../..');
+
+const load = (folder, file) =>
+  grpc.loadPackageDefinition(
+    loader.loadSync(file, {
+      includeDirs: [path.join(ROOT, folder)],
+      keepCase: true,
+      longs: Number,
+      defaults: true,
+    }),
+  ).grpc;
+
+const { testing } = load('proto', 'grpc/testing/test.proto');
+const echo = load('examples/proto', 'grpc/multiplexer/examples/v1/echo.proto').multiplexer.examples
+  .v1.EchoService;
 
 const rpc = protobuf.parse(
   `
@@ -63,4 +72,4 @@ const details = {
   },
 };
 
-module.exports = { echo, details };
+module.exports = { testing, echo, details };
