@@ -186,6 +186,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("backend-ca", "<FILE>", ""),
                 ("backend-server-name", "<NAME>", ""),
                 ("backend-authority", "<AUTHORITY>", ""),
+                ("tunnel-protocol", "<PROTOCOL>", "[default: auto] "),
             ],
         ),
     ] {

@@ -38,6 +38,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
         ),
         row(EDGE, "backend-server-name", ["a.test", "b.test", "c.test"]),
         row(EDGE, "backend-authority", ["a:1", "b", "c"]),
+        row(EDGE, "tunnel-protocol", ["1", "legacy", "auto"]),
         Row {
             program: EDGE,
             key: "backend-ca",

@@ -103,6 +103,7 @@ grpc-server-address: \"localhost:50051\"  # default
 # backend-ca: not set
 # backend-server-name: not set
 # backend-authority: not set
+tunnel-protocol: \"auto\"  # default
 drain-timeout: \"5s\"  # variable GRPC_MULTIPLEXER_CLIENT_DRAIN_TIMEOUT
 log-level: \"info\"  # default
 log-format: \"pretty\"  # default
