@@ -9,6 +9,7 @@
 //! [`Backend::in_process`].
 
 mod backend;
+mod cli;
 mod config;
 mod dial;
 mod edge;
@@ -19,6 +20,7 @@ mod splice;
 mod supervisor;
 
 pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls};
+pub use cli::subcommand;
 pub use edge::{Edge, TunnelProtocol, UnknownTunnelProtocol};
 pub use embed::{EdgeIncoming, EdgeStream};
 pub use grpc_multiplexer_process::{HostPort, HostPortError};

@@ -1,12 +1,15 @@
-//! `grpc-multiplexer-client`: the edge as a process.
+//! `grpc-multiplexer-client`: the edge as a process, and questions to a proxy.
 
 use std::convert::Infallible;
 use std::process::ExitCode;
 
-use grpc_multiplexer_client::{Edge, PROGRAM};
+use grpc_multiplexer_client::{Edge, PROGRAM, subcommand};
 use grpc_multiplexer_process::run;
 
 fn main() -> ExitCode {
+    if let Some(answered) = subcommand(std::env::args_os()) {
+        return answered;
+    }
     run(&PROGRAM, Edge::read, async |edges, stop| {
         let edge = edges.borrow().clone();
         let edge = edge.reloading(edges);

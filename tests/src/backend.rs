@@ -12,6 +12,7 @@ use http::{HeaderMap, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::service::Routes;
 
 use grpc_multiplexer_examples::Echo;
 
@@ -67,6 +68,15 @@ impl Backend {
     ///
     /// When it cannot listen.
     pub async fn serving(echo: Echo) -> Self {
+        Self::routes(grpc_multiplexer_examples::routes(echo).await.unwrap()).await
+    }
+
+    /// A tonic server with any services.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot listen.
+    pub async fn routes(routes: Routes) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut backend = Self::over(listener.local_addr().unwrap(), JoinSet::new());
         let count = Arc::clone(&backend.connections);
@@ -74,7 +84,7 @@ impl Backend {
             TcpListenerStream::new(listener).inspect(move |_| *count.lock().unwrap() += 1);
         backend.tasks.spawn(async move {
             tonic::transport::Server::builder()
-                .add_routes(grpc_multiplexer_examples::routes(echo).await.unwrap())
+                .add_routes(routes)
                 .serve_with_incoming(sockets)
                 .await
                 .unwrap();

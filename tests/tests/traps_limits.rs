@@ -188,7 +188,7 @@ async fn http1_is_told_to_come_with_http2() {
         assert!(answer.starts_with("HTTP/1.1 505 "), "{answer:?}");
     }
     // No method either.
-    let mut socket = says(mux.proxy, &[0x16, 3, 1, 0, 0xff, 1]).await;
+    let mut socket = says(mux.proxy, &[0x01, 3, 1, 0, 0xff, 1]).await;
     assert_eq!(read_to_end(&mut socket).await, b"");
 }
 

@@ -1,0 +1,105 @@
+//! What to do about each reason for which the multiplexer itself answers a call.
+
+/// What may mend a failure with this `x-mux-error`. `message` is the text of its status.
+pub(super) fn advice(reason: &str, message: &str) -> &'static str {
+    match reason {
+        "unknown-edge" => {
+            "no edge of that name is connected: start one, or see `grpc-multiplexer-client list`"
+        }
+        "edge-away" => {
+            "the edge's tunnel gives no sign of life: look at the network between edge and server; the edge dials again \
+             by itself"
+        }
+        "backend-connect" => unreachable(message),
+        "backend-timeout" => {
+            "the backend takes too long to answer its edge: is it stuck, or does a firewall drop what the edge sends?"
+        }
+        "backend-reset" => "the backend broke the call off: its log may say why",
+        "backend-lost" => {
+            "the backend closed its connection under the call: did it crash, or restart?"
+        }
+        "backend-calm" => {
+            "the backend says that it is overloaded: send fewer calls, or give it more room"
+        }
+        "tunnel-lost" => {
+            "the tunnel broke under the call: look at the network between edge and server, and at the edge's log"
+        }
+        "unprocessed" | "refused" => {
+            "the call reached nobody, and can be made again: try once more"
+        }
+        "deadline" => "the call's own time was over: allow more, or see why the backend is slow",
+        "edge-busy" => "as many calls as the edge takes are open: wait, or see why they do not end",
+        "draining" => "the server is going away: try again when it is back",
+        "metadata" => "the call's metadata is over 16 KiB or 100 entries: send less",
+        "response-metadata" => {
+            "the backend's metadata is over 16 KiB or 100 entries: it must send less"
+        }
+        "http-status" | "no-status" => {
+            "the backend answers HTTP, but not gRPC: is the edge's --grpc-server-address that of the gRPC server?"
+        }
+        "slow-watcher" => "events came faster than they were read: watch again",
+        "no-id" | "many-ids" | "bad-id" | "not-grpc" | "not-post" | "bad-path" | "bad-timeout" => {
+            "what was sent is not what came: something between here and the server changes calls"
+        }
+        "internal" => "the server failed: its log says more",
+        _ => "the server is newer than this program: its documentation knows the reason",
+    }
+}
+
+/// Why an edge cannot reach its backend is told by a class at the end of the message.
+fn unreachable(message: &str) -> &'static str {
+    match message.rsplit_once('(').map(|(_, class)| class) {
+        Some("refused)") => {
+            "the edge is connected, but nothing answers at its --grpc-server-address: start the gRPC server, or correct \
+             the address"
+        }
+        Some("dns)") => {
+            "the host in the edge's --grpc-server-address has no address where the edge runs"
+        }
+        Some("tls)") => {
+            "the edge does not trust the backend's certificate, or the backend speaks no TLS: see the edge's --backend-ca \
+             and --backend-server-name"
+        }
+        Some("alpn)") => "the backend's TLS does not offer HTTP/2: is it a gRPC server?",
+        Some("not-http2)") => {
+            "what listens at the edge's --grpc-server-address does not speak HTTP/2: is it a gRPC server, and without \
+             TLS? With TLS, write https://HOST:PORT"
+        }
+        _ => "the edge is connected, but cannot reach its --grpc-server-address: its log says why",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where the server names its reasons.
+    const REASONS: &str = include_str!("../../../server/src/proxy/rescue.rs");
+
+    /// The words between quotes in the body of a function.
+    fn words_of(function: &str) -> Vec<&str> {
+        let (_, from) = REASONS.split_once(function).unwrap();
+        let (body, _) = from.split_once("\n    }").unwrap();
+        body.split('"').skip(1).step_by(2).collect()
+    }
+
+    #[test]
+    fn every_reason_of_the_server_has_advice() {
+        let reasons = words_of("fn reason(&self)");
+        assert!(reasons.len() > 20, "{reasons:?}");
+        for reason in reasons {
+            assert_ne!(advice(reason, ""), advice("no such reason", ""), "{reason}");
+        }
+    }
+
+    #[test]
+    fn every_class_of_an_unreachable_backend_has_advice() {
+        let classes = words_of("fn of_dial(");
+        assert!(classes.len() > 4, "{classes:?}");
+        for class in classes {
+            let message = format!("mux: backend of edge 'x' unreachable ({class})");
+            let told = advice("backend-connect", &message);
+            assert_ne!(told, advice("backend-connect", ""), "{class}");
+        }
+    }
+}

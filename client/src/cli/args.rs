@@ -1,0 +1,138 @@
+//! The subcommands and their options.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use grpc_multiplexer_process::{HostPort, host_port};
+use grpc_multiplexer_tunnel::ClientId;
+
+const PROXY: &str = "proxy-address";
+const JSON: &str = "json";
+const ID: &str = "CLIENT_ID";
+
+/// What scripts may rely on.
+const LIST_JSON: &str = "\
+With --json, each edge is an object with client_id, connected_since (RFC 3339, by the server's clock), remote_address, \
+heartbeat_rtt_seconds (null before the first heartbeat), calls_in_flight, generation (grows with every registration) \
+and version. A server that tells names only leaves the others null.";
+const WATCH_JSON: &str = "\
+With --json, each event is an object with time (RFC 3339) and event. About an edge: present (it was there already), \
+connected, disconnected and updated have client_id, revision and edge, which is an object as `list` prints it, or null. \
+About the watch: snapshot-end (all that were there have been told), resync (events were lost, and a snapshot follows), \
+server-lost with its reason, and server-back, after which a snapshot follows.";
+const CHECK_JSON: &str = "\
+The exit code is 0 when nothing is wrong, 1 when something is, and 2 for wrong arguments.
+
+With --json, each step is an object with step, result (ok, fail or skipped), text, advice (null unless it failed), \
+seconds (what it took) and values: the figures of latency are calls, min_seconds and median_seconds, that of \
+reflection is services; null elsewhere.";
+
+/// What a user asks, and of whom.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) proxy: HostPort,
+    pub(super) json: bool,
+    pub(super) question: Question,
+}
+
+#[derive(Debug)]
+pub(super) enum Question {
+    List,
+    Watch,
+    Check(ClientId),
+}
+
+/// Whether a program's first argument is a subcommand.
+pub(super) fn is_subcommand(first: &OsStr) -> bool {
+    first
+        .to_str()
+        .is_some_and(|first| command().find_subcommand(first).is_some())
+}
+
+/// Reads a program's arguments, of which the first is its name.
+///
+/// # Errors
+///
+/// When they are wrong, or ask for help.
+pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, clap::Error> {
+    let matches = command().try_get_matches_from(args)?;
+    let (name, matches) = matches.subcommand().expect("clap requires one");
+    Ok(Asked {
+        proxy: given(matches, PROXY),
+        json: matches.get_flag(JSON),
+        question: match name {
+            "list" => Question::List,
+            "watch" => Question::Watch,
+            _ => Question::Check(given(matches, ID)),
+        },
+    })
+}
+
+fn given<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
+    let value = matches.get_one::<T>(name);
+    value.expect("it is required or has a default").clone()
+}
+
+fn command() -> Command {
+    let name = crate::PROGRAM.name;
+    let list = subcommand(
+        "list",
+        "Lists the edges that callers can reach now",
+        LIST_JSON,
+    );
+    let watch = subcommand(
+        "watch",
+        "Shows the edges that callers can reach now, and every change from then on, until Ctrl-C",
+        WATCH_JSON,
+    );
+    let check = subcommand(
+        "check",
+        "Makes calls to an edge through the proxy, and says step by step what is wrong",
+        CHECK_JSON,
+    );
+    let id = Arg::new(ID)
+        .required(true)
+        .help("The edge's name, as callers put it into their `client-id` metadata")
+        .value_parser(|text: &str| text.parse::<ClientId>());
+    Command::new(name)
+        .bin_name(name)
+        .version(crate::PROGRAM.version)
+        .max_term_width(100)
+        .subcommand_required(true)
+        .disable_help_subcommand(true)
+        .subcommands([list, watch, check.arg(id)])
+}
+
+fn subcommand(name: &'static str, about: &'static str, objects: &'static str) -> Command {
+    let proxy = Arg::new(PROXY)
+        .long(PROXY)
+        .value_name("HOST:PORT")
+        .default_value("localhost:7592")
+        .help("Where callers call: the server's --proxy-listener")
+        .value_parser(dialled);
+    let json = Arg::new(JSON)
+        .long(JSON)
+        .action(ArgAction::SetTrue)
+        .help("Print one JSON object per line");
+    Command::new(name)
+        .about(about)
+        .args([proxy, json])
+        .after_help(objects)
+}
+
+/// An address to dial, which has a host.
+fn dialled(text: &str) -> Result<HostPort, String> {
+    let address = host_port(text).map_err(|error| error.to_string())?;
+    if address.host().is_empty() || address.port() == 0 {
+        return Err("needs a host and a port to dial, for example localhost:7592".to_owned());
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_subcommands_make_a_command_line() {
+        super::command().debug_assert();
+    }
+}

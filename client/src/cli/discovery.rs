@@ -1,0 +1,87 @@
+//! The discovery service of a proxy, as its caller.
+
+use grpc_multiplexer_process::HostPort;
+use grpc_multiplexer_proto::v1::discovery_service_client::DiscoveryServiceClient;
+use grpc_multiplexer_proto::v1::{
+    Edge, ListGrpcServerRequest, WatchGrpcServerRequest, WatchGrpcServerResponse,
+};
+use tokio::time::timeout;
+use tonic::{Code, Status, Streaming};
+
+use super::channel::{LIMIT, channel, is_multiplexer, multiplexer};
+use super::status::{Trouble, in_words};
+
+/// Edges per page: a page of thousands would be longer than a message may be.
+const PAGE: u32 = 1000;
+
+/// Every edge, sorted by client id.
+pub(super) async fn list(proxy: &HostPort) -> Result<Vec<Edge>, Trouble> {
+    let mut discovery = DiscoveryServiceClient::new(channel(proxy));
+    let mut edges = Vec::new();
+    let mut request = ListGrpcServerRequest {
+        page_size: PAGE,
+        details: true,
+        ..ListGrpcServerRequest::default()
+    };
+    loop {
+        let page = answer(proxy, discovery.list_grpc_server(request.clone())).await?;
+        // A server that knows no details gives names only.
+        if page.edges.is_empty() {
+            edges.extend(page.servers.into_iter().map(named));
+        } else {
+            edges.extend(page.edges);
+        }
+        if page.next_page_token.is_empty() {
+            return Ok(edges);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+fn named(client_id: String) -> Edge {
+    Edge {
+        client_id,
+        ..Edge::default()
+    }
+}
+
+/// Every edge that is there, and then every change.
+pub(super) async fn watch(proxy: &HostPort) -> Result<Streaming<WatchGrpcServerResponse>, Trouble> {
+    let request = WatchGrpcServerRequest {
+        snapshot: true,
+        details: true,
+        ..WatchGrpcServerRequest::default()
+    };
+    let mut discovery = DiscoveryServiceClient::new(channel(proxy));
+    answer(proxy, discovery.watch_grpc_server(request)).await
+}
+
+async fn answer<T>(
+    proxy: &HostPort,
+    call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+) -> Result<T, Trouble> {
+    match timeout(LIMIT, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(no_answer(proxy, &status).await),
+        Err(_) => Err(Trouble::new(
+            format!("{proxy} does not answer within {LIMIT:?}"),
+            "is it a grpc-multiplexer-server, and is it well?",
+        )),
+    }
+}
+
+async fn no_answer(proxy: &HostPort, status: &Status) -> Trouble {
+    if is_multiplexer(proxy).await {
+        return multiplexer(proxy);
+    }
+    if status.code() == Code::Unimplemented {
+        return Trouble::new(
+            format!("what listens on {proxy} is a gRPC server, but no grpc-multiplexer-server"),
+            "give the address of the server's --proxy-listener as --proxy-address",
+        );
+    }
+    Trouble::new(
+        format!("{proxy} cannot tell its edges: {}", in_words(status)),
+        "is it a grpc-multiplexer-server, and is it well?",
+    )
+}

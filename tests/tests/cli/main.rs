@@ -1,0 +1,12 @@
+//! `grpc-multiplexer-client list`, `watch` and `check`: what a user and a script see of them.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect is over"
+)]
+
+mod check;
+mod list;
+mod run;
+mod service;
+mod watch;
