@@ -8,7 +8,11 @@ pub const PROGRAM: Program = Program {
     about: "Makes a gRPC server reachable through a grpc-multiplexer server, without being dialled",
     version: env!("CARGO_PKG_VERSION"),
     options: OPTIONS,
-    epilogue: "",
+    epilogue: "\
+Commands that ask a server, and are no edge; each with --help of its own:
+  grpc-multiplexer-client list              the edges that callers can reach now
+  grpc-multiplexer-client watch             the same, and every change
+  grpc-multiplexer-client check CLIENT_ID   calls to an edge, and what is wrong with it",
 };
 
 const OPTIONS: &[OptionSpec] = &[
