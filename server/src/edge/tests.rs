@@ -1,12 +1,15 @@
 //! Lanes over a real tunnel in memory, with an edge and a backend in the test, and paused time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::{Code, Hello, Welcome};
-use grpc_multiplexer_tunnel::{Arrival, Established, Session, TunnelConfig, accept, dial};
+use grpc_multiplexer_tunnel::{
+    Arrival, Established, Session, TunnelConfig, TunnelStream, accept, dial,
+};
 use http::Request;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
 
@@ -22,8 +25,12 @@ struct Bench {
     session: Session,
     /// Streams that the server opened.
     opened: Arc<AtomicUsize>,
+    /// Types of frames that a backend saw that notes them.
+    noted: Noted,
     _tasks: JoinSet<()>,
 }
+
+type Noted = Arc<Mutex<Vec<u8>>>;
 
 #[derive(Clone, Copy)]
 enum Backend {
@@ -32,6 +39,8 @@ enum Backend {
     Refuses,
     /// Takes the connection and says nothing.
     Silent,
+    /// Says SETTINGS, and notes the types of the frames that come.
+    Notes,
 }
 
 impl Bench {
@@ -55,11 +64,18 @@ impl Bench {
         let (session, edge) = tokio::join!(server, edge);
         let edge = edge.unwrap().0;
         let opened = Arc::new(AtomicUsize::new(0));
-        tasks.spawn(serve(edge, backend, Arc::clone(&opened)));
+        let noted = Noted::default();
+        tasks.spawn(serve(
+            edge,
+            backend,
+            Arc::clone(&opened),
+            Arc::clone(&noted),
+        ));
         Self {
             lanes: Lanes::new(session.clone(), 1, Duration::from_secs(5)),
             session,
             opened,
+            noted,
             _tasks: tasks,
         }
     }
@@ -78,7 +94,7 @@ impl Bench {
     }
 }
 
-async fn serve(edge: Established, backend: Backend, opened: Arc<AtomicUsize>) {
+async fn serve(edge: Established, backend: Backend, opened: Arc<AtomicUsize>, noted: Noted) {
     let Established {
         mut incoming, task, ..
     } = edge;
@@ -98,6 +114,10 @@ async fn serve(edge: Established, backend: Backend, opened: Arc<AtomicUsize>) {
                     std::future::pending().await
                 });
             }
+            Backend::Notes => {
+                let stream = pending.accept().await.unwrap();
+                tasks.spawn(note(stream, Arc::clone(&noted)));
+            }
             Backend::H2(calls) => {
                 let stream = pending.accept().await.unwrap();
                 tasks.spawn(async move {
@@ -113,6 +133,21 @@ async fn serve(edge: Established, backend: Backend, opened: Arc<AtomicUsize>) {
                 });
             }
         }
+    }
+}
+
+async fn note(mut stream: TunnelStream, noted: Noted) {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    stream.write_all(&SETTINGS).await.unwrap();
+    stream.read_exact(&mut [0; 24]).await.unwrap();
+    let mut head = [0; 9];
+    while stream.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        stream
+            .read_exact(&mut vec![0; length as usize])
+            .await
+            .unwrap();
+        noted.lock().unwrap().push(head[3]);
     }
 }
 
@@ -182,6 +217,24 @@ async fn a_call_keeps_its_lane_open() {
         tokio::task::yield_now().await;
     }
     assert_eq!(bench.session.open_streams(), 1);
+}
+
+/// Backends count pings as abuse: grpc-go, and so every edge of the original's, ends the connection at the third.
+#[tokio::test(start_paused = true)]
+async fn no_ping_is_ever_sent_on_a_lane() {
+    let bench = Bench::new(Backend::Notes).await;
+    let call = bench.call(bench.slot(PATH).await);
+    bench.lanes.promote(call.lane(), PATH);
+    for _ in 0..3600 {
+        advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.session.open_streams(), 1);
+    let noted = bench.noted.lock().unwrap().clone();
+    const HEADERS: u8 = 1;
+    const PING: u8 = 6;
+    assert!(noted.contains(&HEADERS), "{noted:?}");
+    assert!(!noted.contains(&PING), "{noted:?}");
 }
 
 #[tokio::test(start_paused = true)]
