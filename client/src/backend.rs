@@ -291,11 +291,18 @@ impl fmt::Display for Backend {
 }
 
 impl Reached {
-    /// Carries `stream`, to its end or out of our hands.
-    pub(crate) async fn carry(self, stream: TunnelStream, backend: &Backend) {
+    /// Carries `stream`, to its end or out of our hands. `hear` is told what a backend behind a socket says first.
+    pub(crate) async fn carry(
+        self,
+        stream: TunnelStream,
+        backend: &Backend,
+        hear: impl FnOnce(&[u8]),
+    ) {
         match self {
-            Self::Socket(io) if stream.is_legacy() => legacy::splice(stream, io, backend).await,
-            Self::Socket(io) => splice(stream, io, backend).await,
+            Self::Socket(io) if stream.is_legacy() => {
+                legacy::splice(stream, io, backend, hear).await;
+            }
+            Self::Socket(io) => splice(stream, io, hear).await,
             Self::InProcess(permit) => {
                 permit.send(EdgeStream::new(stream));
             }

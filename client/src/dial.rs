@@ -6,7 +6,7 @@ use std::time::Duration;
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict, Welcome};
 use grpc_multiplexer_tunnel::{
-    BARE_ENDPOINT, BoxedIo, Established, HandshakeError, TunnelConfig, dial_legacy, tune,
+    BARE_ENDPOINT, BoxedIo, Established, HandshakeError, Speaks, TunnelConfig, dial_legacy, tune,
 };
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -33,14 +33,48 @@ pub(crate) enum AttemptError {
     Connect(#[source] io::Error),
     #[error("no connection within {CONNECT_TIMEOUT:?}")]
     ConnectTimeout,
+    #[error("{}", not_a_multiplexer(*.0))]
+    Foreign(Speaks),
+    #[error("the server hung up after the client id: another edge may have it")]
+    HungUp,
     #[error(transparent)]
-    Handshake(#[from] HandshakeError),
+    Handshake(HandshakeError),
     #[error("no answer to a hello ({hello}), and none to the original's introduction")]
     Neither {
-        hello: Box<Self>,
+        hello: HandshakeError,
         #[source]
         legacy: Box<Self>,
     },
+}
+
+impl From<HandshakeError> for AttemptError {
+    fn from(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Foreign(speaks) => Self::Foreign(speaks),
+            error => Self::Handshake(error),
+        }
+    }
+}
+
+/// What the address may be instead, and what would be right.
+fn not_a_multiplexer(speaks: Speaks) -> &'static str {
+    match speaks {
+        Speaks::Http1 => {
+            "the address answers with HTTP/1: it is a web server's, or a proxy's in between; \
+             an edge dials the server's multiplexer listener"
+        }
+        Speaks::Http2 => {
+            "the address answers with HTTP/2: it is a gRPC server's, or a server's proxy listener, where callers call; \
+             an edge dials the multiplexer listener"
+        }
+        Speaks::Tls => {
+            "the address answers with TLS, which this edge does not speak to servers; \
+             an edge dials the server's multiplexer listener without TLS"
+        }
+        _ => {
+            "the address answers with another protocol; an edge dials the server's multiplexer listener"
+        }
+    }
 }
 
 impl AttemptError {
@@ -48,17 +82,10 @@ impl AttemptError {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Handshake(error) => error.is_transient(),
-            Self::Connect(_) | Self::ConnectTimeout | Self::Neither { .. } => true,
+            // Whoever answers there now is somebody else.
+            Self::Foreign(_) => false,
+            Self::Connect(_) | Self::ConnectTimeout | Self::HungUp | Self::Neither { .. } => true,
         }
-    }
-
-    /// Whether a server of the original's would fail a hello in this way: it takes the hello for the beginning of a
-    /// line, and waits, or answers with yamux.
-    fn may_be_the_original(&self) -> bool {
-        matches!(
-            self,
-            Self::Handshake(HandshakeError::Timeout(_) | HandshakeError::Malformed(_))
-        )
     }
 
     /// How long the server asked to wait.
@@ -81,7 +108,7 @@ pub(crate) struct Tunnel {
 
 /// What a server turned out to be. A hello leaves a name that nobody chose with a server of the original's, so such a
 /// server is not asked again with every try; a server that answers hellos is never taken for the original's.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Known {
     #[default]
     Nothing,
@@ -109,30 +136,54 @@ pub(crate) async fn attempt(
         (TunnelProtocol::Auto, Known::Original { since }) if since.elapsed() < ASK_AGAIN => {
             with_line(server, config).await
         }
-        (TunnelProtocol::Auto, _) => {
-            let hurried = TunnelConfig {
-                hello_timeout: AUTO_HELLO_TIMEOUT,
-                ..config.tunnel.clone()
-            };
-            let hello = match with_hello(server, config, &hurried, instance_id).await {
-                Err(error) if error.may_be_the_original() => error,
-                Err(error) => return Err(error),
-                Ok(tunnel) => {
-                    *known = Known::AnswersHello;
-                    return Ok(tunnel);
-                }
-            };
-            info!(%server, error = %hello, "no answer to a hello, trying the original's wire");
-            let tunnel = with_line(server, config).await;
-            let tunnel = tunnel.map_err(|legacy| AttemptError::Neither {
-                hello: Box::new(hello),
-                legacy: Box::new(legacy),
-            })?;
-            *known = Known::Original {
-                since: Instant::now(),
-            };
+        (TunnelProtocol::Auto, _) => find_out(server, config, instance_id, known).await,
+    }
+}
+
+/// Says hello, and with no answer the original's line.
+async fn find_out(
+    server: &HostPort,
+    config: &Edge,
+    instance_id: &[u8],
+    known: &mut Known,
+) -> Result<Tunnel, AttemptError> {
+    let hurried = TunnelConfig {
+        hello_timeout: AUTO_HELLO_TIMEOUT,
+        ..config.tunnel.clone()
+    };
+    let original = Known::Original {
+        since: Instant::now(),
+    };
+    let hello = match with_hello(server, config, &hurried, instance_id).await {
+        Ok(tunnel) => {
+            *known = Known::AnswersHello;
+            return Ok(tunnel);
+        }
+        Err(AttemptError::Handshake(HandshakeError::Timeout(limit))) => {
+            HandshakeError::Timeout(limit)
+        }
+        // It found the end of a line in the hello, and speaks yamux within yamux.
+        Err(AttemptError::Handshake(error @ HandshakeError::Malformed(_))) => {
+            *known = original;
+            error
+        }
+        Err(error) => {
+            if let AttemptError::Handshake(HandshakeError::Refused(_)) = error {
+                *known = Known::AnswersHello;
+            }
+            return Err(error);
+        }
+    };
+    info!(%server, error = %hello, "no answer to a hello, trying the original's wire");
+    match with_line(server, config).await {
+        Ok(tunnel) => {
+            *known = original;
             Ok(tunnel)
         }
+        Err(legacy) => Err(AttemptError::Neither {
+            hello,
+            legacy: Box::new(legacy),
+        }),
     }
 }
 
@@ -154,7 +205,11 @@ async fn with_hello(
 
 async fn with_line(server: &HostPort, config: &Edge) -> Result<Tunnel, AttemptError> {
     let io = connect(server).await?;
-    let established = dial_legacy(io, &config.client_id, &config.tunnel).await?;
+    let dialled = dial_legacy(io, &config.client_id, &config.tunnel).await;
+    let established = dialled.map_err(|error| match error {
+        HandshakeError::Lost(_) => AttemptError::HungUp,
+        error => error.into(),
+    })?;
     Ok(Tunnel {
         established,
         generation: None,

@@ -7,41 +7,55 @@
 
 mod rewrite;
 
+use std::io;
+use std::time::Duration;
+
 use bytes::BytesMut;
 use grpc_multiplexer_tunnel::{BoxedIo, TunnelStream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::sleep;
 
 use crate::Backend;
-use crate::splice::{copy, say_mistake};
+use crate::splice::copy;
 use rewrite::Rewrite;
 
+/// What the backend may take to say the rest once the server's half has ended.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 /// Bytes that one read takes.
 const BUFFER: usize = 64 * 1024;
 
-/// Copies both ways until the backend has said all, or either side is gone.
-pub(crate) async fn splice(stream: TunnelStream, io: BoxedIo, backend: &Backend) {
+/// Copies both ways until the backend has said all, or either side is gone. `hear` is told what the backend says first.
+pub(crate) async fn splice(
+    stream: TunnelStream,
+    io: BoxedIo,
+    backend: &Backend,
+    hear: impl FnOnce(&[u8]),
+) {
     let (from_server, mut to_server) = tokio::io::split(stream);
     let (mut from_backend, mut to_backend) = tokio::io::split(io);
     let rewrite = Rewrite::new(backend.scheme(), backend.authority());
     let up = async {
         rewritten(from_server, &mut to_backend, rewrite).await?;
         to_backend.shutdown().await?;
-        std::future::pending().await
+        sleep(LAST_WORDS).await;
+        Ok(())
     };
     let down = async {
-        copy(&mut from_backend, &mut to_server, |first| {
-            say_mistake(first, backend)
-        })
-        .await
-        .map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        copy(&mut from_backend, &mut to_server, hear)
+            .await
+            .map_err(|_| io::ErrorKind::BrokenPipe)?;
         to_server.shutdown().await
     };
-    let ended: std::io::Result<()> = tokio::select! {
+    let ended: io::Result<()> = tokio::select! {
         ended = up => ended,
         ended = down => ended,
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "stream ended");
+    match ended {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            tracing::warn!(%error, "what the server sent cannot be passed on");
+        }
+        Err(error) => tracing::debug!(%error, "stream ended"),
     }
 }
 
@@ -49,7 +63,7 @@ async fn rewritten(
     mut source: impl AsyncRead + Unpin,
     target: &mut (impl AsyncWrite + Unpin),
     mut rewrite: Rewrite,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     let mut input = BytesMut::new();
     let mut output = BytesMut::new();
     loop {

@@ -16,6 +16,7 @@ mod edge;
 mod embed;
 mod legacy;
 mod options;
+mod reachability;
 mod splice;
 mod supervisor;
 

@@ -1,6 +1,6 @@
 //! One stream of the tunnel, spliced to the backend: bytes both ways, each half closed when its source is.
 //!
-//! It never looks into the bytes, but for the first that the backend says, to name a mistake in its address. A half is closed towards the backend only when the server said that it was complete:
+//! It never looks into the bytes, but shows the backend's first to whoever can name a mistake in its address. A half is closed towards the backend only when the server said that it was complete:
 //! a reset must not look like an orderly end, or a backend might act on half a call.
 
 use std::io;
@@ -8,11 +8,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use grpc_multiplexer_tunnel::{BoxedIo, PeerEnd, Speaks, StreamEnd, TunnelStream};
+use grpc_multiplexer_tunnel::{BoxedIo, PeerEnd, StreamEnd, TunnelStream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
-
-use crate::Backend;
 
 /// Bytes on their way in one direction.
 const BUFFER: usize = 64 * 1024;
@@ -28,11 +26,11 @@ enum Cut {
     Server,
 }
 
-/// Copies until both halves are closed or one side is gone.
-pub(crate) async fn splice(stream: TunnelStream, io: BoxedIo, backend: &Backend) {
+/// Copies until both halves are closed or one side is gone. `hear` is told what the backend says first.
+pub(crate) async fn splice(stream: TunnelStream, backend: BoxedIo, hear: impl FnOnce(&[u8])) {
     let peer = stream.peer_end();
     let (mut from_server, mut to_server) = tokio::io::split(stream);
-    let (mut from_backend, mut to_backend) = tokio::io::split(io);
+    let (mut from_backend, mut to_backend) = tokio::io::split(backend);
     let up = async {
         match copy(&mut from_server, &mut to_backend, |_| {}).await {
             Ok(bytes) if ended_well(&peer, bytes).await => {
@@ -43,11 +41,7 @@ pub(crate) async fn splice(stream: TunnelStream, io: BoxedIo, backend: &Backend)
         }
     };
     let down = async {
-        match copy(&mut from_backend, &mut to_server, |first| {
-            say_mistake(first, backend)
-        })
-        .await
-        {
+        match copy(&mut from_backend, &mut to_server, hear).await {
             Ok(_) => to_server.shutdown().await.map_err(|_| Cut::Server),
             Err(Side::Source) => Err(Cut::Backend),
             Err(Side::Target) => Err(Cut::Server),
@@ -83,23 +77,13 @@ pub(crate) enum Side {
     Target,
 }
 
-/// Says that the backend is none, where its first bytes show it. The server finds out by itself.
-pub(crate) fn say_mistake(first: &[u8], backend: &Backend) {
-    let advice = match Speaks::of_server(first) {
-        Some(Speaks::Tls) => "it speaks TLS: write its address as https://HOST:PORT",
-        Some(Speaks::Http1) => "it speaks HTTP/1, and gRPC needs HTTP/2",
-        _ => return,
-    };
-    tracing::warn!(%backend, advice, "the backend does not answer as a gRPC server");
-}
-
-/// Copies until `source` ends, and counts. Flushes whenever it would wait for more. `look` sees the first bytes.
+/// Copies until `source` ends, and counts. Flushes whenever it would wait for more. `hear` is told the first bytes.
 pub(crate) async fn copy(
     source: &mut (impl AsyncRead + Unpin),
     target: &mut (impl AsyncWrite + Unpin),
-    look: impl FnOnce(&[u8]),
+    hear: impl FnOnce(&[u8]),
 ) -> Result<u64, Side> {
-    let mut look = Some(look);
+    let mut hear = Some(hear);
     let failed = |_: io::Error| Side::Target;
     let mut buffer = Vec::with_capacity(BUFFER);
     let mut copied = 0;
@@ -115,8 +99,8 @@ pub(crate) async fn copy(
         if read.map_err(|_| Side::Source)? == 0 {
             return Ok(copied);
         }
-        if let Some(look) = look.take() {
-            look(&buffer);
+        if let Some(hear) = hear.take() {
+            hear(&buffer);
         }
         target.write_all(&buffer).await.map_err(failed)?;
         copied += buffer.len() as u64;

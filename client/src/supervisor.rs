@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
@@ -17,8 +16,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
-use crate::backend::DialError;
 use crate::dial::{AttemptError, ENDPOINT, Tunnel, attempt};
+use crate::reachability::Reachability;
 use crate::{Backend, Edge};
 
 /// How long a stream may take to say what it is for.
@@ -27,6 +26,8 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// Without a byte on any stream for this long, calls through a server of the original's are taken to be over.
 const QUIET: Duration = Duration::from_secs(1);
+/// How long a tunnel to a server of the original's lives that is worth a soon next try.
+const STEADY: Duration = Duration::from_secs(30);
 /// Least delay after a refusal that trying again soon cannot mend.
 const LASTING_REFUSAL: Duration = Duration::from_secs(15);
 
@@ -60,7 +61,7 @@ impl Supervisor {
         let mut probe = JoinSet::new();
         let (backend, reachable) = (self.edge.backend.clone(), Arc::clone(&self.reachable));
         let limit = self.edge.tunnel.dial_timeout;
-        probe.spawn(async move { reachable.note(&backend, &backend.reach(limit).await) });
+        probe.spawn(async move { reachable.dialled(&backend, &backend.reach(limit).await) });
         let mut backoff = Backoff::new();
         let mut known = HashMap::new();
         for server in self.edge.servers.iter().cycle() {
@@ -123,6 +124,8 @@ impl Supervisor {
         tasks.spawn(task.run().instrument(span.clone()));
         let streams = self.take_streams(incoming, &session).instrument(span);
         tokio::pin!(streams);
+        let steady = steady(&session);
+        tokio::pin!(steady);
         let mut proven = false;
         let mut told = false;
         loop {
@@ -135,7 +138,7 @@ impl Supervisor {
                     let session = session.clone();
                     tasks.spawn(async move { close_after(session, limit).await });
                 }
-                () = session.proven(), if !proven => {
+                () = &mut steady, if !proven => {
                     proven = true;
                     backoff.reset();
                 }
@@ -175,6 +178,15 @@ impl Supervisor {
                 }
             }
         }
+    }
+}
+
+/// Waits until the next try may come soon again: the tunnel works both ways. On the original's wire, where a tunnel ends
+/// with its backend's connection, it must also have lived for a while.
+async fn steady(session: &Session) {
+    session.proven().await;
+    if session.is_legacy() {
+        sleep(STEADY).await;
     }
 }
 
@@ -224,10 +236,13 @@ async fn serve_stream(
         .dial_timeout
         .and_then(|limit| Duration::try_from(limit).ok());
     let reached = backend.reach(asked.unwrap_or(own_limit)).await;
-    reachable.note(&backend, &reached);
+    reachable.dialled(&backend, &reached);
     match reached {
         Ok(reached) => match pending.accept().await {
-            Ok(stream) => reached.carry(stream, &backend).await,
+            Ok(stream) => {
+                let hear = |first: &[u8]| reachable.heard(&backend, first);
+                reached.carry(stream, &backend, hear).await;
+            }
             Err(error) => debug!(%error, "stream not accepted"),
         },
         Err(error) => pending.refuse(error.code(), &error.to_string()).await,
@@ -271,28 +286,5 @@ fn log_failure(server: &HostPort, config: &Edge, error: &AttemptError) {
     }
 }
 
-/// Whether the backend answered last time: said once when it changes.
-#[derive(Debug, Default)]
-struct Reachability(AtomicU8);
-
-impl Reachability {
-    const REACHABLE: u8 = 1;
-    const NOT_REACHABLE: u8 = 2;
-
-    fn note<T>(&self, backend: &Backend, reached: &Result<T, DialError>) {
-        let now = if reached.is_ok() {
-            Self::REACHABLE
-        } else {
-            Self::NOT_REACHABLE
-        };
-        if self.0.swap(now, Ordering::Relaxed) == now {
-            return;
-        }
-        match reached {
-            Ok(_) => info!(%backend, "backend reachable"),
-            Err(error) => {
-                warn!(%backend, error = error as &dyn Error, "backend not reachable");
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,15 @@
 //! Both listeners begin here, so that who came to the wrong one, or in the wrong way, is told so.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use grpc_multiplexer_tunnel::tune;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info};
 
 use crate::rewind::Rewind;
 
@@ -26,7 +28,7 @@ const TLS_ALERT: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
 
 /// What a newcomer speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Speaks {
+pub(crate) enum Protocol {
     Http2,
     Http1,
     Tls,
@@ -34,10 +36,41 @@ pub(crate) enum Speaks {
     Unknown,
 }
 
+/// Mistakes of newcomers, each said once a minute, and else only for those who look closely: a health check of the wrong
+/// kind comes every few seconds.
+#[derive(Debug, Default)]
+pub(crate) struct Mistakes(Mutex<Vec<(Protocol, Instant)>>);
+
+/// Between two mentions of the same mistake.
+const SILENCE: Duration = Duration::from_secs(60);
+
+impl Mistakes {
+    /// Whether it is time to say that somebody came with `protocol`.
+    fn is_new(&self, protocol: Protocol) -> bool {
+        // A panic while the lock is held leaves a list that is still whole.
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.retain(|(_, since)| since.elapsed() < SILENCE);
+        let is_new = said.iter().all(|(other, _)| *other != protocol);
+        if is_new {
+            said.push((protocol, Instant::now()));
+        }
+        is_new
+    }
+
+    /// Says that somebody came with `protocol`: what it means, and what would be right.
+    pub(crate) fn say(&self, protocol: Protocol, what: &'static str) {
+        if self.is_new(protocol) {
+            info!("{what}");
+        } else {
+            debug!("{what}");
+        }
+    }
+}
+
 /// A newcomer whose first bytes were seen; whoever talks to it reads them again.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
-    pub(crate) speaks: Speaks,
+    pub(crate) speaks: Protocol,
     pub(crate) socket: Rewind<TcpStream>,
 }
 
@@ -58,7 +91,7 @@ pub(crate) async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io:
 }
 
 /// As many bytes as show what it speaks.
-async fn first_bytes(socket: &mut TcpStream) -> io::Result<(Speaks, BytesMut)> {
+async fn first_bytes(socket: &mut TcpStream) -> io::Result<(Protocol, BytesMut)> {
     let mut first = BytesMut::with_capacity(PREFACE.len());
     loop {
         let mut limited = socket.take((PREFACE.len() - first.len()) as u64);
@@ -72,15 +105,15 @@ async fn first_bytes(socket: &mut TcpStream) -> io::Result<(Speaks, BytesMut)> {
 }
 
 /// `None` while it may still be HTTP/2.
-fn recognise(first: &[u8]) -> Option<Speaks> {
+fn recognise(first: &[u8]) -> Option<Protocol> {
     match first {
         [] => None,
-        [YAMUX, ..] => Some(Speaks::Yamux),
-        [TLS_HANDSHAKE, ..] => Some(Speaks::Tls),
-        _ if first == PREFACE => Some(Speaks::Http2),
+        [YAMUX, ..] => Some(Protocol::Yamux),
+        [TLS_HANDSHAKE, ..] => Some(Protocol::Tls),
+        _ if first == PREFACE => Some(Protocol::Http2),
         _ if PREFACE.starts_with(first) => None,
-        _ if looks_like_http1(first) => Some(Speaks::Http1),
-        _ => Some(Speaks::Unknown),
+        _ if looks_like_http1(first) => Some(Protocol::Http1),
+        _ => Some(Protocol::Unknown),
     }
 }
 
@@ -127,19 +160,29 @@ impl Newcomer {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_mistake_is_said_once_a_minute() {
+        let mistakes = Mistakes::default();
+        assert!(mistakes.is_new(Protocol::Tls));
+        assert!(!mistakes.is_new(Protocol::Tls));
+        assert!(mistakes.is_new(Protocol::Http1));
+        tokio::time::advance(SILENCE).await;
+        assert!(mistakes.is_new(Protocol::Tls));
+    }
+
     #[test]
     fn a_newcomer_is_known_by_its_first_bytes() {
         for (first, speaks) in [
-            (&[0xff; 24][..], Some(Speaks::Unknown)),
-            (b"\x01", Some(Speaks::Unknown)),
-            (b"GET / HTTP/1.1\r\nhost: h\r", Some(Speaks::Http1)),
-            (b"PRICE / HTTP/1.1", Some(Speaks::Http1)),
-            (b"PO", Some(Speaks::Http1)),
-            (b"\x16\x03\x01", Some(Speaks::Tls)),
-            (b"\x00", Some(Speaks::Yamux)),
+            (&[0xff; 24][..], Some(Protocol::Unknown)),
+            (b"\x01", Some(Protocol::Unknown)),
+            (b"GET / HTTP/1.1\r\nhost: h\r", Some(Protocol::Http1)),
+            (b"PRICE / HTTP/1.1", Some(Protocol::Http1)),
+            (b"PO", Some(Protocol::Http1)),
+            (b"\x16\x03\x01", Some(Protocol::Tls)),
+            (b"\x00", Some(Protocol::Yamux)),
             (b"P", None),
             (&PREFACE[..23], None),
-            (&PREFACE[..], Some(Speaks::Http2)),
+            (&PREFACE[..], Some(Protocol::Http2)),
         ] {
             assert_eq!(recognise(first), speaks, "{first:?}");
         }

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use edge::listener::Edges;
+use greet::Mistakes;
 use proxy::listener::Callers;
 use proxy::{Local, Proxy, Record};
 use registry::Registry;
@@ -182,6 +183,7 @@ impl Server {
             registry: Arc::clone(&registry),
             config: self.tunnel,
             proxy_port: port(&self.proxy),
+            mistakes: Mistakes::default(),
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
             close: shutdown.close_tunnels.clone(),
             tasks: TaskTracker::new(),
@@ -199,6 +201,7 @@ impl Server {
             connections: TaskTracker::new(),
             calls: TaskTracker::new(),
             multiplexer_port: port(&self.multiplexer),
+            mistakes: Mistakes::default(),
         });
         let mut listeners = JoinSet::new();
         for listener in self.multiplexer {

@@ -171,6 +171,31 @@ async fn an_edge_left_to_itself_finds_out_what_the_server_speaks() {
     }
 }
 
+/// A server that answers a hello, if only with a no, is never taken for the original's.
+#[tokio::test]
+async fn a_server_that_refused_a_hello_gets_hellos_from_then_on() {
+    let (server, backend) = (Original::start().await, fine().await);
+    let _edge = server.edge(&backend, &[]);
+    let mut refused = server.accept().await;
+    until("a hello", async || {
+        assert!(refused.frame().await);
+        (!refused.came.is_empty()).then_some(())
+    })
+    .await;
+    // Control{Refused{code: SHUTTING_DOWN}}
+    refused.say(&data(0, &[0, 0, 0, 4, 0x2a, 2, 0x08, 9])).await;
+    refused.hung_up().await;
+    // Then it is slow.
+    server.accept().await.hung_up().await;
+    let mut again = server.accept().await;
+    until("a hello", async || {
+        assert!(again.frame().await);
+        (!again.came.is_empty()).then_some(())
+    })
+    .await;
+    assert_eq!(again.came[0], 0);
+}
+
 /// Such a server cannot make a second HTTP/2 connection.
 #[tokio::test]
 async fn a_tunnel_of_the_original_ends_with_its_only_stream_and_a_new_one_begins() {

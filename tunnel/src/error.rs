@@ -14,13 +14,13 @@ pub enum HandshakeError {
     #[error("the tunnel closed during the handshake")]
     Lost(#[source] io::Error),
     /// The peer did not finish its part in time.
-    #[error("no complete hello within {0:?}")]
+    #[error("no complete introduction, or no answer to one, within {0:?}")]
     Timeout(Duration),
     /// The peer's bytes are not our protocol.
     #[error("the peer does not speak the tunnel protocol")]
     Malformed(#[source] io::Error),
     /// The server speaks something else altogether.
-    #[error("{}", not_a_multiplexer(*.0))]
+    #[error("the server speaks {0}, and not the tunnel protocol")]
     Foreign(Speaks),
     /// The peer sent another message than the one that was due.
     #[error("unexpected message before the tunnel was established")]
@@ -48,27 +48,8 @@ impl HandshakeError {
                 refused.code(),
                 Code::ShuttingDown | Code::Limit | Code::DuplicateClientId
             ),
-            // Whoever answers there now is somebody else.
             Self::Foreign(_) => false,
             _ => true,
-        }
-    }
-}
-
-/// What the address may be instead, and what would be right.
-fn not_a_multiplexer(speaks: Speaks) -> &'static str {
-    match speaks {
-        Speaks::Http1 => {
-            "the address answers with HTTP/1: it is a web server's, or a proxy's in between; \
-             an edge dials the server's multiplexer listener"
-        }
-        Speaks::Http2 => {
-            "the address answers with HTTP/2: it is a gRPC server's, or a server's proxy listener, where callers call; \
-             an edge dials the multiplexer listener"
-        }
-        Speaks::Tls => {
-            "the address answers with TLS, which this edge does not speak to servers; \
-             an edge dials the server's multiplexer listener without TLS"
         }
     }
 }

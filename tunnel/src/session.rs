@@ -117,6 +117,11 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Opens a stream of `kind` to the peer's endpoint `endpoint_id`, and waits until the peer has its backend.
     /// `dial_timeout` is what the backend may take.
     ///

@@ -22,8 +22,9 @@ const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 /// Largest payload that every server takes.
 const FRAME: usize = 16 * 1024;
-/// Largest header block, compressed and not, that is rewritten.
-const BLOCK: usize = 1024 * 1024;
+/// Largest header block, compressed and with the heads of its frames, and largest list in it, that is rewritten: beyond
+/// what gRPC's libraries take by default, so that too much metadata is the backend's to refuse, and no end of the tunnel.
+const BLOCK: usize = 32 * 1024 * 1024;
 /// Largest dynamic table that a backend's SETTINGS may have granted the server.
 const TABLE: usize = 1024 * 1024;
 
@@ -33,6 +34,8 @@ pub(super) struct Rewrite {
     authority: String,
     decoder: Decoder<'static>,
     state: State,
+    /// A header block whose end has not come.
+    partial: Option<Block>,
 }
 
 enum State {
@@ -43,12 +46,12 @@ enum State {
     Pass(usize),
 }
 
-/// A header block that is not complete yet is kept in the input, from its HEADERS on.
+/// A header block, from its HEADERS on.
 struct Block {
     stream: u32,
     end_stream: bool,
     fragments: BytesMut,
-    /// Bytes of input that it took.
+    /// Bytes of its frames.
     taken: usize,
 }
 
@@ -61,6 +64,7 @@ impl Rewrite {
             authority: authority.to_owned(),
             decoder,
             state: State::Preface,
+            partial: None,
         }
     }
 
@@ -92,17 +96,28 @@ impl Rewrite {
                     }
                     self.state = State::Frame;
                 }
-                State::Frame => match input.first_chunk::<HEAD>().map(Head::parse) {
-                    None => return Ok(()),
-                    Some(head) if head.kind == HEADERS => match block(input)? {
-                        None => return Ok(()),
-                        Some(block) => {
-                            input.advance(block.taken);
-                            self.write(&block, output)?;
-                        }
-                    },
-                    Some(head) => self.state = State::Pass(HEAD + head.length),
-                },
+                State::Frame => {
+                    let Some(head) = input.first_chunk::<HEAD>().map(Head::parse) else {
+                        return Ok(());
+                    };
+                    if head.kind != HEADERS && self.partial.is_none() {
+                        self.state = State::Pass(HEAD + head.length);
+                        continue;
+                    }
+                    if HEAD + head.length > BLOCK {
+                        return Err(too_large());
+                    }
+                    if input.len() < HEAD + head.length {
+                        return Ok(());
+                    }
+                    let frame = input.split_to(HEAD + head.length);
+                    let block = extended(self.partial.take(), &head, &frame[HEAD..])?;
+                    if head.flags & END_HEADERS != 0 {
+                        self.write(&block, output)?;
+                    } else {
+                        self.partial = Some(block);
+                    }
+                }
             }
         }
     }
@@ -154,7 +169,7 @@ impl Rewrite {
         });
         decoded.map_err(|error| invalid(&format!("no header block: {error:?}")))?;
         if size > BLOCK {
-            return Err(invalid("a header list is over 1 MiB"));
+            return Err(too_large());
         }
         Ok(fields)
     }
@@ -187,41 +202,30 @@ impl Head {
     }
 }
 
-/// The header block at the front of `input`, if all of it is there.
-fn block(input: &[u8]) -> io::Result<Option<Block>> {
-    let mut block = Block {
-        stream: 0,
-        end_stream: false,
-        fragments: BytesMut::new(),
-        taken: 0,
-    };
-    loop {
-        let rest = &input[block.taken..];
-        let Some(head) = rest.first_chunk::<HEAD>().map(Head::parse) else {
-            return Ok(None);
-        };
-        if block.fragments.len() + head.length > BLOCK {
-            return Err(invalid("a header block is over 1 MiB"));
-        }
-        let Some(payload) = rest.get(HEAD..HEAD + head.length) else {
-            return Ok(None);
-        };
-        if block.taken == 0 {
-            block.stream = head.stream;
-            block.end_stream = head.flags & END_STREAM != 0;
-            block
-                .fragments
-                .extend_from_slice(bare(payload, head.flags)?);
-        } else if head.kind == CONTINUATION && head.stream == block.stream {
+/// The block with one more of its frames.
+fn extended(partial: Option<Block>, head: &Head, payload: &[u8]) -> io::Result<Block> {
+    let mut block = match partial {
+        None => Block {
+            stream: head.stream,
+            end_stream: head.flags & END_STREAM != 0,
+            fragments: BytesMut::from(bare(payload, head.flags)?),
+            taken: 0,
+        },
+        Some(mut block) if head.kind == CONTINUATION && head.stream == block.stream => {
             block.fragments.extend_from_slice(payload);
-        } else {
-            return Err(invalid("a header block is interrupted"));
+            block
         }
-        block.taken += HEAD + head.length;
-        if head.flags & END_HEADERS != 0 {
-            return Ok(Some(block));
-        }
+        Some(_) => return Err(invalid("a header block is interrupted")),
+    };
+    block.taken += HEAD + payload.len();
+    if block.taken > BLOCK {
+        return Err(too_large());
     }
+    Ok(block)
+}
+
+fn too_large() -> io::Error {
+    invalid("a call's metadata is over 32 MiB")
 }
 
 /// A HEADERS payload without its padding and priority.
@@ -253,11 +257,10 @@ fn size_updates(block: &[u8]) -> &[u8] {
     &block[..end.min(block.len())]
 }
 
-/// A literal that the backend must not remember; nor may anybody behind it, if it is a secret.
+/// A literal that nobody may remember: what came marked so must stay so, and the mark is lost in decoding.
 fn literal(block: &mut BytesMut, name: &[u8], value: &[u8]) {
     const NEVER_INDEXED: u8 = 0x10;
-    let secret = name == b"authorization" || name == b"cookie";
-    block.put_u8(if secret { NEVER_INDEXED } else { 0 });
+    block.put_u8(NEVER_INDEXED);
     string(block, name);
     string(block, value);
 }

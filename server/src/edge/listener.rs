@@ -18,7 +18,7 @@ use tracing::{Instrument as _, debug, info, info_span, warn};
 use super::EdgeHandle;
 use super::admit::{Admitted, admit};
 use crate::accept::accept_loop;
-use crate::greet::{Speaks, greet};
+use crate::greet::{Mistakes, Protocol, greet};
 use crate::proxy::misplaced;
 use crate::registry::Registry;
 
@@ -37,6 +37,7 @@ pub(crate) struct Edges {
     pub(crate) server_id: String,
     /// Where callers should have called that called here.
     pub(crate) proxy_port: u16,
+    pub(crate) mistakes: Mistakes,
     /// Cancelled when tunnels must end.
     pub(crate) close: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -46,32 +47,38 @@ impl Edges {
     /// Takes tunnels from `listener` until `stop`. Tunnels live on.
     pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
         accept_loop(&listener, "multiplexer", &stop, |socket, remote| {
-            let edges = Arc::clone(&self);
-            let serve = async move { edges.serve(socket, remote).await };
+            let (edges, stop) = (Arc::clone(&self), stop.clone());
+            let serve = async move { edges.serve(socket, remote, &stop).await };
             self.tasks
                 .spawn(serve.instrument(info_span!("tunnel", peer.addr = %remote)));
         })
         .await;
     }
 
-    async fn serve(&self, socket: TcpStream, remote: SocketAddr) {
-        let serve = self.serve_to_its_end(socket, remote);
-        self.close.run_until_cancelled(serve).await;
+    /// Nobody begins any more once `stop` is cancelled.
+    async fn serve(&self, socket: TcpStream, remote: SocketAddr, stop: &CancellationToken) {
+        let admitted = stop.run_until_cancelled(self.admitted(socket, remote));
+        if let Some(Some(admitted)) = admitted.await {
+            self.close.run_until_cancelled(run(admitted)).await;
+        }
     }
 
-    async fn serve_to_its_end(&self, socket: TcpStream, remote: SocketAddr) {
+    async fn admitted(&self, socket: TcpStream, remote: SocketAddr) -> Option<Admitted> {
         let edge = match self.greet(socket).await {
-            Ok(Some(edge)) => edge,
-            Ok(None) => return,
-            Err(error) => return debug!(%error, "no edge"),
+            Ok(edge) => edge?,
+            Err(error) => {
+                debug!(%error, "no edge");
+                return None;
+            }
         };
         match self.meet(edge, remote).await {
-            Ok(admitted) => run(admitted).await,
+            Ok(admitted) => Some(admitted),
             // Said already, with the reason.
-            Err(HandshakeError::Refused(_)) => {}
+            Err(HandshakeError::Refused(_)) => None,
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 warn!(%remote, error, "not an edge");
+                None
             }
         }
     }
@@ -80,22 +87,26 @@ impl Edges {
     async fn greet(&self, socket: TcpStream) -> io::Result<Option<BoxedIo>> {
         let newcomer = greet(socket).await?;
         match newcomer.speaks {
-            Speaks::Yamux => return Ok(Some(Box::new(newcomer.socket))),
-            Speaks::Http2 => {
-                info!("a caller called the multiplexer listener: it must call the proxy listener");
+            Protocol::Yamux => return Ok(Some(Box::new(newcomer.socket))),
+            Protocol::Http2 => {
+                let what =
+                    "a caller called the multiplexer listener: it must call the proxy listener";
+                self.mistakes.say(newcomer.speaks, what);
                 misplaced::send_away(newcomer.socket, self.proxy_port).await?;
             }
-            Speaks::Http1 => {
-                info!("somebody speaks HTTP/1 to the multiplexer listener, where edges dial in");
+            Protocol::Http1 => {
+                let what =
+                    "somebody speaks HTTP/1 to the multiplexer listener, where edges dial in";
+                self.mistakes.say(newcomer.speaks, what);
                 newcomer.answer_http1(HTTP1).await?;
             }
-            Speaks::Tls => {
+            Protocol::Tls => {
                 info!(
                     "somebody speaks TLS to the multiplexer listener, which does not: dial it without"
                 );
                 newcomer.answer_tls().await?;
             }
-            Speaks::Unknown => {
+            Protocol::Unknown => {
                 let text = "it does not speak yamux";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text));
             }

@@ -11,10 +11,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use grpc_multiplexer_tunnel::TunnelStream;
+use grpc_multiplexer_tunnel::{Speaks, TunnelStream};
 
 const FRAME_HEADER: usize = 9;
-const SETTINGS: u8 = 4;
 
 /// What the backend said first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +68,11 @@ impl Sniffer {
 
 /// Whether a header begins SETTINGS; `None` while it may. Many a TLS alert is shorter than a header.
 fn is_settings(seen: &[u8]) -> Option<bool> {
-    let Some(header) = seen.first_chunk::<FRAME_HEADER>() else {
-        // Nobody has 64 KiB of settings.
-        return seen.first().is_some_and(|byte| *byte != 0).then_some(false);
-    };
-    let [_, high, low, kind, flags, stream @ ..] = header;
-    let length = u16::from_be_bytes([*high, *low]);
-    Some(*kind == SETTINGS && *flags == 0 && *stream == [0; 4] && length.is_multiple_of(6))
+    match seen {
+        [first, ..] if *first != 0 => Some(false),
+        _ if seen.len() < FRAME_HEADER => None,
+        _ => Some(Speaks::of_server(seen) == Some(Speaks::Http2)),
+    }
 }
 
 impl AsyncRead for Sniffer {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::{Code, Hello, Welcome};
 use grpc_multiplexer_tunnel::{
-    Arrival, Established, Session, TunnelConfig, TunnelStream, accept, dial,
+    Arrival, BoxedIo, Established, Session, TunnelConfig, TunnelStream, accept, dial, dial_legacy,
 };
 use http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -45,24 +45,35 @@ enum Backend {
 
 impl Bench {
     async fn new(backend: Backend) -> Self {
+        let config = TunnelConfig::default();
+        let hello = async |io| dial(io, Hello::default(), &config).await.unwrap().0;
+        Self::with(backend, hello).await
+    }
+
+    /// One whose edge speaks the original's wire.
+    async fn legacy(backend: Backend) -> Self {
+        let (config, id) = (TunnelConfig::default(), "rainbow".parse().unwrap());
+        let line = async |io| dial_legacy(io, &id, &config).await.unwrap();
+        Self::with(backend, line).await
+    }
+
+    async fn with(backend: Backend, dial: impl AsyncFnOnce(BoxedIo) -> Established) -> Self {
         let (near, far) = tokio::io::duplex(1 << 20);
         let config = TunnelConfig::default();
         let mut tasks = JoinSet::new();
         let server = async {
-            let Arrival::Hello(accepted) = accept(Box::new(near), &config).await.unwrap() else {
-                panic!("the edge is none of the original's");
+            let established = match accept(Box::new(near), &config).await.unwrap() {
+                Arrival::Hello(edge) => edge.welcome(Welcome::default()).await.unwrap(),
+                Arrival::Legacy(edge) => edge.take(&config),
             };
-            let established = accepted.welcome(Welcome::default()).await.unwrap();
             let Established { session, task, .. } = established;
-            // The welcome leaves when this runs.
+            // What the edge waits for leaves when this runs.
             tasks.spawn(async move {
                 task.run().await;
             });
             session
         };
-        let edge = dial(Box::new(far), Hello::default(), &config);
-        let (session, edge) = tokio::join!(server, edge);
-        let edge = edge.unwrap().0;
+        let (session, edge) = tokio::join!(server, dial(Box::new(far)));
         let opened = Arc::new(AtomicUsize::new(0));
         let noted = Noted::default();
         tasks.spawn(serve(
@@ -206,6 +217,24 @@ async fn a_lane_without_calls_is_closed_and_its_stream_given_back() {
     assert!(start.elapsed() >= Duration::from_secs(29));
     drop(bench.slot(PATH).await);
     assert_eq!(bench.opened(), 2);
+}
+
+/// Its edge may take the end of the only stream for the end of the tunnel's use.
+#[tokio::test(start_paused = true)]
+async fn a_lane_of_the_originals_wire_is_kept_without_calls() {
+    let bench = Bench::legacy(Backend::H2(1000)).await;
+    drop(bench.slot(PATH).await);
+    // Not so long that the silence of a paused yamux would end the tunnel.
+    for _ in 0..40 {
+        advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.session.open_streams(), 1);
+    drop(bench.slot(PATH).await);
+    assert_eq!(bench.opened(), 1);
+    // When the tunnel is to end, so do they.
+    bench.lanes.close().await;
+    assert_eq!(bench.session.open_streams(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,19 +17,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, debug, info, info_span};
+use tracing::{Instrument as _, debug, info_span};
 
 use super::Proxy;
 use super::caller::Caller;
 use crate::accept::accept_loop;
-use crate::greet::{HANDSHAKE, Speaks, greet, in_time};
+use crate::greet::{HANDSHAKE, Mistakes, Protocol, greet, in_time};
 use crate::rewind::Rewind;
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW, Tuner};
 
 /// Calls on one connection at a time. One more is refused as not processed.
 const CALLS: u32 = 1000;
 /// Largest header list that is read at all. Above our own limit, so that too large a list gets an answer.
-const HEADER_LIST: u32 = 64 * 1024;
+pub(super) const HEADER_LIST: u32 = 64 * 1024;
 /// Between two PINGs to a caller.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the answer may take. That to the first PING has [`HANDSHAKE`]: it shows that the caller did begin.
@@ -55,6 +55,7 @@ pub(crate) struct Callers {
     pub(crate) calls: TaskTracker,
     /// Where edges should have dialled that dialled here.
     pub(crate) multiplexer_port: u16,
+    pub(crate) mistakes: Mistakes,
 }
 
 impl Callers {
@@ -82,23 +83,26 @@ impl Callers {
     async fn meet(&self, socket: TcpStream) -> io::Result<()> {
         let newcomer = greet(socket).await?;
         match newcomer.speaks {
-            Speaks::Http2 => {
+            Protocol::Http2 => {
                 self.run(handshake(newcomer.socket).await?).await;
                 Ok(())
             }
-            Speaks::Http1 => {
-                info!("a caller speaks HTTP/1, and gRPC needs HTTP/2");
+            Protocol::Http1 => {
+                let what = "a caller speaks HTTP/1, and gRPC needs HTTP/2";
+                self.mistakes.say(newcomer.speaks, what);
                 newcomer.answer_http1(HTTP1).await
             }
-            Speaks::Tls => {
-                info!("a caller speaks TLS, and this listener does not: it must call without");
+            Protocol::Tls => {
+                let what = "a caller speaks TLS, and this listener does not: it must call without";
+                self.mistakes.say(newcomer.speaks, what);
                 newcomer.answer_tls().await
             }
-            Speaks::Yamux => {
-                info!("an edge dialled the proxy listener: it must dial the multiplexer listener");
-                self.send_edge_away(newcomer.socket).await
+            Protocol::Yamux =>
+            // Boxed: rare, and large.
+            {
+                in_time(Box::pin(self.send_edge_away(newcomer.socket))).await
             }
-            Speaks::Unknown => Err(io::Error::new(
+            Protocol::Unknown => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "it does not speak HTTP/2",
             )),
@@ -109,6 +113,8 @@ impl Callers {
     async fn send_edge_away(&self, socket: Rewind<TcpStream>) -> io::Result<()> {
         let config = TunnelConfig::default();
         let arrival = accept(Box::new(socket), &config).await;
+        let what = "an edge dialled the proxy listener: it must dial the multiplexer listener";
+        self.mistakes.say(Protocol::Yamux, what);
         let Arrival::Hello(accepted) = arrival.map_err(io::Error::other)? else {
             return Ok(());
         };

@@ -9,6 +9,7 @@ use http::Request;
 use tokio::net::TcpStream;
 
 use super::check;
+use super::listener::HEADER_LIST;
 use super::reply::Reply;
 use super::rescue::Failure;
 use crate::greet::in_time;
@@ -22,6 +23,7 @@ pub(crate) async fn send_away(socket: Rewind<TcpStream>, proxy_port: u16) -> io:
     in_time(async {
         let handshake = h2::server::Builder::new()
             .max_concurrent_streams(CALLS)
+            .max_header_list_size(HEADER_LIST)
             .handshake(socket);
         let mut connection = handshake.await.map_err(io::Error::other)?;
         for _ in 0..CALLS {

@@ -182,6 +182,39 @@ async fn an_idle_tunnel_lives_as_long_as_there_are_pings_and_a_silent_one_ends()
     assert_eq!(start.elapsed().as_secs(), 45);
 }
 
+/// Nothing stands between the loss and its being known: an edge that dials again at once must find its name free.
+#[tokio::test(start_paused = true)]
+async fn a_lost_tunnel_is_known_at_once() {
+    let (server, mut edge) = pair().await;
+    let stream = server.session.open(Kind::H2, BARE_ENDPOINT, DIAL);
+    let peer = stream.await.unwrap().peer_end();
+    let start = Instant::now();
+    edge.tasks.shutdown().await;
+    assert!(matches!(
+        server.session.closed().await,
+        SessionError::Lost(_)
+    ));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    drop(peer);
+}
+
+/// yamux's own clock cannot be paused. Between two of ours nobody else pings.
+#[tokio::test]
+async fn two_of_ours_keep_an_idle_tunnel_alive() {
+    let (server, edge) = pair().await;
+    let heard = |end: &End| end.session.shared().activity.signs().last_received;
+    let start = (heard(&server), heard(&edge));
+    tokio::time::timeout(Duration::from_secs(40), async {
+        while heard(&server) <= start.0 + Duration::from_secs(5)
+            || heard(&edge) <= start.1 + Duration::from_secs(5)
+        {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
 /// The original's server loses what arrives together with the line.
 #[tokio::test(start_paused = true)]
 async fn our_edge_keeps_still_behind_its_line_until_the_server_spoke() {

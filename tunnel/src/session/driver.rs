@@ -8,8 +8,10 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use yamux::{Connection, ConnectionError};
 
@@ -22,8 +24,17 @@ pub(crate) struct Driver {
     opens: mpsc::Receiver<OpenRequest>,
     waiting: Option<OpenRequest>,
     inbox: mpsc::Sender<yamux::Stream>,
-    carrier: Option<Box<Self>>,
+    carrier: Option<Carrier>,
 }
+
+/// The session whose stream a driver's bytes travel on.
+struct Carrier {
+    driver: Box<Driver>,
+    ticks: Interval,
+}
+
+/// yamux sends its pings, of which a peer may want to see one now and then, only when it is polled.
+const TICK: Duration = Duration::from_secs(15);
 
 impl Driver {
     pub(super) fn new(
@@ -42,16 +53,24 @@ impl Driver {
 
     /// This driver's bytes travel on a stream of `carrier`.
     pub(super) fn carried_by(mut self, carrier: Self) -> Self {
-        self.carrier = Some(Box::new(carrier));
+        let mut ticks = interval_at(Instant::now() + TICK, TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.carrier = Some(Carrier {
+            driver: Box::new(carrier),
+            ticks,
+        });
         self
     }
 
     /// Moves bytes until the connection ends.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        if let Some(carrier) = &mut self.carrier {
+            while carrier.ticks.poll_tick(cx).is_ready() {}
+        }
         let own = self.poll_own(cx);
         match &mut self.carrier {
             // Last, so that what was just written leaves now. What it brings wakes this task again.
-            Some(carrier) if own.is_pending() => carrier.poll(cx),
+            Some(carrier) if own.is_pending() => carrier.driver.poll(cx),
             _ => own,
         }
     }
@@ -135,8 +154,8 @@ impl Driver {
         let own = self.connection.poll_close(cx);
         match &mut self.carrier {
             None => own,
-            Some(carrier) if own.is_pending() => carrier.poll(cx),
-            Some(carrier) => carrier.poll_close(cx),
+            Some(carrier) if own.is_pending() => carrier.driver.poll(cx),
+            Some(carrier) => carrier.driver.poll_close(cx),
         }
     }
 }

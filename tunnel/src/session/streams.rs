@@ -1,7 +1,8 @@
 //! The streams of a session: how many may be open, and how each one ended at the peer.
 //!
 //! A stream gives its permit back only when *both* ends are done with it. yamux at the peer counts a stream until the
-//! peer's application drops it; a permit that came back earlier could let one stream too many onto the session.
+//! peer's application drops it; a permit that came back earlier could let one stream too many onto the session. (A peer
+//! of the original's says nothing of its end, and has no such limit: there our own end decides.)
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{CLOSE_TIMEOUT, Driver, Shared};
+use super::{CLOSE_TIMEOUT, Driver, Shared, Wire};
 use crate::SessionError;
 
 /// Decides when the session ends, and why: the control loop, or what stands in for it.
@@ -55,14 +55,14 @@ impl SessionTask {
         let end = tokio::select! {
             biased;
             end = &mut keeper => end,
-            lost = tasks.join_next() => {
+            lost = tasks.join_next() => match shared.wire {
+                Wire::Bare => SessionError::Lost(describe(lost)),
                 // The peer's last words may still wait in the control stream.
-                let words = timeout(CLOSE_TIMEOUT, keeper).await;
-                match words {
+                Wire::Messages => match timeout(CLOSE_TIMEOUT, keeper).await {
                     Ok(end @ SessionError::Goodbye { .. }) => end,
                     _ => SessionError::Lost(describe(lost)),
-                }
-            }
+                },
+            },
         };
         shared.end(end.clone());
         // A goodbye is on its way out.

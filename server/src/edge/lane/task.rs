@@ -148,8 +148,14 @@ impl LaneTask {
             return None;
         }
         let since = *self.idle_since.get_or_insert(now);
-        if now < since + IDLE && !self.lane.is_over() {
-            return Some(since + IDLE);
+        if !self.lane.is_over() {
+            if self.session.is_legacy() {
+                // Such an edge may take the end of its last stream for the end of the tunnel's use.
+                return None;
+            }
+            if now < since + IDLE {
+                return Some(since + IDLE);
+            }
         }
         self.lane.retire();
         // A call that chose the lane a moment ago finds no sender, and goes elsewhere.

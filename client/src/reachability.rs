@@ -1,0 +1,53 @@
+//! What is known of the backend, said once when it changes.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use grpc_multiplexer_tunnel::Speaks;
+use tracing::{info, warn};
+
+use crate::Backend;
+use crate::backend::DialError;
+
+/// Whether the backend answered last time, and as what.
+#[derive(Debug, Default)]
+pub(crate) struct Reachability {
+    reached: AtomicU8,
+    is_foreign: AtomicBool,
+}
+
+impl Reachability {
+    const REACHABLE: u8 = 1;
+    const NOT_REACHABLE: u8 = 2;
+
+    /// The backend was dialled.
+    pub(crate) fn dialled<T>(&self, backend: &Backend, dialled: &Result<T, DialError>) {
+        let now = if dialled.is_ok() {
+            Self::REACHABLE
+        } else {
+            Self::NOT_REACHABLE
+        };
+        if self.reached.swap(now, Ordering::Relaxed) == now {
+            return;
+        }
+        match dialled {
+            Ok(_) => info!(%backend, "backend reachable"),
+            Err(error) => {
+                warn!(%backend, error = error as &dyn Error, "backend not reachable");
+            }
+        }
+    }
+
+    /// The backend spoke, `first` of all: is it a gRPC server at all? The server of the tunnel finds out by itself.
+    pub(crate) fn heard(&self, backend: &Backend, first: &[u8]) {
+        let advice = match Speaks::of_server(first) {
+            Some(Speaks::Tls) => Some("it speaks TLS: write its address as https://HOST:PORT"),
+            Some(Speaks::Http1) => Some("it speaks HTTP/1, and gRPC needs HTTP/2"),
+            _ => None,
+        };
+        let was_foreign = self.is_foreign.swap(advice.is_some(), Ordering::Relaxed);
+        if let Some(advice) = advice.filter(|_| !was_foreign) {
+            warn!(%backend, advice, "the backend does not answer as a gRPC server");
+        }
+    }
+}
