@@ -1,5 +1,6 @@
 //! Statuses in words, and troubles with what to do about them.
 
+use std::error::Error as _;
 use std::fmt;
 
 use tonic::{Code, Status};
@@ -27,9 +28,12 @@ impl Trouble {
 
     /// A call that was to end well and did not.
     pub(super) fn of(status: &Status) -> Self {
-        let advice = match reason(status) {
-            Some(reason) => advice(reason, status.message()),
-            None => "the answer is the backend's own: its log may say more",
+        let advice = match origin(status) {
+            Origin::Here => {
+                "no answer came: the way to the proxy broke, or something on it ends calls"
+            }
+            Origin::Multiplexer(reason) => advice(reason, status.message()),
+            Origin::Backend => "the answer is the backend's own: its log may say more",
         };
         Self::new(in_words(status), advice)
     }
@@ -53,9 +57,25 @@ impl From<Trouble> for End {
     }
 }
 
-/// Why the multiplexer made this status; `None` when it did not.
-pub(super) fn reason(status: &Status) -> Option<&str> {
-    status.metadata().get(MUX_ERROR)?.to_str().ok()
+/// Who made a status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin<'a> {
+    /// This end, because no answer came.
+    Here,
+    /// The multiplexer, for this reason.
+    Multiplexer(&'a str),
+    /// Whoever was called.
+    Backend,
+}
+
+pub(super) fn origin(status: &Status) -> Origin<'_> {
+    let reason = status.metadata().get(MUX_ERROR);
+    match reason.and_then(|reason| reason.to_str().ok()) {
+        Some(reason) => Origin::Multiplexer(reason),
+        // Only what failed here has an error behind it.
+        None if status.source().is_some() => Origin::Here,
+        None => Origin::Backend,
+    }
 }
 
 /// Code, message, and the multiplexer's reason.
@@ -64,9 +84,9 @@ pub(super) fn in_words(status: &Status) -> String {
     if !status.message().is_empty() {
         text = format!("{text}: {}", harmless(status.message()));
     }
-    match reason(status) {
-        Some(reason) => format!("{text} ({MUX_ERROR}: {})", harmless(reason)),
-        None => text,
+    match origin(status) {
+        Origin::Multiplexer(reason) => format!("{text} ({MUX_ERROR}: {})", harmless(reason)),
+        Origin::Here | Origin::Backend => text,
     }
 }
 
@@ -90,5 +110,28 @@ pub(super) fn name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_broke_here_is_nobodys_answer() {
+        let broken = io::Error::from(io::ErrorKind::BrokenPipe);
+        let here = Status::from_error(Box::new(broken));
+        assert_eq!(origin(&here), Origin::Here);
+        assert_eq!(origin(&Status::unknown("x")), Origin::Backend);
+        let mut ours = Status::unavailable("mux: x");
+        ours.metadata_mut()
+            .insert(MUX_ERROR, "draining".parse().unwrap());
+        assert_eq!(origin(&ours), Origin::Multiplexer("draining"));
+        assert_eq!(
+            in_words(&ours),
+            "UNAVAILABLE: mux: x (x-mux-error: draining)"
+        );
     }
 }

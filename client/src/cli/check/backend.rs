@@ -1,7 +1,5 @@
 //! What any backend may serve: whether it is reached at all, health, reflection, and how long an answer takes.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::time::Instant;
 use tonic::client::Grpc;
@@ -19,7 +17,7 @@ use super::ToEdge;
 use super::report::Found;
 use crate::cli::listed::milliseconds;
 use crate::cli::output::harmless;
-use crate::cli::status::{Trouble, in_words, name, reason};
+use crate::cli::status::{Origin, Trouble, in_words, name, origin};
 
 /// A method that no backend has.
 const NO_METHOD: &str = "/grpc.multiplexer.check.v1.CheckService/NoSuchMethod";
@@ -36,12 +34,12 @@ const NAMES: usize = 8;
 /// Whether calls come as far as the backend: whatever it says, it is there.
 pub(super) async fn reached(edge: &ToEdge) -> Result<Found, Trouble> {
     let answer = call_no_method(edge).await;
-    match reason(&answer) {
-        Some(_) => Err(Trouble::of(&answer)),
-        None if answer.code() == Code::Unimplemented => Ok(Found::ok(
+    match (origin(&answer), answer.code()) {
+        (Origin::Backend, Code::Unimplemented) => Ok(Found::ok(
             "it answers UNIMPLEMENTED to a method that it does not have",
         )),
-        None => Ok(Found::ok(format!("it answers {}", in_words(&answer)))),
+        (Origin::Backend, _) => Ok(Found::ok(format!("it answers {}", in_words(&answer)))),
+        _ => Err(answer.into()),
     }
 }
 
@@ -85,11 +83,8 @@ pub(super) async fn reflection(edge: &ToEdge) -> Result<Found, Trouble> {
     };
     match listed {
         Ok(services) => {
-            let mut shown: Vec<_> = services
-                .iter()
-                .take(NAMES)
-                .map(|name| harmless(name))
-                .collect();
+            let shown = services.iter().take(NAMES);
+            let mut shown: Vec<_> = shown.map(|name| harmless(name)).collect();
             if let Some(more @ 1..) = services.len().checked_sub(NAMES) {
                 shown.push(format!("{more} more"));
             }
@@ -117,11 +112,10 @@ async fn services(edge: &ToEdge, path: &'static str) -> Result<Vec<String>, Stat
     let mut answers = grpc.streaming(request, path, codec).await?.into_inner();
     let answer = answers.message().await?;
     match answer.and_then(|answer| answer.message_response) {
-        Some(MessageResponse::ListServicesResponse(list)) => Ok(list
-            .service
-            .into_iter()
-            .map(|service| service.name)
-            .collect()),
+        Some(MessageResponse::ListServicesResponse(list)) => {
+            let services = list.service.into_iter();
+            Ok(services.map(|service| service.name).collect())
+        }
         _ => Err(Status::unknown(
             "its answer to a question for services is none",
         )),
@@ -134,13 +128,13 @@ pub(super) async fn latency(edge: &ToEdge) -> Result<Found, Trouble> {
     for _ in 0..CALLS {
         let started = Instant::now();
         let answer = call_no_method(edge).await;
-        if reason(&answer).is_some() {
-            return Err(Trouble::of(&answer));
+        if origin(&answer) != Origin::Backend {
+            return Err(answer.into());
         }
         times.push(started.elapsed());
     }
     times.sort_unstable();
-    let (least, median) = (times[0], middle(&times));
+    let (least, median) = (times[0], times[CALLS / 2]);
     Ok(Found::Ok {
         text: format!(
             "{} median, {} at least, of {CALLS} calls",
@@ -155,13 +149,9 @@ pub(super) async fn latency(edge: &ToEdge) -> Result<Found, Trouble> {
     })
 }
 
-fn middle(sorted: &[Duration]) -> Duration {
-    sorted[sorted.len() / 2]
-}
-
 /// The backend itself has no such service.
 pub(super) fn is_unserved(status: &Status) -> bool {
-    status.code() == Code::Unimplemented && reason(status).is_none()
+    status.code() == Code::Unimplemented && origin(status) == Origin::Backend
 }
 
 fn not_served(status: &Status, service: &str) -> Result<Found, Trouble> {
@@ -170,15 +160,13 @@ fn not_served(status: &Status, service: &str) -> Result<Found, Trouble> {
             "the backend does not serve {service}"
         )));
     }
-    if reason(status).is_none() && is_permission(status.code()) {
+    let is_permission = matches!(
+        status.code(),
+        Code::Unauthenticated | Code::PermissionDenied
+    );
+    if is_permission && origin(status) == Origin::Backend {
         let code = name(status.code());
-        return Ok(Found::skipped(format!(
-            "the backend does not let us: {code}"
-        )));
+        return Ok(Found::skipped(format!("the backend answers {code}")));
     }
     Err(Trouble::of(status))
-}
-
-fn is_permission(code: Code) -> bool {
-    matches!(code, Code::Unauthenticated | Code::PermissionDenied)
 }

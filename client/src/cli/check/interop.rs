@@ -19,7 +19,7 @@ use super::ToEdge;
 use super::backend::is_unserved;
 use super::report::{Found, Report, Verdict};
 use crate::cli::output::End;
-use crate::cli::status::{Trouble, name, reason};
+use crate::cli::status::{Origin, Trouble, name, origin};
 
 const LARGE_REQUEST: usize = 271_828;
 const LARGE_RESPONSE: i32 = 314_159;
@@ -161,7 +161,7 @@ async fn status(mut stub: Stub) -> Outcome {
             "the call ended with OK, and not with the status asked for",
         ));
     };
-    if reason(&came).is_some() {
+    if origin(&came) != Origin::Backend {
         return Err(came.into());
     }
     same("the code", name(came.code()), name(Code::Unknown))?;
