@@ -3,6 +3,7 @@
 /// What may mend a failure with this `x-mux-error`. `message` is the text of its status.
 pub(super) fn advice(reason: &str, message: &str) -> &'static str {
     match reason {
+        "wrong-listener" => "give the address of the server's --proxy-listener as --proxy-address",
         "unknown-edge" => {
             "no edge of that name is connected: start one, or see `grpc-multiplexer-client list`"
         }
@@ -38,9 +39,6 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
             "the backend answers HTTP, but not gRPC: is the edge's --grpc-server-address that of the gRPC server?"
         }
         "slow-watcher" => "events came faster than they were read: watch again",
-        "wrong-listener" => {
-            "this is where edges dial in: give the server's --proxy-listener as --proxy-address"
-        }
         "no-id" | "many-ids" | "bad-id" | "not-grpc" | "not-post" | "bad-path" | "bad-timeout" => {
             "what was sent is not what came: something between here and the server changes calls"
         }

@@ -72,7 +72,10 @@ pub(super) async fn greet(address: &HostPort) -> Result<(), Trouble> {
             "it speaks TLS",
             "the proxy port of a grpc-multiplexer-server speaks plain HTTP/2",
         ),
-        _ if is_multiplexer(address).await => return Err(multiplexer(address)),
+        _ if is_multiplexer(address).await => (
+            "it is where edges dial in",
+            "give the address of the server's --proxy-listener as --proxy-address",
+        ),
         [] => ("it says nothing", "is it the right port?"),
         _ => ("it speaks something else", "is it the right port?"),
     };
@@ -80,16 +83,8 @@ pub(super) async fn greet(address: &HostPort) -> Result<(), Trouble> {
     Err(Trouble::new(what, advice))
 }
 
-/// Callers who come to where edges dial in.
-pub(super) fn multiplexer(address: &HostPort) -> Trouble {
-    Trouble::new(
-        format!("{address} is the multiplexer port, where edges dial in"),
-        "give the server's proxy port, where callers call: its --proxy-listener, 7592 unless it says otherwise",
-    )
-}
-
-/// Whether edges dial in there.
-pub(super) async fn is_multiplexer(address: &HostPort) -> bool {
+/// Whether edges dial in there, and calls are not answered.
+async fn is_multiplexer(address: &HostPort) -> bool {
     let answer = exchange(address, &PING).await;
     answer.is_ok_and(|answer| matches!(answer[..], [0, 2, 0, 1 | 2, 0, 0, 0, 0, ..]))
 }

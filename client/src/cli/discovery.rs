@@ -8,8 +8,8 @@ use grpc_multiplexer_proto::v1::{
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use super::channel::{LIMIT, channel, is_multiplexer, multiplexer};
-use super::status::{Trouble, in_words};
+use super::channel::{LIMIT, channel};
+use super::status::{Origin, Trouble, in_words, origin};
 
 /// Edges per page: a page of thousands would be longer than a message may be.
 const PAGE: u32 = 1000;
@@ -62,7 +62,7 @@ async fn answer<T>(
 ) -> Result<T, Trouble> {
     match timeout(LIMIT, call).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(no_answer(proxy, &status).await),
+        Ok(Err(status)) => Err(no_answer(proxy, &status)),
         Err(_) => Err(Trouble::new(
             format!("{proxy} does not answer within {LIMIT:?}"),
             "is it a grpc-multiplexer-server, and is it well?",
@@ -70,9 +70,10 @@ async fn answer<T>(
     }
 }
 
-async fn no_answer(proxy: &HostPort, status: &Status) -> Trouble {
-    if is_multiplexer(proxy).await {
-        return multiplexer(proxy);
+fn no_answer(proxy: &HostPort, status: &Status) -> Trouble {
+    // A reason of the multiplexer says it better, such as which port is the right one.
+    if let Origin::Multiplexer(_) = origin(status) {
+        return Trouble::of(status);
     }
     if status.code() == Code::Unimplemented {
         return Trouble::new(

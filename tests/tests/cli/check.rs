@@ -327,7 +327,10 @@ async fn the_wrong_port_is_told_as_such() {
     let said = run(&["check", "a", "--json", "--proxy-address", &multiplexer]).await;
     let told = failed(&said);
     assert!(
-        told["text"].as_str().unwrap().contains("multiplexer port"),
+        told["text"]
+            .as_str()
+            .unwrap()
+            .contains("where edges dial in"),
         "{told}"
     );
 

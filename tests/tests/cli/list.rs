@@ -116,7 +116,7 @@ async fn the_multiplexer_port_is_recognised() {
     let mux = Mux::start().await;
     let said = list(&mux.multiplexer.to_string()).await;
     assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
-    assert!(said.err.contains("is the multiplexer port"), "{said:?}");
+    assert!(said.err.contains("where edges dial in"), "{said:?}");
     assert!(said.err.contains("--proxy-listener"), "{said:?}");
 }
 
@@ -134,6 +134,8 @@ async fn what_does_not_speak_http2_is_told_by_what_it_speaks() {
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "it speaks HTTP/1"),
         (&b"\x15\x03\x01\0\x02\x02\x46"[..], "it speaks TLS"),
         (&b"SSH-2.0-OpenSSH_9.6\r\n"[..], "it speaks something else"),
+        // As a multiplexer port that does not know calls.
+        (b"\0\x02\0\x01\0\0\0\0\0\0\0\0", "where edges dial in"),
         (&b""[..], "it says nothing"),
     ] {
         let backend = Backend::tcp(move |mut socket| async move {
