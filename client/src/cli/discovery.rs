@@ -13,6 +13,8 @@ use super::status::{Origin, Trouble, in_words, origin};
 
 /// Edges per page: a page of thousands would be longer than a message may be.
 const PAGE: u32 = 1000;
+/// Pages at most: a list must end, whatever the server says.
+const PAGES: usize = 1000;
 
 /// Every edge, sorted by client id.
 pub(super) async fn list(proxy: &HostPort) -> Result<Vec<Edge>, Trouble> {
@@ -23,7 +25,7 @@ pub(super) async fn list(proxy: &HostPort) -> Result<Vec<Edge>, Trouble> {
         details: true,
         ..ListGrpcServerRequest::default()
     };
-    loop {
+    for _ in 0..PAGES {
         let page = answer(proxy, discovery.list_grpc_server(request.clone())).await?;
         // A server that knows no details gives names only.
         if page.edges.is_empty() {
@@ -36,6 +38,10 @@ pub(super) async fn list(proxy: &HostPort) -> Result<Vec<Edge>, Trouble> {
         }
         request.page_token = page.next_page_token;
     }
+    Err(Trouble::new(
+        format!("{proxy} lists edges without end"),
+        "is it a grpc-multiplexer-server, and is it well?",
+    ))
 }
 
 fn named(client_id: String) -> Edge {

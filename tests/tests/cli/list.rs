@@ -2,10 +2,11 @@
 
 use std::pin::Pin;
 
-use futures::Stream;
+use futures::stream::{self, Stream, StreamExt as _};
 use grpc_multiplexer_proto::v1::discovery_service_server::{
     DiscoveryService, DiscoveryServiceServer,
 };
+use grpc_multiplexer_proto::v1::watch_grpc_server_response::Event;
 use grpc_multiplexer_proto::v1::{
     Edge as Listed, ListGrpcServerRequest, ListGrpcServerResponse, WatchGrpcServerRequest,
     WatchGrpcServerResponse,
@@ -173,7 +174,12 @@ async fn wrong_arguments_are_a_mistake_of_their_own() {
 
 #[tokio::test]
 async fn each_has_a_help_with_its_options() {
+    let edge = run(&["--help"]).await.out;
     for name in ["list", "watch", "check"] {
+        assert!(
+            edge.contains(&format!("grpc-multiplexer-client {name} ")),
+            "{edge}"
+        );
         let said = run(&[name, "--help"]).await;
         assert_eq!((said.code, said.err.as_str()), (0, ""));
         for part in ["--proxy-address", "localhost:7592", "--json"] {
@@ -183,9 +189,12 @@ async fn each_has_a_help_with_its_options() {
 }
 
 /// A discovery service of somebody else's.
-struct Foreign {
-    /// Whether it knows pages and details.
-    is_new: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    /// As the original: names and changes, and nothing of pages, details and snapshots.
+    Plain,
+    TwoPages,
+    PagesWithoutEnd,
 }
 
 #[tonic::async_trait]
@@ -195,8 +204,8 @@ impl DiscoveryService for Foreign {
         request: Request<ListGrpcServerRequest>,
     ) -> Result<Response<ListGrpcServerResponse>, Status> {
         let request = request.into_inner();
-        let (name, next) = match request.page_token.as_str() {
-            "" if self.is_new => ("first", "more"),
+        let (name, next) = match (self, request.page_token.as_str()) {
+            (Self::PagesWithoutEnd, _) | (Self::TwoPages, "") => ("first", "more"),
             _ => ("last", ""),
         };
         let edge = Listed {
@@ -207,7 +216,10 @@ impl DiscoveryService for Foreign {
         assert!(request.details && request.page_size > 0);
         Ok(Response::new(ListGrpcServerResponse {
             servers: vec![name.to_owned()],
-            edges: if self.is_new { vec![edge] } else { Vec::new() },
+            edges: match self {
+                Self::Plain => Vec::new(),
+                Self::TwoPages | Self::PagesWithoutEnd => vec![edge],
+            },
             next_page_token: next.to_owned(),
             ..ListGrpcServerResponse::default()
         }))
@@ -220,19 +232,27 @@ impl DiscoveryService for Foreign {
         &self,
         _: Request<WatchGrpcServerRequest>,
     ) -> Result<Response<Self::WatchGRPCServerStream>, Status> {
-        Err(Status::unimplemented(""))
+        let connected = WatchGrpcServerResponse {
+            server: "ant".to_owned(),
+            event: Event::Connected.into(),
+            ..WatchGrpcServerResponse::default()
+        };
+        let then = stream::pending();
+        Ok(Response::new(
+            stream::iter([Ok(connected)]).chain(then).boxed(),
+        ))
     }
 }
 
 impl Foreign {
-    async fn serve(is_new: bool) -> Backend {
-        Backend::routes(Routes::new(DiscoveryServiceServer::new(Self { is_new }))).await
+    pub(crate) async fn serve(self) -> Backend {
+        Backend::routes(Routes::new(DiscoveryServiceServer::new(self))).await
     }
 }
 
 #[tokio::test]
 async fn every_page_is_listed_and_no_text_drives_the_terminal() {
-    let foreign = Foreign::serve(true).await;
+    let foreign = Foreign::TwoPages.serve().await;
     let said = list(&foreign.address.to_string()).await;
     assert_eq!(said.code, 0, "{said:?}");
     let rows: Vec<_> = said.out.lines().skip(1).collect();
@@ -243,8 +263,16 @@ async fn every_page_is_listed_and_no_text_drives_the_terminal() {
 }
 
 #[tokio::test]
+async fn a_list_without_end_is_given_up() {
+    let foreign = Foreign::PagesWithoutEnd.serve().await;
+    let said = list(&foreign.address.to_string()).await;
+    assert_eq!((said.code, said.out.as_str()), (1, ""), "{said:?}");
+    assert!(said.err.contains("without end"), "{said:?}");
+}
+
+#[tokio::test]
 async fn a_server_without_details_is_listed_by_names() {
-    let foreign = Foreign::serve(false).await;
+    let foreign = Foreign::Plain.serve().await;
     let proxy = foreign.address.to_string();
     let said = list(&proxy).await;
     assert!(
