@@ -27,6 +27,13 @@ const USAGE: u8 = 2;
 /// Does what the subcommand asks that comes first among a program's arguments; `None` when none does, so that an edge
 /// is to be run.
 ///
+/// ```
+/// use grpc_multiplexer_client::subcommand;
+///
+/// let edge = ["grpc-multiplexer-client", "--client-id", "rainbow"];
+/// assert!(subcommand(edge.map(Into::into)).is_none());
+/// ```
+///
 /// The exit code is 0 when all is well, 1 when a check found something wrong or there is no answer, and 2 for wrong
 /// arguments.
 pub fn subcommand(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {

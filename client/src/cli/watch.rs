@@ -58,11 +58,12 @@ async fn follow(
         };
         backoff.reset();
         let word = match (change.event(), &mut snapshot) {
-            (Event::Connected, Some(edges)) => {
+            // A server that knows no snapshots gives no revisions either.
+            (Event::Connected, Some(edges)) if !change.revision.is_empty() => {
                 *edges += 1;
                 "present"
             }
-            (Event::Connected, None) => "connected",
+            (Event::Connected, _) => "connected",
             (Event::Disconnected, _) => "disconnected",
             (Event::Updated, _) => "updated",
             (Event::Resync, _) => {
