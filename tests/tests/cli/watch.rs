@@ -3,6 +3,7 @@
 use grpc_multiplexer_tests::{Edge, Mux, within};
 use serde_json::Value;
 
+use crate::list::Foreign;
 use crate::run::{Running, documented, keys, run};
 
 fn watch(mux: &Mux, json: bool) -> Running {
@@ -97,6 +98,14 @@ async fn a_reader_that_goes_away_ends_it_quietly() {
     let _bee = edge(&mux, "bee").await;
     let ended = within("the end of a process nobody reads", unread.wait()).await;
     assert_eq!(ended.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn changes_of_a_server_without_snapshots_are_told_as_changes() {
+    let foreign = Foreign::Plain.serve().await;
+    let proxy = foreign.address.to_string();
+    let mut watch = Running::start(&["watch", "--json", "--proxy-address", &proxy]);
+    event(&mut watch, "connected", Some("ant")).await;
 }
 
 #[tokio::test]
