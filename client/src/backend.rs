@@ -1,89 +1,26 @@
 //! Where the backend is, and how a stream of the tunnel gets there.
 
+mod address;
+mod dial;
+
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::{HostPort, HostPortError, host_port};
-use grpc_multiplexer_tunnel::message::Code;
-use grpc_multiplexer_tunnel::{BoxedIo, TunnelStream, tune};
+use grpc_multiplexer_tunnel::{BoxedIo, TunnelStream};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
+
+pub use address::{BackendAddress, BackendAddressError};
+pub(crate) use dial::DialError;
+use dial::connect;
 
 use crate::embed::{EdgeIncoming, EdgeStream, hand_over};
 use crate::legacy;
 use crate::splice::splice;
-
-/// Address of a backend, as written in the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BackendAddress {
-    /// `host:port` or `http://host:port`: HTTP/2 without TLS.
-    Tcp(HostPort),
-    /// `https://host:port`: HTTP/2 over TLS.
-    Tls(HostPort),
-    /// `unix:/path`: HTTP/2 without TLS over a Unix socket.
-    Unix(PathBuf),
-}
-
-/// The text is no backend address.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BackendAddressError {
-    /// Neither `host:port` nor one of the forms with a scheme.
-    #[error("{0}; also possible: https://HOST:PORT, unix:/PATH")]
-    HostPort(#[from] HostPortError),
-    /// A Unix socket without a path.
-    #[error("unix: must be followed by the absolute path of a socket")]
-    Path,
-    /// Unix sockets do not exist here.
-    #[error("Unix sockets are not available on this system")]
-    NoUnixSockets,
-}
-
-impl FromStr for BackendAddress {
-    type Err = BackendAddressError;
-
-    fn from_str(text: &str) -> Result<Self, BackendAddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return unix(path);
-        }
-        if let Some(rest) = text.strip_prefix("https://") {
-            return Ok(Self::Tls(host_port(rest.trim_end_matches('/'))?));
-        }
-        let rest = text.strip_prefix("http://").unwrap_or(text);
-        Ok(Self::Tcp(host_port(rest.trim_end_matches('/'))?))
-    }
-}
-
-fn unix(path: &str) -> Result<BackendAddress, BackendAddressError> {
-    if cfg!(not(unix)) {
-        return Err(BackendAddressError::NoUnixSockets);
-    }
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.starts_with('/') && path.len() > 1 {
-        Ok(BackendAddress::Unix(path.into()))
-    } else {
-        Err(BackendAddressError::Path)
-    }
-}
-
-impl fmt::Display for BackendAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Tls(address) => write!(f, "https://{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// TLS towards a backend.
 #[derive(Debug, Clone)]
@@ -112,48 +49,6 @@ enum Place {
 pub(crate) enum Reached {
     Socket(BoxedIo),
     InProcess(mpsc::OwnedPermit<EdgeStream>),
-}
-
-/// Why the backend could not be reached.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DialError {
-    /// Nobody listens, or no route.
-    #[error("connection refused")]
-    Connect(#[source] io::Error),
-    /// The name has no address.
-    #[error("name lookup failed")]
-    Dns(#[source] io::Error),
-    /// The TLS handshake failed.
-    #[error("TLS handshake failed")]
-    Tls(#[source] io::Error),
-    /// What answers the TLS handshake is no TLS.
-    #[error("the backend does not speak TLS; write its address without https://")]
-    NotTls,
-    /// TLS did not choose HTTP/2.
-    #[error("the backend's TLS does not offer h2 (ALPN)")]
-    Alpn,
-    /// No answer in time.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    /// The server in this process ended.
-    #[error("the server in this process has ended")]
-    Ended,
-    /// The server in this process takes no streams.
-    #[error("the server in this process takes no streams")]
-    Stuck,
-}
-
-impl DialError {
-    /// What the server is told.
-    pub(crate) fn code(&self) -> Code {
-        match self {
-            Self::Connect(_) | Self::Ended | Self::Stuck => Code::BackendRefused,
-            Self::Dns(_) => Code::BackendDns,
-            Self::Tls(_) | Self::NotTls => Code::BackendTls,
-            Self::Alpn => Code::BackendAlpn,
-            Self::Timeout(_) => Code::BackendTimeout,
-        }
-    }
 }
 
 impl Backend {
@@ -310,83 +205,9 @@ impl Reached {
     }
 }
 
-async fn connect(address: &BackendAddress, tls: Option<&BackendTls>) -> Result<BoxedIo, DialError> {
-    match (address, tls) {
-        (BackendAddress::Tcp(address), _) => Ok(Box::new(tcp(address).await?)),
-        (BackendAddress::Tls(address), Some(tls)) => {
-            let socket = tcp(address).await?;
-            let stream = TlsConnector::from(Arc::clone(&tls.config))
-                .connect(tls.server_name.clone(), socket)
-                .await
-                .map_err(tls_error)?;
-            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                Ok(Box::new(stream))
-            } else {
-                Err(DialError::Alpn)
-            }
-        }
-        (BackendAddress::Tls(_), None) => Err(DialError::Tls(io::Error::other(
-            "no TLS configuration for an https backend",
-        ))),
-        #[cfg(unix)]
-        (BackendAddress::Unix(path), _) => {
-            let socket = tokio::net::UnixStream::connect(path).await;
-            Ok(Box::new(socket.map_err(DialError::Connect)?))
-        }
-        #[cfg(not(unix))]
-        (BackendAddress::Unix(_), _) => Err(DialError::Connect(io::ErrorKind::Unsupported.into())),
-    }
-}
-
-/// rustls ends the handshake with a "no application protocol" alert when the backend knows none of ours.
-fn tls_error(error: io::Error) -> DialError {
-    let alert = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
-    let received = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match received {
-        Some(received) if *received == alert => DialError::Alpn,
-        Some(rustls::Error::InvalidMessage(_)) => DialError::NotTls,
-        _ => DialError::Tls(error),
-    }
-}
-
-async fn tcp(address: &HostPort) -> Result<TcpStream, DialError> {
-    let resolved = tokio::net::lookup_host((address.host(), address.port()))
-        .await
-        .map_err(DialError::Dns)?;
-    let mut last = None;
-    for candidate in resolved {
-        match TcpStream::connect(candidate).await {
-            Ok(socket) => {
-                tune(&socket).map_err(DialError::Connect)?;
-                return Ok(socket);
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(match last {
-        Some(error) => DialError::Connect(error),
-        None => DialError::Dns(io::ErrorKind::NotFound.into()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_no_address_says_what_would_be_right() {
-        let said = |text: &str| text.parse::<BackendAddress>().unwrap_err().to_string();
-        assert!(
-            said("localhost").contains("unix:/PATH"),
-            "{}",
-            said("localhost")
-        );
-        assert!(said("unix:socket").contains("absolute path"));
-        assert!(said("https://").contains("https://HOST:PORT"));
-        assert!(said("ftp://host:1").contains("also possible"));
-    }
 
     #[test]
     fn the_backend_sees_its_own_address_unless_told_otherwise() {
