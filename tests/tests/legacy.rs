@@ -225,7 +225,8 @@ async fn a_tunnel_of_the_original_ends_with_its_only_stream_and_a_new_one_begins
 #[tokio::test]
 async fn an_edge_of_the_originals_server_ends_when_its_streams_are_quiet() {
     let (original, backend) = (Original::start().await, fine().await);
-    let mut edge = original.edge(&backend, &LEGACY);
+    let patient = [&LEGACY[..], &["--drain-timeout", "10m"]].concat();
+    let mut edge = original.edge(&backend, &patient);
     let mut dialled = original.accept_line().await;
     dialled.call().await;
     within("a call", backend.calls(1)).await;
