@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::exit::{EXIT_DRAINED, EXIT_USAGE, Refusal};
+use crate::exit::{EXIT_DRAINED, EXIT_USAGE, Refusal, say};
 use crate::options::{Mode, Program, Sources, print};
 use crate::settings::{ReadConfig, settings};
 
@@ -21,7 +21,9 @@ pub(crate) fn wrong_command_line<C>(
     let _ = error.print();
     let rest = Sources::understood(program).map(|sources| settings(&sources.read().leaves, read));
     if let Some(Err(mistakes)) = rest {
-        eprintln!("\nThe configuration is mistaken as well:\n{mistakes}");
+        say(format_args!(
+            "\nThe configuration is mistaken as well:\n{mistakes}"
+        ));
     }
     EXIT_USAGE.into()
 }
@@ -34,7 +36,7 @@ pub(crate) fn show<C>(
 ) -> Result<u8, Refusal> {
     let given = sources.read();
     for warning in &given.warnings {
-        eprintln!("warning: {warning}");
+        say(format_args!("warning: {warning}"));
     }
     settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
     let text = match sources.mode() {

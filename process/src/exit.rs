@@ -1,6 +1,7 @@
 //! The exit codes of both binaries, which scripts and service managers branch on.
 
 use std::fmt;
+use std::io::{self, Write as _};
 
 use crate::Mistakes;
 
@@ -40,4 +41,9 @@ impl fmt::Display for Refusal {
             Self::Failed(reason) => write!(f, " {reason}"),
         }
     }
+}
+
+/// Says `text` on stderr. One that is gone is no reason for another exit code, and `eprintln!` would panic.
+pub(crate) fn say(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::asked::{show, wrong_command_line};
-use crate::exit::Refusal;
+use crate::exit::{Refusal, say};
 use crate::options::{Given, Mode, Sources};
 use crate::reload::Reload;
 use crate::settings::{ReadConfig, Settings, settings};
@@ -43,7 +43,7 @@ where
     match ended {
         Ok(code) => code.into(),
         Err(refusal) => {
-            eprintln!("{} cannot start:{refusal}", program.name);
+            say(format_args!("{} cannot start:{refusal}", program.name));
             refusal.code().into()
         }
     }

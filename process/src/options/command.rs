@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::leaves::Layer;
+use super::leaves::{Layer, shown};
 use super::{Leaf, Mode, OptionSpec, Origin, Program};
 
 /// Names the configuration file; a flag and a variable, but no key of the file.
@@ -40,9 +40,10 @@ impl Program {
     }
 
     fn arg(&self, option: &OptionSpec) -> Arg {
-        let action = match option.many {
-            true => ArgAction::Append,
-            false => ArgAction::Set,
+        let action = if option.many {
+            ArgAction::Append
+        } else {
+            ArgAction::Set
         };
         value_arg(option.path, option.value_name, self.help(option))
             .long(option.long())
@@ -56,9 +57,10 @@ impl Program {
             Some(default) => format!("[default: {default}] "),
             None => String::new(),
         };
-        let many = match option.many {
-            true => " (repeatable; a list in the file, separated by commas in the variable)",
-            false => "",
+        let many = if option.many {
+            " (repeatable; a list in the file, separated by commas in the variable)"
+        } else {
+            ""
         };
         format!(
             "{}{many}\n{default}[key: {}]\n[variable: {}]",
@@ -171,7 +173,8 @@ fn leaf(command: &mut Command, option: &OptionSpec, value: OsString) -> Result<L
             origin: Origin::Flag { flag },
         }),
         Err(value) => {
-            let text = format!("the value of '{flag}' is not UTF-8: {value:?}");
+            let value = shown(option, &value);
+            let text = format!("the value of '{flag}' is not UTF-8: {value}");
             Err(command.error(ErrorKind::InvalidUtf8, text))
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::leaves::Layer;
+use super::leaves::{Layer, shown};
 use super::mistakes::{Mistake, printable};
 use super::suggest::did_you_mean;
 use super::{Leaf, OptionSpec, Origin, Program, command::CONFIG};
@@ -29,7 +29,7 @@ impl Program {
                 }
                 None => layer.mistakes.push(Mistake::at(
                     format!("variable {variable}"),
-                    format!("{value:?}: the value must be UTF-8"),
+                    format!("{}: the value must be UTF-8", shown(option, value)),
                 )),
             }
         }
@@ -80,9 +80,10 @@ fn leaves(option: &OptionSpec, variable: &str, value: &str) -> Vec<Leaf> {
             variable: variable.to_owned(),
         },
     };
-    match option.many {
-        true => value.split(',').map(|one| leaf(one.trim())).collect(),
-        false => vec![leaf(value)],
+    if option.many {
+        value.split(',').map(|one| leaf(one.trim())).collect()
+    } else {
+        vec![leaf(value)]
     }
 }
 

@@ -40,9 +40,10 @@ impl Program {
         let mut places = Vec::new();
         if let Some(home) = home {
             let plain = home.join(format!(".{}", self.name));
-            places.push(match plain.is_dir() {
-                true => plain.join(&yaml),
-                false => plain,
+            places.push(if plain.is_dir() {
+                plain.join(&yaml)
+            } else {
+                plain
             });
             places.push(home.join(format!(".{yaml}")));
         }
@@ -98,13 +99,13 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut file = File::open(path).map_err(cannot)?.take(LARGEST + 1);
     file.read_to_end(&mut bytes).map_err(cannot)?;
-    match bytes.len() as u64 > LARGEST {
-        true => Err(format!(
-            "larger than {} KiB; a configuration is a few lines",
-            LARGEST / 1024
-        )),
-        false => Ok(bytes),
+    if file.limit() == 0 {
+        let limit = LARGEST / 1024;
+        return Err(format!(
+            "larger than {limit} KiB; a configuration is a few lines"
+        ));
     }
+    Ok(bytes)
 }
 
 /// Line and column, counted from 1, of what follows `text`.

@@ -1,6 +1,7 @@
 //! String values by path, each path with the layer that won.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -176,3 +177,12 @@ impl Leaves {
 
 /// Stands for the value of a secret option.
 pub(super) const HIDDEN: &str = "(hidden)";
+
+/// A value that is no text, for people.
+pub(super) fn shown(option: &OptionSpec, value: &OsStr) -> String {
+    if option.secret {
+        HIDDEN.to_owned()
+    } else {
+        format!("{value:?}")
+    }
+}

@@ -49,9 +49,12 @@ impl Mistake {
             Some(origin @ Origin::File { .. }) => format!("{origin}: {}", option.path),
             Some(origin @ (Origin::Environment { .. } | Origin::Flag { .. })) => origin.to_string(),
         };
-        let value = |leaf: &Leaf| match option.secret {
-            true => HIDDEN.to_owned(),
-            false => quoted(&leaf.value),
+        let value = |leaf: &Leaf| {
+            if option.secret {
+                HIDDEN.to_owned()
+            } else {
+                quoted(&leaf.value)
+            }
         };
         Self {
             place,

@@ -52,9 +52,10 @@ fn line(text: &mut String, depth: usize, key: &str, option: &OptionSpec, values:
         push(text, format_args!("{before}{key}:\n"));
     }
     for Leaf { value, origin } in values {
-        let item = match option.many {
-            true => "  -".to_owned(),
-            false => format!("{key}:"),
+        let item = if option.many {
+            "  -".to_owned()
+        } else {
+            format!("{key}:")
         };
         let origin = printable(&origin.to_string());
         push(

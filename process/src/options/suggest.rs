@@ -16,10 +16,16 @@ pub(super) fn did_you_mean<'c>(
     let allowed = (word.chars().count() / 3).max(1);
     candidates
         .map(|candidate| (strsim::osa_distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
+        .filter(|(distance, candidate)| *distance <= allowed || is_tail(word, candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| format!("; did you mean {}?", shown(candidate)))
         .unwrap_or_default()
+}
+
+/// Whether `word` is what `candidate` ends with, as `ID` in `CLIENT_ID`.
+fn is_tail(word: &str, candidate: &str) -> bool {
+    let before = candidate.strip_suffix(word);
+    !word.is_empty() && before.is_some_and(|before| before.ends_with(['-', '_', '.']))
 }
 
 #[cfg(test)]
@@ -36,6 +42,8 @@ mod tests {
         assert_eq!(said("loglevel"), "; did you mean --log-level?");
         assert_eq!(said("log_format"), "; did you mean --log-format?");
         assert_eq!(said("cleint-id"), "; did you mean --client-id?");
+        assert_eq!(said("level"), "; did you mean --log-level?");
+        assert_eq!(said("vel"), "");
         assert_eq!(said("port"), "");
         assert_eq!(said(""), "");
         assert_eq!(said(&"log-level".repeat(1000)), "");

@@ -7,18 +7,19 @@
 //! Nothing here recurses deeper than the option table, and each text is read once from front to back.
 
 mod event;
+mod events;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use saphyr_parser::{Event, Marker, Parser, StrInput};
+use saphyr_parser::{Event, Marker};
 
 use super::leaves::Layer;
 use super::mistakes::{Mistake, printable};
 use super::suggest::did_you_mean;
-use super::{Leaf, OptionSpec, Origin};
-use event::{depth_after, is_nothing, refusal, scalar, unsupported};
+use super::{Leaf, OptionSpec};
+use event::{is_nothing, refusal, scalar, unsupported};
+use events::{Events, Read};
 
 /// After as many mistakes the file is not meant for us.
 const MOST_MISTAKES: usize = 50;
@@ -26,9 +27,8 @@ const MOST_MISTAKES: usize = 50;
 /// What the text of `file` says of `options`.
 pub(super) fn layer(options: &'static [OptionSpec], file: &Path, text: &str) -> Layer {
     let mut document = Document {
-        events: Parser::new_from_str(text),
+        events: Events::of(file, text),
         options,
-        file: file.into(),
         seen: BTreeMap::new(),
         layer: Layer::default(),
     };
@@ -39,101 +39,96 @@ pub(super) fn layer(options: &'static [OptionSpec], file: &Path, text: &str) -> 
 }
 
 struct Document<'t> {
-    events: Parser<'t, StrInput<'t>>,
+    events: Events<'t>,
     options: &'static [OptionSpec],
-    file: Arc<Path>,
     /// Every path that came, with its line.
     seen: BTreeMap<String, usize>,
     layer: Layer,
 }
 
-/// The mistake after which there is nothing more to read.
-type Read<T> = Result<T, Mistake>;
-
 impl<'t> Document<'t> {
+    /// The stream of events: a start, and, unless the text is empty, the start of a document, its root, the end of the
+    /// document; then the end, or another document.
     fn read(&mut self) -> Read<()> {
-        self.next()?;
-        if let (Event::StreamEnd, _) = self.next()? {
+        self.events.next()?;
+        if let (Event::StreamEnd, _) = self.events.next()? {
             return Ok(());
         }
-        match self.next()? {
-            (Event::MappingStart(0, None), _) => self.mapping("")?,
-            (event, _) if is_nothing(&event) => {}
+        self.root()?;
+        self.events.next()?;
+        match self.events.next()? {
+            (Event::StreamEnd, _) => Ok(()),
+            (_, at) => self.note(at, "a second document begins here; only one can be read"),
+        }
+    }
+
+    fn root(&mut self) -> Read<()> {
+        match self.events.next()? {
+            (Event::MappingStart(0, None), _) => self.mapping(""),
+            (event, _) if is_nothing(&event) => Ok(()),
             (event, at) => {
                 let expected = "expected keys with values, as in `log-level: info`";
                 self.note(at, unsupported(&event).unwrap_or(expected))?;
-                self.skip(&event)?;
+                self.events.skip(&event)
             }
-        }
-        self.next()?;
-        match self.next()? {
-            (Event::StreamEnd, _) => Ok(()),
-            (_, at) => self.note(at, "a second document begins here; only one can be read"),
         }
     }
 
     /// The keys and values of a mapping that has begun; `prefix` is the path to it.
     fn mapping(&mut self, prefix: &str) -> Read<()> {
         loop {
-            match self.next()? {
+            match self.events.next()? {
                 (Event::MappingEnd, _) => return Ok(()),
-                (Event::Scalar(key, _, 0, None), at) => self.entry(prefix, &key, at)?,
+                // A dot would be a second way to write a key below another.
+                (Event::Scalar(key, _, 0, None), at) if !key.contains('.') => {
+                    self.entry(prefix, &key, at)?;
+                }
                 (event, at) => {
-                    let reason = unsupported(&event).unwrap_or("a key must be a plain name");
-                    self.note(at, reason)?;
-                    self.skip(&event)?;
-                    self.skip_next()?;
+                    let expected = "a key must be a plain name without dots";
+                    self.note(at, unsupported(&event).unwrap_or(expected))?;
+                    self.events.skip(&event)?;
+                    self.events.skip_next()?;
                 }
             }
         }
     }
 
+    /// A key, and its value, which follows.
     fn entry(&mut self, prefix: &str, key: &str, at: Marker) -> Read<()> {
-        if key.contains('.') {
-            let reason = "unknown key; a key below another stands on a line of its own";
-            self.note_of(at, key, reason)?;
-            return self.skip_next();
-        }
         let path = match prefix {
             "" => key.to_owned(),
             _ => format!("{prefix}.{key}"),
         };
-        if let Some(line) = self.seen.insert(path.clone(), at.line()) {
-            self.note_of(
-                at,
-                &as_keys(&path),
-                format!("given twice; first in line {line}"),
-            )?;
-            return self.skip_next();
-        }
         let mut options = self.options.iter();
-        match options.find(|option| is_at_or_below(option.path, &path)) {
-            Some(option) if option.path == path => self.value(option),
-            Some(_) => self.group(&path),
-            None => {
+        let option = options.find(|option| is_at_or_below(option.path, &path));
+        let mistake = match (option, self.seen.insert(path.clone(), at.line())) {
+            (_, Some(line)) => format!("given twice; first in line {line}"),
+            (Some(option), None) if option.path == path => return self.value(option),
+            (Some(_), None) => return self.group(&path),
+            (None, None) => {
                 let known = self.options.iter().map(|option| option.path);
-                let meant = did_you_mean(&path, known, as_keys);
-                self.note_of(at, &as_keys(&path), format!("unknown key{meant}"))?;
-                self.skip_next()
+                format!("unknown key{}", did_you_mean(&path, known, as_keys))
             }
-        }
+        };
+        self.note_of(at, &path, mistake)?;
+        self.events.skip_next()
     }
 
     /// The value of a key that has keys below it.
     fn group(&mut self, path: &str) -> Read<()> {
-        match self.next()? {
+        match self.events.next()? {
             (Event::MappingStart(0, None), _) => self.mapping(path),
             (event, at) => {
                 let reason = unsupported(&event).unwrap_or("expected keys below this one");
-                self.note_of(at, &as_keys(path), reason)?;
-                self.skip(&event)
+                self.note_of(at, path, reason)?;
+                self.events.skip(&event)
             }
         }
     }
 
     /// The value of an option's key.
     fn value(&mut self, option: &'static OptionSpec) -> Read<()> {
-        let leaves = match self.next()? {
+        let leaves = match self.events.next()? {
             (Event::SequenceStart(0, None), at) if option.many => self.list(option, at)?,
             (event, at) => Vec::from_iter(self.leaf(option, event, at)?),
         };
@@ -148,7 +143,7 @@ impl<'t> Document<'t> {
         let mut leaves = Vec::new();
         let mut is_empty = true;
         loop {
-            match self.next()? {
+            match self.events.next()? {
                 (Event::SequenceEnd, _) => break,
                 (event, at) => leaves.extend(self.leaf(option, event, at)?),
             }
@@ -156,7 +151,7 @@ impl<'t> Document<'t> {
         }
         if is_empty {
             let reason = "expected at least one value in the list";
-            self.note_of(start, &as_keys(option.path), reason)?;
+            self.note_of(start, option.path, reason)?;
         }
         Ok(leaves)
     }
@@ -164,51 +159,22 @@ impl<'t> Document<'t> {
     /// The leaf that `event` is, if it is one.
     fn leaf(&mut self, option: &OptionSpec, event: Event<'t>, at: Marker) -> Read<Option<Leaf>> {
         if let Some(reason) = refusal(&event) {
-            self.note_of(at, &as_keys(option.path), reason)?;
-            self.skip(&event)?;
+            self.note_of(at, option.path, reason)?;
+            self.events.skip(&event)?;
             return Ok(None);
         }
         Ok(scalar(event).map(|value| Leaf {
             value: value.into_owned(),
-            origin: Origin::File {
-                path: Arc::clone(&self.file),
-                line: at.line(),
-                column: at.col() + 1,
-            },
+            origin: self.events.origin(at),
         }))
     }
 
-    fn next(&mut self) -> Read<(Event<'t>, Marker)> {
-        match self.events.next_event() {
-            Some(Ok((event, span))) => Ok((event, span.start)),
-            Some(Err(error)) => {
-                let reason = format!("not YAML: {}", printable(error.info()));
-                Err(Mistake::at(self.place(*error.marker()), reason))
-            }
-            None => Ok((Event::StreamEnd, Marker::default())),
-        }
-    }
-
-    fn skip_next(&mut self) -> Read<()> {
-        let (event, _) = self.next()?;
-        self.skip(&event)
-    }
-
-    /// Reads on to the end of what `first` begins.
-    fn skip(&mut self, first: &Event<'_>) -> Read<()> {
-        let mut depth = depth_after(0, first);
-        while depth > 0 {
-            depth = depth_after(depth, &self.next()?.0);
-        }
-        Ok(())
-    }
-
     fn note(&mut self, at: Marker, reason: &str) -> Read<()> {
-        self.keep(Mistake::at(self.place(at), reason))
+        self.keep(Mistake::at(self.events.place(at), reason))
     }
 
-    fn note_of(&mut self, at: Marker, key: &str, reason: impl Into<String>) -> Read<()> {
-        let place = format!("{}: {}", self.place(at), printable(key));
+    fn note_of(&mut self, at: Marker, path: &str, reason: impl Into<String>) -> Read<()> {
+        let place = format!("{}: {}", self.events.place(at), printable(&as_keys(path)));
         self.keep(Mistake::at(place, reason))
     }
 
@@ -217,20 +183,8 @@ impl<'t> Document<'t> {
         if self.layer.mistakes.len() < MOST_MISTAKES {
             return Ok(());
         }
-        let file = printable(&self.file.to_string_lossy());
-        Err(Mistake::at(
-            file,
-            "too many mistakes; the rest of the file was not read",
-        ))
-    }
-
-    fn place(&self, at: Marker) -> String {
-        let origin = Origin::File {
-            path: Arc::clone(&self.file),
-            line: at.line(),
-            column: at.col() + 1,
-        };
-        origin.to_string()
+        let reason = "too many mistakes; the rest of the file was not read";
+        Err(Mistake::at(self.events.file(), reason))
     }
 }
 

@@ -43,11 +43,8 @@ async fn run(command: Command) -> Said {
 
 /// The options in force of a command that has none of its own, as it prints them.
 async fn printed(mut command: Command) -> String {
-    let said = run({
-        command.arg("--print-config");
-        command
-    })
-    .await;
+    command.arg("--print-config");
+    let said = run(command).await;
     assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{said:?}");
     said.out
 }

@@ -48,11 +48,3 @@ pub(super) fn scalar(event: Event<'_>) -> Option<Cow<'_, str>> {
         _ => None,
     }
 }
-
-pub(super) fn depth_after(depth: usize, event: &Event<'_>) -> usize {
-    match event {
-        Event::MappingStart(..) | Event::SequenceStart(..) => depth + 1,
-        Event::MappingEnd | Event::SequenceEnd => depth - 1,
-        _ => depth,
-    }
-}
