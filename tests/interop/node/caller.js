@@ -14,7 +14,7 @@ async function main() {
       passed += 1;
       console.log(`ok   ${LABEL}: ${name}`);
     } catch (error) {
-      console.log(`FAIL ${LABEL}: ${name}: ${error.message}`);
+      console.log(`FAIL ${LABEL}: ${name}: ${error.message.replace(/\s+/g, ' ')}`);
     }
   }
   console.log(`${passed}/${NAMES.length} ${LABEL}`);

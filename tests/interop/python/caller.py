@@ -5,6 +5,8 @@ Usage: caller.py ADDRESS CLIENT_ID LABEL CASE...
 
 import sys
 
+import grpc
+
 import extras
 import standard
 from calling import LABEL, NAMES, channel
@@ -23,12 +25,19 @@ def main():
                 else:
                     extras.CASES[name](echo)
             except Exception as error:
-                print(f"FAIL {LABEL}: {name}: {type(error).__name__}: {error}", flush=True)
+                print(f"FAIL {LABEL}: {name}: {why(error)}", flush=True)
             else:
                 passed += 1
                 print(f"ok   {LABEL}: {name}", flush=True)
     print(f"{passed}/{len(NAMES)} {LABEL}", flush=True)
     sys.exit(0 if passed == len(NAMES) else 1)
+
+
+def why(error):
+    """What went wrong, in one line."""
+    if isinstance(error, grpc.RpcError):
+        return f"{error.code().name}: {error.details()!r}"
+    return f"{type(error).__name__}: {error}"
 
 
 main()

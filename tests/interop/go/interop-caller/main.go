@@ -30,7 +30,7 @@ func main() {
 		process := exec.Command(os.Args[0], address, clientID, label)
 		process.Env = append(os.Environ(), only+"="+name)
 		if output, err := process.CombinedOutput(); err != nil {
-			fmt.Printf("FAIL %s: %s: %v: %s\n", label, name, err, lastLine(output))
+			fmt.Printf("FAIL %s: %s: %v: %q\n", label, name, err, lastWords(output))
 			continue
 		}
 		passed++
@@ -42,7 +42,8 @@ func main() {
 	}
 }
 
-func lastLine(output []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
-	return lines[len(lines)-1]
+// lastWords is what the process said when it gave up; a soak says more before that.
+func lastWords(output []byte) string {
+	text := strings.TrimSpace(string(output))
+	return text[max(0, strings.LastIndex(text, "FATAL"), len(text)-500):]
 }
