@@ -9,6 +9,7 @@ use grpc_multiplexer_examples::{Echo, routes};
 use grpc_multiplexer_proto::testing::test_service_server::TestServiceServer;
 use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding;
+use tonic::service::LayerExt as _;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tower::layer::layer_fn;
@@ -23,8 +24,8 @@ async fn main() -> anyhow::Result<()> {
     let testing = TestServiceServer::new(TestService)
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip);
+    let testing = layer_fn(wire::Wire).named_layer(testing);
     Server::builder()
-        .layer(layer_fn(wire::Wire))
         .add_routes(routes(Echo::default()).await?.add_service(testing))
         .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await?;

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log"
 	"net"
-	"os"
 	"time"
 
 	"github.com/hashicorp/yamux"
@@ -51,7 +50,7 @@ func run() error {
 	server := relay.NewServer(func(md metadata.MD) (*grpc.ClientConn, metadata.MD, error) {
 		return conn, md, nil
 	})
-	return fmt.Errorf("tunnel lost: %w", server.Serve(&announced{Session: tunnel}))
+	return fmt.Errorf("tunnel lost: %w", server.Serve(tunnel))
 }
 
 // open dials the server and says the id; the session is the inner one.
@@ -103,19 +102,4 @@ func (g *glued) Write(bytes []byte) (int, error) {
 	n, err := g.Conn.Write(append(g.line, bytes...))
 	g.line = nil
 	return max(0, n-held), err
-}
-
-// announced says when the server opens its first stream: the only sign that it took the id.
-type announced struct {
-	*yamux.Session
-	said bool
-}
-
-func (a *announced) Accept() (net.Conn, error) {
-	stream, err := a.Session.Accept()
-	if err == nil && !a.said {
-		a.said = true
-		fmt.Fprintf(os.Stdout, "connected client_id=%s\n", *clientID)
-	}
-	return stream, err
 }
