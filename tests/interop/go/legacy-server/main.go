@@ -81,10 +81,18 @@ func (r *registry) serve(tcp net.Conn) error {
 	if err != nil {
 		return err
 	}
-	// As the original does it: what came together with the line is lost with the reader.
-	line, err := bufio.NewReader(tunnel).ReadString('\n')
+	// A round trip, in which an edge that does not keep still after its line betrays itself.
+	if _, err := outer.Ping(); err != nil {
+		return err
+	}
+	reader := bufio.NewReader(tunnel)
+	line, err := reader.ReadString('\n')
 	if err != nil {
 		return fmt.Errorf("no id line: %w", err)
+	}
+	// The original throws its reader away, and with it what came behind the line.
+	if lost := reader.Buffered(); lost > 0 {
+		return fmt.Errorf("%d bytes came behind the id line %q, before the server spoke", lost, line)
 	}
 	inner, err := yamux.Client(tunnel, nil)
 	if err != nil {
