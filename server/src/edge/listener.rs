@@ -101,9 +101,9 @@ impl Edges {
                 newcomer.answer_http1(HTTP1).await?;
             }
             Protocol::Tls => {
-                info!(
-                    "somebody speaks TLS to the multiplexer listener, which does not: dial it without"
-                );
+                let what =
+                    "somebody speaks TLS to the multiplexer listener, which does not: dial without";
+                self.mistakes.say(newcomer.speaks, what);
                 newcomer.answer_tls().await?;
             }
             Protocol::Unknown => {
