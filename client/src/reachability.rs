@@ -31,16 +31,19 @@ impl Reachability {
             return;
         }
         match dialled {
-            Ok(_) => info!(%backend, "backend reachable"),
+            Ok(_) => info!(%backend, "backend takes connections"),
             Err(error) => {
                 warn!(%backend, error = error as &dyn Error, "backend not reachable");
             }
         }
     }
 
-    /// The backend spoke, `first` of all: is it a gRPC server at all? The server of the tunnel finds out by itself.
+    /// The backend spoke, `first` of all, or hung up: is it a gRPC server at all? The server of the tunnel finds out by itself.
     pub(crate) fn heard(&self, backend: &Backend, first: &[u8]) {
         let advice = match Speaks::of_server(first) {
+            _ if first.is_empty() => Some(
+                "it hangs up without a word: if it speaks TLS, write its address as https://HOST:PORT",
+            ),
             Some(Speaks::Tls) => Some("it speaks TLS: write its address as https://HOST:PORT"),
             Some(Speaks::Http1) => Some("it speaks HTTP/1, and gRPC needs HTTP/2"),
             _ => None,

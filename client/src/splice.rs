@@ -77,7 +77,7 @@ pub(crate) enum Side {
     Target,
 }
 
-/// Copies until `source` ends, and counts. Flushes whenever it would wait for more. `hear` is told the first bytes.
+/// Copies until `source` ends, and counts. Flushes whenever it would wait for more. `hear` is told the first bytes, none if there are none.
 pub(crate) async fn copy(
     source: &mut (impl AsyncRead + Unpin),
     target: &mut (impl AsyncWrite + Unpin),
@@ -96,11 +96,12 @@ pub(crate) async fn copy(
                 source.read_buf(&mut buffer).await
             }
         };
-        if read.map_err(|_| Side::Source)? == 0 {
-            return Ok(copied);
-        }
+        let read = read.map_err(|_| Side::Source)?;
         if let Some(hear) = hear.take() {
             hear(&buffer);
+        }
+        if read == 0 {
+            return Ok(copied);
         }
         target.write_all(&buffer).await.map_err(failed)?;
         copied += buffer.len() as u64;

@@ -282,7 +282,7 @@ fn log_failure(server: &HostPort, config: &Edge, error: &AttemptError) {
     if error.is_transient() {
         warn!(%client_id, %server, error = shown, "no tunnel");
     } else {
-        tracing::error!(%client_id, %server, error = shown, "no tunnel, and trying again will not help");
+        tracing::error!(%client_id, %server, error = shown, "no tunnel, and none until this is mended");
     }
 }
 

@@ -4,11 +4,13 @@
 //! take, is for the owner of the tokens to say; a third signal says nothing new.
 
 use std::io;
+use std::time::Duration;
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{CtrlC, ctrl_c};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Installed signal handlers, and the tokens they cancel while [`run`](Self::run) runs.
@@ -19,6 +21,10 @@ pub(crate) struct Signals {
     finish: CancellationToken,
     sources: Sources,
 }
+
+/// The same signal once more within this of the first is the same wish: `timeout` and others send it to the process and to
+/// its group.
+const ONE_WISH: Duration = Duration::from_millis(250);
 
 impl Signals {
     /// Installs the handlers; a signal that arrives from now on is kept until [`run`](Self::run) sees it.
@@ -54,7 +60,14 @@ impl Signals {
         let signal = self.sources.next().await;
         tracing::info!(signal, "signal received, finishing");
         self.finish.cancel();
-        let signal = self.sources.next().await;
+        let asked = Instant::now();
+        let first = signal;
+        let signal = loop {
+            let signal = self.sources.next().await;
+            if signal != first || asked.elapsed() > ONE_WISH {
+                break signal;
+            }
+        };
         tracing::info!(signal, "second signal received, stopping at once");
     }
 }
@@ -145,7 +158,6 @@ impl Hangups {
 #[cfg(unix)]
 mod tests {
     use std::process::Command;
-    use std::time::Duration;
 
     use tokio::task::JoinSet;
     use tokio::time::timeout;
@@ -173,6 +185,11 @@ mod tests {
         let mut tasks = JoinSet::new();
         tasks.spawn(signals.run());
         timeout(DEADLINE, finish.cancelled()).await.unwrap();
+        // The same once more, at once, as `timeout` sends it.
+        send_to_self("TERM");
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
         assert!(tasks.try_join_next().is_none());
 
         send_to_self("INT");

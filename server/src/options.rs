@@ -20,7 +20,7 @@ const OPTIONS: &[OptionSpec] = &[
         secret: false,
         reload: false,
         help: "Where callers call, with the edge's name in `client-id` metadata; also serves discovery, health and \
-               reflection",
+               reflection. Without a host, on every interface",
     },
     OptionSpec {
         path: "multiplexer-listener",
@@ -29,7 +29,7 @@ const OPTIONS: &[OptionSpec] = &[
         many: false,
         secret: false,
         reload: false,
-        help: "Where edges dial in",
+        help: "Where edges dial in; without a host, on every interface",
     },
     DRAIN_TIMEOUT,
     LOG_LEVEL,

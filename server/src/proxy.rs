@@ -60,6 +60,8 @@ struct Call {
     reply: Reply,
     deadline: Option<Instant>,
     caller: Arc<Caller>,
+    /// Which edge it names, once that is known.
+    id: Option<ClientId>,
 }
 
 impl Proxy {
@@ -80,6 +82,7 @@ impl Proxy {
             upload,
             reply: Reply::new(respond),
             caller,
+            id: None,
         };
         let result = match checked {
             Err(failure) => Err(failure),
@@ -94,7 +97,7 @@ impl Proxy {
                 } = call;
                 let method = head.uri.path().to_owned();
                 let ending = self.local.serve(head, upload, &mut reply, deadline).await;
-                return in_flight.ended(&method, &ending);
+                return in_flight.ended(&method, None, &ending);
             }
             Ok(_) => self.steps(&mut call).await,
         };
@@ -102,13 +105,14 @@ impl Proxy {
             Ok(()) => Ending::Failed(failure),
             Err(CallerGone) => Ending::CallerGone,
         });
-        in_flight.ended(call.head.uri.path(), &ending);
+        in_flight.ended(call.head.uri.path(), call.id.as_ref(), &ending);
         call.drain_upload().await;
     }
 
     /// The steps of a call to an edge, in their order.
     async fn steps(&self, call: &mut Call) -> Result<Ending, Failure> {
         let id = check::client_id(&call.head.headers)?;
+        call.id = Some(id.clone());
         to_backend(&mut call.head.headers);
         self.deliver(call, &id).await
     }

@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 
 use grpc_multiplexer_tests::yamux::first_stream;
-use grpc_multiplexer_tests::{Backend, Caller, Edge, Mux, Path, within};
+use grpc_multiplexer_tests::{Backend, Caller, Edge, Mux, Path, Process, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -197,4 +197,26 @@ async fn an_edge_says_that_it_is_connected_what_it_lost_and_when_it_tries_again(
     assert!(next.contains("after="), "{next}");
     let no = edge.says("no tunnel").await;
     assert!(no.contains("cannot connect"), "{no}");
+}
+
+/// As a gRPC server with TLS does that meets plain text: it hangs up, and says nothing.
+#[tokio::test]
+async fn an_edge_says_that_its_backend_hangs_up_without_a_word() {
+    let backend = Backend::tcp(|mut socket| async move {
+        let _ = socket.read(&mut [0; 64]).await;
+    })
+    .await;
+    let path = Path::to(&backend).await;
+    let answer = path.ask(&[]).await.answer().await;
+    let message = "mux: backend of edge 'rainbow' unreachable (refused)";
+    answer.is_ours(14, message, "backend-connect", "no");
+    path.edge.says("hangs up without a word").await;
+    path.edge.says("https://HOST:PORT").await;
+}
+
+#[tokio::test]
+async fn what_is_no_command_is_answered_with_the_commands() {
+    let edge = Process::start("grpc-multiplexer-client", &["lst"]);
+    edge.says("unrecognized subcommand 'lst'").await;
+    edge.says("list").await;
 }

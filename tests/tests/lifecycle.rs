@@ -342,7 +342,7 @@ async fn a_tls_backend_is_reached_under_its_own_name_only() {
     assert_eq!(backend.seen(), []);
     assert_eq!(whose(&caller, "right").await, Ok("tls".to_owned()));
     assert_eq!(backend.seen()[0].origin, https);
-    right.says("backend reachable").await;
+    right.says("backend takes connections").await;
 }
 
 #[tokio::test]
@@ -368,7 +368,7 @@ async fn a_backend_that_is_down_costs_no_tunnel_and_is_used_when_it_comes() {
         .await;
         let took = start.elapsed();
         assert!(took < Duration::from_secs(2), "{took:?}");
-        edge.says_times("backend reachable", outage).await;
+        edge.says_times("backend takes connections", outage).await;
         relay.stop().await;
         // What was connected learns it; the next call has to dial.
         mux.says_times("lane closed", outage).await;

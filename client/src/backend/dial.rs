@@ -24,6 +24,9 @@ pub(crate) enum DialError {
     /// The TLS handshake failed.
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
+    /// The backend's certificate is not one to trust.
+    #[error("the backend's certificate is not trusted; see --backend-ca and --backend-server-name")]
+    Certificate(#[source] io::Error),
     /// What answers the TLS handshake is no TLS.
     #[error("the backend does not speak TLS; write its address without https://")]
     NotTls,
@@ -47,7 +50,7 @@ impl DialError {
         match self {
             Self::Connect(_) | Self::Ended | Self::Stuck => Code::BackendRefused,
             Self::Dns(_) => Code::BackendDns,
-            Self::Tls(_) | Self::NotTls => Code::BackendTls,
+            Self::Tls(_) | Self::Certificate(_) | Self::NotTls => Code::BackendTls,
             Self::Alpn => Code::BackendAlpn,
             Self::Timeout(_) => Code::BackendTimeout,
         }
@@ -94,6 +97,7 @@ fn tls_error(error: io::Error) -> DialError {
     match received {
         Some(received) if *received == alert => DialError::Alpn,
         Some(rustls::Error::InvalidMessage(_)) => DialError::NotTls,
+        Some(rustls::Error::InvalidCertificate(_)) => DialError::Certificate(error),
         _ => DialError::Tls(error),
     }
 }

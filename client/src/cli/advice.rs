@@ -52,14 +52,14 @@ fn unreachable(message: &str) -> &'static str {
     match message.rsplit_once('(').map(|(_, class)| class) {
         Some("refused)") => {
             "the edge is connected, but nothing answers at its --grpc-server-address: start the gRPC server, or correct \
-             the address"
+             the address; where it speaks TLS, write https://HOST:PORT"
         }
         Some("dns)") => {
             "the host in the edge's --grpc-server-address has no address where the edge runs"
         }
         Some("tls)") => {
-            "the edge does not trust the backend's certificate, or the backend speaks no TLS: see the edge's --backend-ca \
-             and --backend-server-name"
+            "the edge does not trust the backend's certificate (see its --backend-ca and --backend-server-name), or the \
+             backend speaks no TLS (write its address without https://): the edge's log says which"
         }
         Some("alpn)") => "the backend's TLS does not offer HTTP/2: is it a gRPC server?",
         Some("not-http2)") => {

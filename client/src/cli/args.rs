@@ -42,11 +42,9 @@ pub(super) enum Question {
     Check(ClientId),
 }
 
-/// Whether a program's first argument is a subcommand.
+/// Whether a program's first argument is a subcommand, or meant to be: an edge takes options only.
 pub(super) fn is_subcommand(first: &OsStr) -> bool {
-    first
-        .to_str()
-        .is_some_and(|first| command().find_subcommand(first).is_some())
+    first.to_str().is_some_and(|first| !first.starts_with('-'))
 }
 
 /// Reads a program's arguments, of which the first is its name.

@@ -70,11 +70,11 @@ fn every_mistake_is_reported_with_origin_value_and_what_would_be_right() {
     let mistakes = reader.finish(|| None::<()>).unwrap_err();
     assert_eq!(
         mistakes.to_string(),
-        r#"flag --proxy-listener: "local\u{1b}host\n": the port is missing; expected host:port, for example localhost:7592
+        r#"flag --proxy-listener: "local\u{1b}host\n": the port is missing; expected host:port, for example host.example:1234
 option client-id: a value is required, as in --client-id <VALUE>
 flag --timeout: "10": the unit is missing; write 10s for seconds or 10ms for milliseconds
-flag --address: "::1": an IPv6 address with a port needs brackets, for example [::1]:7592
-flag --address: "": empty; expected host:port, for example localhost:7592"#
+flag --address: "::1": an IPv6 address with a port needs brackets, for example [::1]:1234
+flag --address: "": empty; expected host:port, for example host.example:1234"#
     );
 }
 

@@ -18,22 +18,25 @@ pub struct HostPort {
 #[non_exhaustive]
 pub enum HostPortError {
     /// Nothing was given.
-    #[error("empty; expected host:port, for example localhost:7592")]
+    #[error("empty; expected host:port, for example host.example:1234")]
     Empty,
     /// A host without a port.
-    #[error("the port is missing; expected host:port, for example localhost:7592")]
+    #[error("the port is missing; expected host:port, for example host.example:1234")]
     MissingPort,
     /// What follows the last colon is no port.
     #[error("the port must be a number from 0 to 65535")]
     BadPort,
     /// The last colon of a bare IPv6 address could belong to the address or stand before the port.
-    #[error("an IPv6 address with a port needs brackets, for example [::1]:7592")]
+    #[error("an IPv6 address with a port needs brackets, for example [::1]:1234")]
     BareIpv6,
     /// Brackets are for IPv6 addresses only.
-    #[error("what stands in brackets must be an IPv6 address, for example [::1]:7592")]
+    #[error("what stands in brackets must be an IPv6 address, for example [::1]:1234")]
     BadBrackets,
     /// A URL, a path, or characters that no host name has.
-    #[error("the host must be a name or an IP address, for example localhost:7592")]
+    #[error(
+        "the host must be a name or an IP address, and nothing may stand around host and port; for example \
+         host.example:1234"
+    )]
     BadHost,
 }
 
@@ -175,7 +178,7 @@ mod tests {
 
     #[test]
     fn each_error_says_what_would_be_right() {
-        let example = "expected host:port, for example localhost:7592";
+        let example = "expected host:port, for example host.example:1234";
         for (error, wanted) in [
             (Empty, format!("empty; {example}")),
             (MissingPort, format!("the port is missing; {example}")),
@@ -185,16 +188,18 @@ mod tests {
             ),
             (
                 BareIpv6,
-                "an IPv6 address with a port needs brackets, for example [::1]:7592".to_owned(),
+                "an IPv6 address with a port needs brackets, for example [::1]:1234".to_owned(),
             ),
             (
                 BadBrackets,
-                "what stands in brackets must be an IPv6 address, for example [::1]:7592"
+                "what stands in brackets must be an IPv6 address, for example [::1]:1234"
                     .to_owned(),
             ),
             (
                 BadHost,
-                "the host must be a name or an IP address, for example localhost:7592".to_owned(),
+                "the host must be a name or an IP address, and nothing may stand around host and port; for example \
+                 host.example:1234"
+                    .to_owned(),
             ),
         ] {
             assert_eq!(error.to_string(), wanted);

@@ -93,7 +93,7 @@ impl Callers {
                 newcomer.answer_http1(HTTP1).await
             }
             Protocol::Tls => {
-                let what = "a caller speaks TLS, and this listener does not: it must call without";
+                let what = "a caller speaks TLS, and this listener does not: it must call in plain text (grpcurl -plaintext, insecure_channel)";
                 self.mistakes.say(newcomer.speaks, what);
                 newcomer.answer_tls().await
             }

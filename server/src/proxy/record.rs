@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use grpc_multiplexer_tunnel::ClientId;
 use tokio::time::Instant;
+use tracing::debug;
+use tracing::field::display;
 
 use super::forward::Ending;
 
@@ -36,14 +39,16 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     /// Says how the call ended. Metadata and messages are never logged.
-    pub(crate) fn ended(&self, method: &str, ending: &Ending) {
+    pub(crate) fn ended(&self, method: &str, id: Option<&ClientId>, ending: &Ending) {
         let took = self.started.elapsed();
         let method = method.escape_debug();
+        let client_id = id.map(display);
         match ending {
-            Ending::Complete => tracing::debug!(rpc.method = %method, ?took, "call complete"),
-            Ending::CallerGone => tracing::debug!(rpc.method = %method, ?took, "caller gone"),
+            Ending::Complete => debug!(rpc.method = %method, client_id, ?took, "call complete"),
+            Ending::CallerGone => debug!(rpc.method = %method, client_id, ?took, "caller gone"),
             Ending::Failed(failure) => {
-                tracing::debug!(rpc.method = %method, ?took, reason = failure.reason(), "call failed");
+                let reason = failure.reason();
+                debug!(rpc.method = %method, client_id, ?took, reason, "call failed");
             }
         }
     }

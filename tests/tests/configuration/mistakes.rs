@@ -35,9 +35,9 @@ FILE:1:1: proxy-listner: unknown key; did you mean proxy-listener?
 FILE:4:1: log-level: given twice; first in line 3
 FILE:5:13: log-format: expected a single value, not a list
 FILE:7:1: client-id: unknown key
-FILE:2:17: proxy-listener: \"localhost\": the port is missing; expected host:port, for example localhost:7592
+FILE:2:17: proxy-listener: \"localhost\": the port is missing; expected host:port, for example host.example:1234
 variable GRPC_MULTIPLEXER_SERVER_MULTIPLEXER_LISTENER: \"::1\": an IPv6 address with a port needs brackets, for \
-example [::1]:7592
+example [::1]:1234
 FILE:6:16: drain-timeout: \"25\": the unit is missing; write 25s for seconds or 25ms for milliseconds
 flag --drain-timeout: \"soon\": expected a duration, for example 10s, 250ms or 1h 30m
 FILE:3:12: log-level: \"no\": expected trace, debug, info, warning or error
@@ -68,9 +68,9 @@ grpc-multiplexer-client cannot start:
 FILE:7:16: drain-timeout: YAML reads this as no value; remove the key, or quote it if text is meant
 FILE:1:12: client-id: \"-a\": must start with a letter or digit, then letters, digits, '.', '_' or '-', 128 characters \
 at most
-FILE:2:23: multiplexer-address: \"a\": the port is missing; expected host:port, for example localhost:7592
+FILE:2:23: multiplexer-address: \"a\": the port is missing; expected host:port, for example host.example:1234
 FILE:2:26: multiplexer-address: \"b:c\": the port must be a number from 0 to 65535
-FILE:3:22: grpc-server-address: \"ftp://a:1\": the host must be a name or an IP address, for example localhost:7592; \
+FILE:3:22: grpc-server-address: \"ftp://a:1\": the host must be a name or an IP address, and nothing may stand around host and port; for example host.example:1234; \
 also possible: https://HOST:PORT, unix:/PATH
 FILE:5:22: backend-server-name: \"a b\": must be a DNS name or an IP address
 FILE:6:20: backend-authority: \"a b\": must be a host name, with or without a port
