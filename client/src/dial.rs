@@ -159,9 +159,10 @@ async fn find_out(
             *known = Known::AnswersHello;
             return Ok(tunnel);
         }
-        Err(AttemptError::Handshake(HandshakeError::Timeout(limit))) => {
-            HandshakeError::Timeout(limit)
-        }
+        // It waits for the end of a line, or has another edge of the name that it found in the hello, and hangs up.
+        Err(AttemptError::Handshake(
+            error @ (HandshakeError::Timeout(_) | HandshakeError::Lost(_)),
+        )) => error,
         // It found the end of a line in the hello, and speaks yamux within yamux.
         Err(AttemptError::Handshake(error @ HandshakeError::Malformed(_))) => {
             *known = original;

@@ -142,10 +142,20 @@ async fn the_originals_server_makes_a_call_and_the_backend_sees_its_own_authorit
     .await;
 }
 
-/// One that waits for the end of a line, and one that found it within the hello and speaks yamux.
+/// What a server of the original's does with a hello.
+#[derive(Clone, Copy, PartialEq)]
+enum ToHello {
+    /// Waits for the end of a line.
+    Waits,
+    /// Found it, and speaks yamux within yamux.
+    Speaks,
+    /// Found it, and another edge has that name.
+    HangsUp,
+}
+
 #[tokio::test]
 async fn an_edge_left_to_itself_finds_out_what_the_server_speaks() {
-    for answers in [false, true] {
+    for to_hello in [ToHello::Waits, ToHello::Speaks, ToHello::HangsUp] {
         let (original, backend) = (Original::start().await, fine().await);
         let edge = original.edge(&backend, &[]);
         let mut hello = original.accept().await;
@@ -155,10 +165,14 @@ async fn an_edge_left_to_itself_finds_out_what_the_server_speaks() {
         })
         .await;
         assert_eq!(hello.came[0], 0);
-        if answers {
-            hello.call().await;
+        match to_hello {
+            ToHello::Waits => hello.hung_up().await,
+            ToHello::Speaks => {
+                hello.call().await;
+                hello.hung_up().await;
+            }
+            ToHello::HangsUp => drop(hello),
         }
-        hello.hung_up().await;
         let mut dialled = original.accept_line().await;
         dialled.call().await;
         within("a call", backend.calls(1)).await;
