@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use args::{Asked, Question};
-use output::{End, Output};
+use output::{End, Output, aside};
 
 /// The exit code of wrong arguments, as of the edge itself.
 const USAGE: u8 = 2;
@@ -71,7 +71,7 @@ fn answer(asked: &Asked) -> ExitCode {
         Ok(true) | Err(End::Unread) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(End::Failed(why)) => {
-            eprintln!("grpc-multiplexer-client: {why}");
+            aside(format_args!("grpc-multiplexer-client: {why}"));
             ExitCode::FAILURE
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use grpc_multiplexer_process::{DRAIN_TIMEOUT, Reader, duration, host_port};
+use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration};
 use grpc_multiplexer_tunnel::{ClientId, backend_tls, server_name};
 
 use crate::{Backend, BackendAddress, BackendTls, Edge, TunnelProtocol};
@@ -12,7 +12,9 @@ impl Edge {
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
-        let mut servers = reader.many("multiplexer-address", host_port).into_iter();
+        let mut servers = reader
+            .many("multiplexer-address", str::parse::<HostPort>)
+            .into_iter();
         let backend = read_backend(reader);
         let tunnel_protocol = reader.one("tunnel-protocol", str::parse::<TunnelProtocol>);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);

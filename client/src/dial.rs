@@ -118,43 +118,43 @@ pub(crate) enum Known {
     },
 }
 
-/// Dials `server` and registers, in the way that the configuration and what is `known` of the server ask for.
+/// Dials `server` and registers, in the way that the edge's configuration and what is `known` of the server ask for.
 pub(crate) async fn attempt(
     server: &HostPort,
-    config: &Edge,
+    edge: &Edge,
     instance_id: &[u8],
     known: &mut Known,
 ) -> Result<Tunnel, AttemptError> {
-    if config.backend.is_in_process() {
-        return with_hello(server, config, &config.tunnel, instance_id).await;
+    if edge.backend.is_in_process() {
+        return with_hello(server, edge, &edge.tunnel, instance_id).await;
     }
-    match (config.tunnel_protocol, &*known) {
+    match (edge.tunnel_protocol, &*known) {
         (TunnelProtocol::V1, _) | (TunnelProtocol::Auto, Known::AnswersHello) => {
-            with_hello(server, config, &config.tunnel, instance_id).await
+            with_hello(server, edge, &edge.tunnel, instance_id).await
         }
-        (TunnelProtocol::Legacy, _) => with_line(server, config).await,
+        (TunnelProtocol::Legacy, _) => with_line(server, edge).await,
         (TunnelProtocol::Auto, Known::Original { since }) if since.elapsed() < ASK_AGAIN => {
-            with_line(server, config).await
+            with_line(server, edge).await
         }
-        (TunnelProtocol::Auto, _) => find_out(server, config, instance_id, known).await,
+        (TunnelProtocol::Auto, _) => find_out(server, edge, instance_id, known).await,
     }
 }
 
 /// Says hello, and with no answer the original's line.
 async fn find_out(
     server: &HostPort,
-    config: &Edge,
+    edge: &Edge,
     instance_id: &[u8],
     known: &mut Known,
 ) -> Result<Tunnel, AttemptError> {
     let hurried = TunnelConfig {
         hello_timeout: AUTO_HELLO_TIMEOUT,
-        ..config.tunnel.clone()
+        ..edge.tunnel.clone()
     };
     let original = Known::Original {
         since: Instant::now(),
     };
-    let hello = match with_hello(server, config, &hurried, instance_id).await {
+    let hello = match with_hello(server, edge, &hurried, instance_id).await {
         Ok(tunnel) => {
             *known = Known::AnswersHello;
             return Ok(tunnel);
@@ -176,7 +176,7 @@ async fn find_out(
         }
     };
     info!(%server, error = %hello, "no answer to a hello, trying the original's wire");
-    match with_line(server, config).await {
+    match with_line(server, edge).await {
         Ok(tunnel) => {
             *known = original;
             Ok(tunnel)
@@ -190,13 +190,13 @@ async fn find_out(
 
 async fn with_hello(
     server: &HostPort,
-    config: &Edge,
+    edge: &Edge,
     tunnel: &TunnelConfig,
     instance_id: &[u8],
 ) -> Result<Tunnel, AttemptError> {
     let io = connect(server).await?;
     let (established, welcome) =
-        grpc_multiplexer_tunnel::dial(io, hello(config, instance_id), tunnel).await?;
+        grpc_multiplexer_tunnel::dial(io, hello(edge, instance_id), tunnel).await?;
     let verdict = our_verdict(welcome)?;
     Ok(Tunnel {
         established,
@@ -204,9 +204,9 @@ async fn with_hello(
     })
 }
 
-async fn with_line(server: &HostPort, config: &Edge) -> Result<Tunnel, AttemptError> {
+async fn with_line(server: &HostPort, edge: &Edge) -> Result<Tunnel, AttemptError> {
     let io = connect(server).await?;
-    let dialled = dial_legacy(io, &config.client_id, &config.tunnel).await;
+    let dialled = dial_legacy(io, &edge.client_id, &edge.tunnel).await;
     let established = dialled.map_err(|error| match error {
         HandshakeError::Lost(_) => AttemptError::HungUp,
         error => error.into(),
@@ -229,14 +229,14 @@ async fn connect(server: &HostPort) -> Result<BoxedIo, AttemptError> {
     Ok(Box::new(socket))
 }
 
-fn hello(config: &Edge, instance_id: &[u8]) -> Hello {
+fn hello(edge: &Edge, instance_id: &[u8]) -> Hello {
     Hello {
         instance_id: instance_id.to_vec(),
         endpoints: vec![Endpoint {
             id: ENDPOINT,
-            client_id: config.client_id.to_string(),
-            scheme: config.backend.scheme().to_owned(),
-            authority: config.backend.authority().to_owned(),
+            client_id: edge.client_id.to_string(),
+            scheme: edge.backend.scheme().to_owned(),
+            authority: edge.backend.authority().to_owned(),
             ..Endpoint::default()
         }],
         ..Hello::default()

@@ -3,14 +3,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use grpc_multiplexer_process::HostPort;
+use grpc_multiplexer_process::{DRAIN_TIME, HostPort};
 use grpc_multiplexer_tunnel::{ClientId, TunnelConfig};
 use tokio::sync::watch;
 
 use crate::Backend;
-
-/// How long calls in flight may take to finish, unless [`Edge::with_drain_timeout`] says otherwise.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// An edge, ready to run.
 ///
@@ -52,7 +49,7 @@ impl Edge {
             client_id,
             servers: vec![server],
             backend,
-            drain_timeout: DRAIN_TIMEOUT,
+            drain_timeout: DRAIN_TIME,
             tunnel_protocol: TunnelProtocol::default(),
             tunnel: TunnelConfig::default(),
             reloads: None,

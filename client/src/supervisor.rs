@@ -276,8 +276,8 @@ fn refusal(pending: &PendingStream) -> Option<(Code, &'static str)> {
     ))
 }
 
-fn log_failure(server: &HostPort, config: &Edge, error: &AttemptError) {
-    let client_id = &config.client_id;
+fn log_failure(server: &HostPort, edge: &Edge, error: &AttemptError) {
+    let client_id = &edge.client_id;
     let shown = error as &dyn Error;
     if error.is_transient() {
         warn!(%client_id, %server, error = shown, "no tunnel");

@@ -23,5 +23,5 @@ use values::{LogFormat, LogLevel, log_format, log_level};
 pub use listen::{BindError, bind, local_addresses};
 pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
 pub use run::run;
-pub use settings::{DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig};
-pub use values::{DurationError, HostPort, HostPortError, duration, host_port};
+pub use settings::{DRAIN_TIME, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig};
+pub use values::{DurationError, HostPort, HostPortError, duration};

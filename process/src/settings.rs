@@ -1,5 +1,7 @@
 //! The options that both binaries have, and all options of one read together.
 
+use std::time::Duration;
+
 use crate::{Leaves, LogFormat, LogLevel, Mistakes, OptionSpec, Reader, log_format, log_level};
 
 /// Option of every program: how much to log.
@@ -25,6 +27,9 @@ pub const LOG_FORMAT: OptionSpec = OptionSpec {
     reload: false,
     help: "How to log: pretty (one line per event, for people) or json (one object per line)",
 };
+
+/// What [`DRAIN_TIMEOUT`] is by default: below the 30 s that Kubernetes and others leave before SIGKILL.
+pub const DRAIN_TIME: Duration = Duration::from_secs(25);
 
 /// Option of every program: how long it may take to finish.
 pub const DRAIN_TIMEOUT: OptionSpec = OptionSpec {
@@ -67,4 +72,15 @@ pub(crate) fn settings<C>(leaves: &Leaves, read: ReadConfig<C>) -> Result<Settin
             config: config?,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::duration;
+
+    #[test]
+    fn the_drain_time_is_the_options_default() {
+        assert_eq!(duration(DRAIN_TIMEOUT.default.unwrap()), Ok(DRAIN_TIME));
+    }
 }

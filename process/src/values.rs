@@ -5,5 +5,5 @@ mod host_port;
 mod log;
 
 pub use duration::{DurationError, duration};
-pub use host_port::{HostPort, HostPortError, host_port};
+pub use host_port::{HostPort, HostPortError};
 pub(crate) use log::{LogFormat, LogLevel, log_format, log_level};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration, host_port};
+use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration};
 
 /// What the options of [`crate::PROGRAM`] say.
 #[derive(Debug, Clone)]
@@ -19,8 +19,8 @@ impl ServerConfig {
     /// Reads the options of [`crate::PROGRAM`]. Mistakes are kept by `reader`.
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let proxy_listener = reader.one("proxy-listener", host_port);
-        let multiplexer_listener = reader.one("multiplexer-listener", host_port);
+        let proxy_listener = reader.one("proxy-listener", str::parse::<HostPort>);
+        let multiplexer_listener = reader.one("multiplexer-listener", str::parse::<HostPort>);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
         Some(Self {
             proxy_listener: proxy_listener?,

@@ -22,7 +22,7 @@ mod windows;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::{bind, local_addresses};
+use grpc_multiplexer_process::{DRAIN_TIME, bind, local_addresses};
 use grpc_multiplexer_tunnel::TunnelConfig;
 use rand::Rng as _;
 use tokio::net::TcpListener;
@@ -42,9 +42,6 @@ pub use config::ServerConfig;
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use options::PROGRAM;
-
-/// How long calls in flight may take to finish, unless [`Server::with_drain_timeout`] says otherwise.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// A server whose sockets listen, ready to run.
 ///
@@ -132,7 +129,7 @@ impl Server {
         Self {
             proxy,
             multiplexer,
-            drain_timeout: DRAIN_TIMEOUT,
+            drain_timeout: DRAIN_TIME,
             reloads: None,
             tunnel: TunnelConfig::default(),
         }

@@ -31,6 +31,8 @@ async fn a_call_reaches_the_backend_unmodified_and_its_answer_comes_back() {
     let answer = caller.call("/pkg.Service/Method", &metadata, b"ping").await;
     assert_eq!(answer.code(), Some(0), "{answer:?}");
     assert_eq!(answer.body, b"pong");
+    let said = mux.says("call complete").await;
+    assert!(said.contains("client_id=rainbow"), "{said}");
     let seen = backend.seen().remove(0);
     assert_eq!(seen.path, "/pkg.Service/Method");
     assert_eq!(seen.origin, format!("http://{}", backend.address));

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use grpc_multiplexer_process::{HostPort, HostPortError, host_port};
+use grpc_multiplexer_process::{HostPort, HostPortError};
 
 /// Address of a backend, as written in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,10 +40,10 @@ impl FromStr for BackendAddress {
             return unix(path);
         }
         if let Some(rest) = text.strip_prefix("https://") {
-            return Ok(Self::Tls(host_port(rest.trim_end_matches('/'))?));
+            return Ok(Self::Tls(rest.trim_end_matches('/').parse()?));
         }
         let rest = text.strip_prefix("http://").unwrap_or(text);
-        Ok(Self::Tcp(host_port(rest.trim_end_matches('/'))?))
+        Ok(Self::Tcp(rest.trim_end_matches('/').parse()?))
     }
 }
 

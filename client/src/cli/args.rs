@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use grpc_multiplexer_process::{HostPort, host_port};
+use grpc_multiplexer_process::{HostPort, HostPortError};
 use grpc_multiplexer_tunnel::ClientId;
 
 const PROXY: &str = "proxy-address";
@@ -120,7 +120,8 @@ fn subcommand(name: &'static str, about: &'static str, objects: &'static str) ->
 
 /// An address to dial, which has a host.
 fn dialled(text: &str) -> Result<HostPort, String> {
-    let address = host_port(text).map_err(|error| error.to_string())?;
+    let parsed = text.parse();
+    let address: HostPort = parsed.map_err(|error: HostPortError| error.to_string())?;
     if address.host().is_empty() || address.port() == 0 {
         return Err("needs a host and a port to dial, for example localhost:7592".to_owned());
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
+use grpc_multiplexer_tunnel::Speaks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -61,14 +62,13 @@ pub(super) async fn dial(address: &HostPort) -> Result<TcpStream, Trouble> {
 /// Sees that HTTP/2 is spoken.
 pub(super) async fn greet(address: &HostPort) -> Result<(), Trouble> {
     let answer = exchange(address, HTTP2).await?;
-    let (speaks, advice) = match answer.as_slice() {
-        [_, _, _, 4, _, 0, 0, 0, 0, ..] => return Ok(()),
-        [b'H', b'T', b'T', b'P', ..] => (
+    let (speaks, advice) = match Speaks::of_server(&answer) {
+        Some(Speaks::Http2) => return Ok(()),
+        Some(Speaks::Http1) => (
             "it speaks HTTP/1",
             "that is no gRPC server: is it the right port?",
         ),
-        // An alert, as TLS answers what is none.
-        [0x15, 3, ..] => (
+        Some(Speaks::Tls) => (
             "it speaks TLS",
             "the proxy port of a grpc-multiplexer-server speaks plain HTTP/2",
         ),
@@ -76,7 +76,7 @@ pub(super) async fn greet(address: &HostPort) -> Result<(), Trouble> {
             "it is where edges dial in",
             "give the address of the server's --proxy-listener as --proxy-address",
         ),
-        [] => ("it says nothing", "is it the right port?"),
+        _ if answer.is_empty() => ("it says nothing", "is it the right port?"),
         _ => ("it speaks something else", "is it the right port?"),
     };
     let what = format!("what listens on {address} does not speak HTTP/2: {speaks}");

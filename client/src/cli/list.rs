@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use grpc_multiplexer_process::HostPort;
 
 use super::channel::reach;
-use super::output::{End, Output, columns};
+use super::output::{End, Output, aside, columns};
 use super::{discovery, listed};
 
 /// Prints a table, or one object per edge.
@@ -13,7 +13,9 @@ pub(super) async fn list(proxy: &HostPort, output: &Output) -> Result<(), End> {
     reach(proxy).await?;
     let edges = discovery::list(proxy).await?;
     if edges.is_empty() {
-        eprintln!("no edge is connected to the server at {proxy}");
+        aside(format_args!(
+            "no edge is connected to the server at {proxy}"
+        ));
         return Ok(());
     }
     let now = SystemTime::now();

@@ -49,6 +49,11 @@ fn line(text: &str) -> Result<(), End> {
     })
 }
 
+/// A line on stderr, for people beside either. One that is gone is no reason to end: `eprintln!` would panic.
+pub(super) fn aside(text: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Texts of others, so that they cannot move the cursor, colour what follows, or turn it around.
 pub(super) fn harmless(text: &str) -> String {
     escaped(text, |shown, c| write!(shown, "{}", c.escape_unicode()))

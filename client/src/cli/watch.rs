@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use tonic::Streaming;
 
 use super::channel::reach;
-use super::output::{End, Output, harmless};
+use super::output::{End, Output, aside, harmless};
 use super::status::{Trouble, in_words};
 use super::{discovery, listed};
 
@@ -72,7 +72,9 @@ async fn follow(
             }
             (Event::SnapshotEnd, _) => {
                 if snapshot.take() == Some(0) {
-                    eprintln!("no edge is connected to the server at {proxy}");
+                    aside(format_args!(
+                        "no edge is connected to the server at {proxy}"
+                    ));
                 }
                 output.object(|| object("snapshot-end", json!({ "revision": change.revision })))?;
                 continue;

@@ -4,7 +4,6 @@ use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
 use std::net::IpAddr;
 
 use super::*;
-use crate::host_port;
 
 impl Listening for SocketAddr {
     fn port(&self) -> io::Result<u16> {
@@ -25,8 +24,8 @@ fn has(address: IpAddr) -> bool {
 
 #[tokio::test]
 async fn an_address_in_use_is_named_as_such() {
-    let taken = bind(&host_port("127.0.0.1:0").unwrap()).await.unwrap();
-    let address = host_port(&local_addresses(&taken)).unwrap();
+    let taken = bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = local_addresses(&taken).parse().unwrap();
     let error = bind(&address).await.unwrap_err();
     assert!(matches!(error, BindError::InUse { .. }), "{error:?}");
     assert_eq!(
@@ -38,7 +37,7 @@ async fn an_address_in_use_is_named_as_such() {
 #[tokio::test]
 async fn an_address_of_another_machine_is_refused_with_the_reason() {
     // TEST-NET-1 of RFC 5737: nobody's.
-    let error = bind(&host_port("192.0.2.1:0").unwrap()).await.unwrap_err();
+    let error = bind(&"192.0.2.1:0".parse().unwrap()).await.unwrap_err();
     assert_eq!(error.to_string(), "cannot listen on 192.0.2.1:0");
     assert!(error.source().is_some());
 }
@@ -46,7 +45,7 @@ async fn an_address_of_another_machine_is_refused_with_the_reason() {
 #[tokio::test]
 async fn a_name_that_cannot_be_resolved_is_refused_with_the_reason() {
     // Longer than a name in the DNS may be, so no resolver is asked.
-    let address = host_port(&format!("{}:1", "a".repeat(300))).unwrap();
+    let address = format!("{}:1", "a".repeat(300)).parse().unwrap();
     let error = bind(&address).await.unwrap_err();
     assert!(matches!(error, BindError::Resolve { .. }), "{error:?}");
     assert_eq!(error.to_string(), format!("cannot resolve {address}"));
@@ -115,7 +114,7 @@ async fn localhost_and_all_interfaces_share_one_free_port_over_both_families() {
         ("localhost:0", Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
         (":0", Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
     ] {
-        let listeners = bind(&host_port(text).unwrap()).await.unwrap();
+        let listeners = bind(&text.parse().unwrap()).await.unwrap();
         let port = listeners[0].local_addr().unwrap().port();
         assert_ne!(port, 0);
         let wanted: Vec<_> = [IpAddr::from(v4), IpAddr::from(v6)]

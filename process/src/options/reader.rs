@@ -11,7 +11,7 @@ use super::{Leaf, Leaves, Mistakes};
 /// then reports the mistakes, or builds the configuration. A parser's error says what would be right.
 ///
 /// ```
-/// # use grpc_multiplexer_process::{HostPort, Leaves, Mistakes, Reader, duration, host_port};
+/// # use grpc_multiplexer_process::{HostPort, Leaves, Mistakes, Reader, duration};
 /// # use std::time::Duration;
 /// struct Config {
 ///     listener: HostPort,
@@ -21,7 +21,7 @@ use super::{Leaf, Leaves, Mistakes};
 ///
 /// fn read(leaves: &Leaves) -> Result<Config, Mistakes> {
 ///     let mut reader = Reader::new(leaves);
-///     let listener = reader.one("proxy-listener", host_port);
+///     let listener = reader.one("proxy-listener", str::parse::<HostPort>);
 ///     let drain = reader.one("drain-timeout", duration);
 ///     let warm_up = reader.optional("warm-up", duration);
 ///     if warm_up.zip(drain).is_some_and(|(warm_up, drain)| warm_up > drain) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 
 use super::*;
-use crate::{HostPort, duration, host_port};
+use crate::{HostPort, duration};
 
 const fn option(path: &'static str, default: Option<&'static str>, many: bool) -> OptionSpec {
     OptionSpec {
@@ -62,11 +62,11 @@ fn every_mistake_is_reported_with_origin_value_and_what_would_be_right() {
         "--address=",
     ]);
     let mut reader = Reader::new(&leaves);
-    reader.one("proxy-listener", host_port);
+    reader.one("proxy-listener", str::parse::<HostPort>);
     reader.one("client-id", id);
     reader.optional("timeout", duration);
-    let addresses = reader.many("address", host_port);
-    assert_eq!(addresses, [host_port("localhost:1").unwrap()]);
+    let addresses = reader.many("address", str::parse::<HostPort>);
+    assert_eq!(addresses, ["localhost:1".parse().unwrap()]);
     let mistakes = reader.finish(|| None::<()>).unwrap_err();
     assert_eq!(
         mistakes.to_string(),
@@ -184,7 +184,7 @@ fn a_nested_path_is_one_flag() {
 fn a_configuration_without_mistakes_is_built() {
     let leaves = leaves(&["--timeout=250ms"]);
     let mut reader = Reader::new(&leaves);
-    let listener: Option<HostPort> = reader.one("proxy-listener", host_port);
+    let listener: Option<HostPort> = reader.one("proxy-listener", str::parse::<HostPort>);
     let timeout = reader.one("timeout", duration);
     let id = reader.optional("client-id", id);
     let (listener, timeout, id) = reader.finish(|| Some((listener?, timeout?, id))).unwrap();

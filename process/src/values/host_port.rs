@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 /// A host, which is a name or an IP address, and a port; not resolved yet.
 ///
-/// Its `Display` is the text that [`host_port`] takes.
+/// Its `Display` is the text that it is parsed from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct HostPort {
     host: String,
@@ -73,35 +73,27 @@ impl From<SocketAddr> for HostPort {
     }
 }
 
-/// As [`host_port`], which is its name where a parser is wanted.
+/// Parses `name:port`, `192.0.2.1:port`, `[2001:db8::1]:port`, or `:port` for all interfaces. The error is one variant of
+/// [`HostPortError`] for each way to get it wrong.
 impl FromStr for HostPort {
     type Err = HostPortError;
 
     fn from_str(text: &str) -> Result<Self, HostPortError> {
-        host_port(text)
+        if text.is_empty() {
+            return Err(HostPortError::Empty);
+        }
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Err(HostPortError::BareIpv6);
+        }
+        let (host, port) = match text.strip_prefix('[') {
+            Some(bracketed) => split_bracketed(bracketed)?,
+            None => split_plain(text)?,
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            port: parse_port(port)?,
+        })
     }
-}
-
-/// Parses `name:port`, `192.0.2.1:port`, `[2001:db8::1]:port`, or `:port` for all interfaces.
-///
-/// # Errors
-///
-/// One variant of [`HostPortError`] for each way to get it wrong.
-pub fn host_port(text: &str) -> Result<HostPort, HostPortError> {
-    if text.is_empty() {
-        return Err(HostPortError::Empty);
-    }
-    if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(HostPortError::BareIpv6);
-    }
-    let (host, port) = match text.strip_prefix('[') {
-        Some(bracketed) => split_bracketed(bracketed)?,
-        None => split_plain(text)?,
-    };
-    Ok(HostPort {
-        host: host.to_owned(),
-        port: parse_port(port)?,
-    })
 }
 
 /// Splits what follows the opening bracket.
@@ -172,7 +164,7 @@ mod tests {
             (" localhost:80", BadHost),
             ("local\nhost:80", BadHost),
         ] {
-            assert_eq!(host_port(text), Err(wanted), "{text:?}");
+            assert_eq!(text.parse::<HostPort>(), Err(wanted), "{text:?}");
         }
     }
 
@@ -216,7 +208,7 @@ mod tests {
             ("[::]:65535", "::", 65535),
             (":7592", "", 7592),
         ] {
-            let parsed = host_port(text).unwrap();
+            let parsed: HostPort = text.parse().unwrap();
             assert_eq!((parsed.host(), parsed.port()), (host, port), "{text:?}");
             assert_eq!(parsed.to_string(), text);
             if let Ok(address) = text.parse::<SocketAddr>() {

@@ -1,0 +1,58 @@
+//! The table, row by row.
+
+use super::*;
+
+#[test]
+fn resets_become_the_codes_of_the_specification() {
+    let codes: Vec<_> = (0..=14)
+        .map(|reason| code_of_reset(Reason::from(reason)) as u8)
+        .collect();
+    assert_eq!(
+        codes,
+        [13, 13, 13, 13, 13, 2, 13, 14, 1, 13, 13, 8, 7, 2, 2]
+    );
+}
+
+#[test]
+fn http_statuses_become_the_codes_of_the_specification() {
+    let code = |status| code_of_http(StatusCode::from_u16(status).unwrap()) as u8;
+    let statuses = [400, 401, 403, 404, 429, 431, 500, 502, 503, 504, 302];
+    assert_eq!(
+        statuses.map(code),
+        [13, 16, 7, 12, 14, 13, 2, 14, 14, 14, 2]
+    );
+}
+
+#[test]
+fn what_is_retried_reached_nobody() {
+    let id: ClientId = "a".parse().unwrap();
+    for failure in [
+        Failure::Unprocessed(id),
+        Failure::Refused,
+        Failure::BackendCalm { taken: false },
+    ] {
+        assert!(failure.is_retriable());
+        assert_eq!(failure.reached(), Reached::No, "{failure:?}");
+    }
+    assert!(!Failure::BackendCalm { taken: true }.is_retriable());
+}
+
+#[test]
+fn what_answered_is_not_said_to_be_unreached() {
+    let id: ClientId = "a".parse().unwrap();
+    for failure in [
+        Failure::Unprocessed(id.clone()),
+        Failure::Refused,
+        Failure::BackendCalm { taken: false },
+    ] {
+        let failure = failure.after_headers(&id);
+        assert!(!failure.is_retriable());
+        assert_eq!(failure.code(), Code::Unavailable, "{failure:?}");
+        assert_eq!(failure.reached(), Reached::Maybe, "{failure:?}");
+    }
+}
+
+#[test]
+fn messages_are_printable_ascii_on_the_wire() {
+    assert_eq!(encode_message("50% \n é"), "50%25 %0A %C3%A9");
+}
