@@ -1,8 +1,8 @@
 //! What the options mean.
 
-use std::time::Duration;
+use grpc_multiplexer_process::{HostPort, Reader};
 
-use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration};
+use crate::Settings;
 
 /// What the options of [`crate::PROGRAM`] say.
 #[derive(Debug, Clone)]
@@ -11,8 +11,8 @@ pub struct ServerConfig {
     pub proxy_listener: HostPort,
     /// Where edges dial in.
     pub multiplexer_listener: HostPort,
-    /// How long calls in flight may take to finish after a stop was asked for.
-    pub drain_timeout: Duration,
+    /// How it behaves.
+    pub settings: Settings,
 }
 
 impl ServerConfig {
@@ -21,11 +21,11 @@ impl ServerConfig {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let proxy_listener = reader.one("proxy-listener", str::parse::<HostPort>);
         let multiplexer_listener = reader.one("multiplexer-listener", str::parse::<HostPort>);
-        let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
+        let settings = Settings::read(reader);
         Some(Self {
             proxy_listener: proxy_listener?,
             multiplexer_listener: multiplexer_listener?,
-            drain_timeout: drain_timeout?,
+            settings: settings?,
         })
     }
 }

@@ -16,14 +16,13 @@ mod proxy;
 mod registry;
 mod rewind;
 mod services;
+mod settings;
 mod shutdown;
 mod windows;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use grpc_multiplexer_process::{DRAIN_TIME, bind, local_addresses};
-use grpc_multiplexer_tunnel::TunnelConfig;
+use grpc_multiplexer_process::{bind, local_addresses};
 use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -36,12 +35,14 @@ use greet::Mistakes;
 use proxy::listener::Callers;
 use proxy::{Local, Proxy, Record};
 use registry::Registry;
+use settings::Live;
 use shutdown::Shutdown;
 
 pub use config::ServerConfig;
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use options::PROGRAM;
+pub use settings::Settings;
 
 /// A server whose sockets listen, ready to run.
 ///
@@ -76,9 +77,7 @@ pub use options::PROGRAM;
 pub struct Server {
     proxy: Vec<TcpListener>,
     multiplexer: Vec<TcpListener>,
-    drain_timeout: Duration,
-    reloads: Option<watch::Receiver<ServerConfig>>,
-    tunnel: TunnelConfig,
+    settings: Live,
 }
 
 /// Why a server did not start.
@@ -129,23 +128,21 @@ impl Server {
         Self {
             proxy,
             multiplexer,
-            drain_timeout: DRAIN_TIME,
-            reloads: None,
-            tunnel: TunnelConfig::default(),
+            settings: Live::Fixed(Box::default()),
         }
     }
 
-    /// How long calls in flight may take to finish after a stop was asked for. Default 25 s.
+    /// Behaves as `settings` say, and not as by default.
     #[must_use]
-    pub fn with_drain_timeout(mut self, limit: Duration) -> Self {
-        self.drain_timeout = limit;
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = Live::Fixed(Box::new(settings));
         self
     }
 
-    /// From now on `configs` says how long calls may take to finish; the listeners stay those that are bound.
+    /// Behaves as `configs` says, from now on; the listeners stay those that are bound.
     #[must_use]
     pub fn reloading(mut self, configs: watch::Receiver<ServerConfig>) -> Self {
-        self.reloads = Some(configs);
+        self.settings = Live::Reloading(configs);
         self
     }
 
@@ -178,7 +175,7 @@ impl Server {
         let (services, health) = services::own_services(Arc::clone(&registry)).await?;
         let edges = Arc::new(Edges {
             registry: Arc::clone(&registry),
-            config: self.tunnel,
+            config: self.settings.now(|settings| settings.tunnel.clone()),
             proxy_port: port(&self.proxy),
             mistakes: Mistakes::default(),
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
@@ -208,10 +205,7 @@ impl Server {
             listeners.spawn(Arc::clone(&callers).listen(listener));
         }
         stop.cancelled().await;
-        let drain_timeout = match &self.reloads {
-            Some(configs) => configs.borrow().drain_timeout,
-            None => self.drain_timeout,
-        };
+        let drain_timeout = self.settings.now(|settings| settings.drain_timeout);
         shutdown
             .run(listeners, &edges, &callers, &health, drain_timeout)
             .await;

@@ -1,0 +1,65 @@
+//! How a server behaves, beside where it listens.
+
+use std::time::Duration;
+
+use grpc_multiplexer_process::{DRAIN_TIME, DRAIN_TIMEOUT, Reader, duration};
+use grpc_multiplexer_tunnel::TunnelConfig;
+use tokio::sync::watch;
+
+use crate::ServerConfig;
+
+/// How a [`Server`](crate::Server) behaves. The default is that of the binary's options.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use grpc_multiplexer_server::Settings;
+///
+/// let mut settings = Settings::default();
+/// settings.drain_timeout = Duration::from_secs(5);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// How long calls in flight may take to finish after a stop was asked for. Default 25 s.
+    pub drain_timeout: Duration,
+    /// Timeouts of tunnels.
+    pub tunnel: TunnelConfig,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            drain_timeout: DRAIN_TIME,
+            tunnel: TunnelConfig::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the options of [`crate::PROGRAM`] that are settings. Mistakes are kept by `reader`.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
+        Some(Self {
+            drain_timeout: drain_timeout?,
+            tunnel: TunnelConfig::default(),
+        })
+    }
+}
+
+/// The settings in force, for those who must see a reload: whoever keeps a copy does not.
+#[derive(Debug, Clone)]
+pub(crate) enum Live {
+    Fixed(Box<Settings>),
+    Reloading(watch::Receiver<ServerConfig>),
+}
+
+impl Live {
+    /// Looks at what is in force now.
+    pub(crate) fn now<T>(&self, look: impl FnOnce(&Settings) -> T) -> T {
+        match self {
+            Self::Fixed(settings) => look(settings),
+            Self::Reloading(configs) => look(&configs.borrow().settings),
+        }
+    }
+}
