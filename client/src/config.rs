@@ -2,15 +2,35 @@
 
 use std::path::PathBuf;
 
-use grpc_multiplexer_process::{DRAIN_TIMEOUT, HostPort, Reader, duration};
+use grpc_multiplexer_process::{AdminListener, DRAIN_TIMEOUT, HostPort, Reader, duration};
 use grpc_multiplexer_tunnel::{ClientId, backend_tls, server_name};
 
 use crate::{Backend, BackendAddress, BackendTls, Edge, TunnelProtocol};
 
-impl Edge {
-    /// The edge that the options of [`crate::PROGRAM`] ask for. Mistakes are kept by `reader`.
+/// What the options of [`crate::PROGRAM`] say.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// The edge that they ask for.
+    pub edge: Edge,
+    /// Where operators look.
+    pub admin_listener: AdminListener,
+}
+
+impl EdgeConfig {
+    /// Reads the options of [`crate::PROGRAM`]. Mistakes are kept by `reader`.
     #[must_use]
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let edge = Edge::read(reader);
+        let admin_listener = AdminListener::read(reader);
+        Some(Self {
+            edge: edge?,
+            admin_listener: admin_listener?,
+        })
+    }
+}
+
+impl Edge {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
         let mut servers = reader
             .many("multiplexer-address", str::parse::<HostPort>)

@@ -3,11 +3,13 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use grpc_multiplexer_process::{DRAIN_TIME, HostPort};
+use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness};
 use grpc_multiplexer_tunnel::{ClientId, TunnelConfig};
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
-use crate::Backend;
+use crate::metrics::Metrics;
+use crate::{Backend, EdgeConfig};
 
 /// An edge, ready to run.
 ///
@@ -37,8 +39,9 @@ pub struct Edge {
     pub(crate) drain_timeout: Duration,
     pub(crate) tunnel_protocol: TunnelProtocol,
     pub(crate) tunnel: TunnelConfig,
+    pub(crate) metrics: Metrics,
     /// What was read last, for what can change while the edge runs.
-    reloads: Option<watch::Receiver<Self>>,
+    reloads: Option<watch::Receiver<EdgeConfig>>,
 }
 
 impl Edge {
@@ -52,6 +55,7 @@ impl Edge {
             drain_timeout: DRAIN_TIME,
             tunnel_protocol: TunnelProtocol::default(),
             tunnel: TunnelConfig::default(),
+            metrics: Metrics::default(),
             reloads: None,
         }
     }
@@ -70,18 +74,25 @@ impl Edge {
         self
     }
 
-    /// From now on `edges` says how a backend's certificate is checked when it is dialled, and how long calls may take
+    /// From now on `configs` says how a backend's certificate is checked when it is dialled, and how long calls may take
     /// to finish; everything else stays as it is.
     #[must_use]
-    pub fn reloading(mut self, edges: watch::Receiver<Self>) -> Self {
-        self.reloads = Some(edges);
+    pub fn reloading(mut self, configs: watch::Receiver<EdgeConfig>) -> Self {
+        self.reloads = Some(configs);
+        self
+    }
+
+    /// Counts in `families`, and tells `readiness` why callers cannot reach the edge while they cannot.
+    #[must_use]
+    pub fn observed(mut self, families: &mut Registry, readiness: Readiness) -> Self {
+        self.metrics = Metrics::new(families, readiness);
         self
     }
 
     /// Looks at what was read last.
     pub(crate) fn now<T>(&self, look: impl FnOnce(&Self) -> T) -> T {
         match &self.reloads {
-            Some(edges) => look(&edges.borrow()),
+            Some(configs) => look(&configs.borrow().edge),
             None => look(self),
         }
     }

@@ -15,6 +15,7 @@ mod dial;
 mod edge;
 mod embed;
 mod legacy;
+mod metrics;
 mod options;
 mod reachability;
 mod splice;
@@ -22,6 +23,7 @@ mod supervisor;
 
 pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls};
 pub use cli::subcommand;
+pub use config::EdgeConfig;
 pub use edge::{Edge, TunnelProtocol, UnknownTunnelProtocol};
 pub use embed::{EdgeIncoming, EdgeStream};
 pub use grpc_multiplexer_process::{HostPort, HostPortError};

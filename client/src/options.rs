@@ -1,6 +1,8 @@
 //! The options of `grpc-multiplexer-client`.
 
-use grpc_multiplexer_process::{DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program};
+use grpc_multiplexer_process::{
+    AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program,
+};
 
 /// The command line.
 pub const PROGRAM: Program = Program {
@@ -82,6 +84,7 @@ const OPTIONS: &[OptionSpec] = &[
         help: "What to speak with the server: 1, legacy (the wire of the original grpc-multiplexer), or auto, which tries \
                both",
     },
+    AdminListener::option("off"),
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,

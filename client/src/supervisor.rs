@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
 use crate::dial::{AttemptError, ENDPOINT, Tunnel, attempt};
+use crate::metrics::Metrics;
 use crate::reachability::Reachability;
 use crate::{Backend, Edge};
 
@@ -70,6 +71,7 @@ impl Supervisor {
             let Some(attempted) = stop.run_until_cancelled(dial).await else {
                 return;
             };
+            self.edge.metrics.attempted(&attempted);
             let mut at_least = Duration::ZERO;
             match attempted {
                 Ok(tunnel) => {
@@ -119,6 +121,7 @@ impl Supervisor {
             rtt = session.rtt().map(tracing::field::debug),
             "connected"
         );
+        let _up = self.edge.metrics.tunnel_up();
         let mut tasks = JoinSet::new();
         let span = info_span!("tunnel", client_id = %self.edge.client_id, %server);
         tasks.spawn(task.run().instrument(span.clone()));
@@ -133,6 +136,7 @@ impl Supervisor {
                 biased;
                 () = stop.cancelled(), if !told => {
                     told = true;
+                    self.edge.metrics.draining();
                     session.drain("the edge is shutting down");
                     let limit = self.edge.now(|edge| edge.drain_timeout);
                     let session = session.clone();
@@ -161,6 +165,7 @@ impl Supervisor {
                             session.clone(),
                             self.edge.now(|edge| edge.backend.clone()),
                             Arc::clone(&self.reachable),
+                            self.edge.metrics.clone(),
                             self.edge.tunnel.dial_timeout,
                         );
                         splices.spawn(serve.in_current_span());
@@ -218,8 +223,10 @@ async fn serve_stream(
     session: Session,
     backend: Backend,
     reachable: Arc<Reachability>,
+    metrics: Metrics,
     own_limit: Duration,
 ) {
+    let _open = metrics.stream_open();
     let pending = match stream.read_open(OPEN_TIMEOUT).await {
         Ok(pending) => pending,
         Err(error) => {
@@ -237,6 +244,7 @@ async fn serve_stream(
         .and_then(|limit| Duration::try_from(limit).ok());
     let reached = backend.reach(asked.unwrap_or(own_limit)).await;
     reachable.dialled(&backend, &reached);
+    metrics.dialled(&reached);
     match reached {
         Ok(reached) => match pending.accept().await {
             Ok(stream) => {

@@ -4,6 +4,7 @@
 //! a [`Reader`]) and the work to do until a signal asks it to stop. Nothing here knows gRPC or tunnels,
 //! and nothing here is global apart from the logger and the signal handlers, of which a process has only one anyway.
 
+mod admin;
 mod asked;
 mod exit;
 mod listen;
@@ -20,6 +21,7 @@ use logging::{Verbosity, init as init_logging};
 use signal::{Hangups, Signals};
 use values::{LogFormat, LogLevel, log_format, log_level};
 
+pub use admin::{Admin, AdminError, AdminListener, Counted, Readiness, families};
 pub use listen::{BindError, bind, local_addresses};
 pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
 pub use run::run;

@@ -1,6 +1,6 @@
 //! What the options mean.
 
-use grpc_multiplexer_process::{HostPort, Reader};
+use grpc_multiplexer_process::{AdminListener, HostPort, Reader};
 
 use crate::Settings;
 
@@ -11,6 +11,8 @@ pub struct ServerConfig {
     pub proxy_listener: HostPort,
     /// Where edges dial in.
     pub multiplexer_listener: HostPort,
+    /// Where operators look.
+    pub admin_listener: AdminListener,
     /// How it behaves.
     pub settings: Settings,
 }
@@ -21,10 +23,12 @@ impl ServerConfig {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let proxy_listener = reader.one("proxy-listener", str::parse::<HostPort>);
         let multiplexer_listener = reader.one("multiplexer-listener", str::parse::<HostPort>);
+        let admin_listener = AdminListener::read(reader);
         let settings = Settings::read(reader);
         Some(Self {
             proxy_listener: proxy_listener?,
             multiplexer_listener: multiplexer_listener?,
+            admin_listener: admin_listener?,
             settings: settings?,
         })
     }

@@ -11,6 +11,7 @@ mod config;
 mod discovery;
 mod edge;
 mod greet;
+mod metrics;
 mod options;
 mod proxy;
 mod registry;
@@ -22,7 +23,8 @@ mod windows;
 
 use std::sync::Arc;
 
-use grpc_multiplexer_process::{bind, local_addresses};
+use grpc_multiplexer_process::{AdminError, Readiness, bind, local_addresses};
+use prometheus_client::registry::Registry as Families;
 use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -32,6 +34,7 @@ use tokio_util::task::TaskTracker;
 
 use edge::listener::Edges;
 use greet::Mistakes;
+use metrics::{EdgesNow, Metrics};
 use proxy::listener::Callers;
 use proxy::{Local, Proxy, Record};
 use registry::Registry;
@@ -78,6 +81,9 @@ pub struct Server {
     proxy: Vec<TcpListener>,
     multiplexer: Vec<TcpListener>,
     settings: Live,
+    registry: Arc<Registry>,
+    metrics: Metrics,
+    readiness: Readiness,
 }
 
 /// Why a server did not start.
@@ -90,6 +96,9 @@ pub enum StartError {
     /// The multiplexer listener's address.
     #[error("--multiplexer-listener")]
     Multiplexer(#[source] BindError),
+    /// The admin listener.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// The descriptors of our own services do not fit together.
     #[error("reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -129,6 +138,9 @@ impl Server {
             proxy,
             multiplexer,
             settings: Live::Fixed(Box::default()),
+            registry: Registry::new(),
+            metrics: Metrics::default(),
+            readiness: Readiness::default(),
         }
     }
 
@@ -143,6 +155,15 @@ impl Server {
     #[must_use]
     pub fn reloading(mut self, configs: watch::Receiver<ServerConfig>) -> Self {
         self.settings = Live::Reloading(configs);
+        self
+    }
+
+    /// Counts in `families`, and tells `readiness` why it should get no calls while it should not.
+    #[must_use]
+    pub fn observed(mut self, families: &mut Families, readiness: Readiness) -> Self {
+        self.metrics.register(families);
+        families.register_collector(Box::new(EdgesNow(Arc::clone(&self.registry))));
+        self.readiness = readiness;
         self
     }
 
@@ -171,18 +192,19 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
         let shutdown = Shutdown::default();
         let _always = shutdown.at_once_when_dropped();
-        let registry = Registry::new();
+        let registry = self.registry;
         let (services, health) = services::own_services(Arc::clone(&registry)).await?;
         let edges = Arc::new(Edges {
             registry: Arc::clone(&registry),
             config: self.settings.now(|settings| settings.tunnel.clone()),
             proxy_port: port(&self.proxy),
             mistakes: Mistakes::default(),
+            metrics: self.metrics.clone(),
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
             close: shutdown.close_tunnels.clone(),
             tasks: TaskTracker::new(),
         });
-        let record = Arc::new(Record::default());
+        let record = Arc::new(Record::new(self.metrics.clone()));
         let callers = Arc::new(Callers {
             proxy: Arc::new(Proxy {
                 registry,
@@ -196,6 +218,7 @@ impl Server {
             calls: TaskTracker::new(),
             multiplexer_port: port(&self.multiplexer),
             mistakes: Mistakes::default(),
+            metrics: self.metrics,
         });
         let mut listeners = JoinSet::new();
         for listener in self.multiplexer {
@@ -205,6 +228,7 @@ impl Server {
             listeners.spawn(Arc::clone(&callers).listen(listener));
         }
         stop.cancelled().await;
+        self.readiness.set("draining", true);
         let drain_timeout = self.settings.now(|settings| settings.drain_timeout);
         shutdown
             .run(listeners, &edges, &callers, &health, drain_timeout)

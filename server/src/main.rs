@@ -2,19 +2,29 @@
 
 use std::process::ExitCode;
 
-use grpc_multiplexer_process::run;
+use grpc_multiplexer_process::{Admin, AdminError, Readiness, families, run};
 use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig};
 
 fn main() -> ExitCode {
     run(&PROGRAM, ServerConfig::read, async |configs, stop| {
         let config = configs.borrow().clone();
+        let readiness = Readiness::default();
+        let mut families = families();
         let server = Server::bind(&config.proxy_listener, &config.multiplexer_listener)
             .await?
-            .reloading(configs);
+            .reloading(configs)
+            .observed(&mut families, readiness.clone());
+        let admin = config
+            .admin_listener
+            .bind()
+            .await
+            .map_err(AdminError::from)?;
+        let admin = Admin::serve(admin, readiness, families)?;
         tracing::info!(
             version = %PROGRAM.version,
             proxy_listener = %server.proxy_addresses(),
             multiplexer_listener = %server.multiplexer_addresses(),
+            admin_listener = admin.addresses().map(tracing::field::display),
             "listening"
         );
         server.run(stop).await

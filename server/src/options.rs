@@ -1,6 +1,8 @@
 //! The options of `grpc-multiplexer-server`.
 
-use grpc_multiplexer_process::{DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program};
+use grpc_multiplexer_process::{
+    AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program,
+};
 
 /// The command line.
 pub const PROGRAM: Program = Program {
@@ -31,6 +33,7 @@ const OPTIONS: &[OptionSpec] = &[
         reload: false,
         help: "Where edges dial in; without a host, on every interface",
     },
+    AdminListener::option("127.0.0.1:7612"),
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,

@@ -2,6 +2,7 @@
 
 mod caller;
 mod check;
+mod code;
 mod flow;
 mod forward;
 pub(crate) mod listener;
@@ -32,6 +33,7 @@ use crate::edge::lane::LaneStream;
 use crate::edge::lanes::{NoLane, Slot};
 use crate::registry::Registry;
 use caller::Caller;
+pub(crate) use code::Code;
 use forward::{Ending, Ends, forward};
 pub(crate) use local::{CutOff, Local, OwnServices, Upload};
 use metadata::{GRPC_TIMEOUT, to_backend};

@@ -9,6 +9,7 @@
     reason = "a test that meets what it did not expect is over"
 )]
 
+mod admin;
 mod answer;
 mod backend;
 mod binaries;
@@ -21,6 +22,7 @@ mod process;
 mod wait;
 pub mod yamux;
 
+pub use admin::{metric, page};
 pub use answer::{Answer, ErrorInfo};
 pub use backend::{Backend, Ended, H2Call, Seen};
 pub use binaries::binary;

@@ -19,6 +19,8 @@ pub struct Mux {
     pub proxy: SocketAddr,
     /// Where edges dial in.
     pub multiplexer: SocketAddr,
+    /// Where operators look.
+    pub admin: SocketAddr,
 }
 
 impl Mux {
@@ -58,6 +60,7 @@ impl Mux {
         Self {
             proxy: field(&line, "proxy_listener"),
             multiplexer: field(&line, "multiplexer_listener"),
+            admin: field(&line, "admin_listener"),
             process,
         }
     }
@@ -87,6 +90,8 @@ fn options<'a>(proxy: &'a str, multiplexer: &'a str, args: &[&'a str]) -> Vec<&'
         proxy,
         "--multiplexer-listener",
         multiplexer,
+        "--admin-listener",
+        "127.0.0.1:0",
     ];
     all.extend(args);
     all.extend(log_level(args));

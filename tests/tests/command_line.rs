@@ -45,6 +45,8 @@ fn every_mistake_of_the_server_is_told_at_once() {
         "nowhere",
         "--multiplexer-listener",
         "localhost:65536",
+        "--admin-listener",
+        "7612",
         "--drain-timeout",
         "5",
         "--log-level",
@@ -167,6 +169,11 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                     "<HOST:PORT>",
                     "[default: localhost:7602] ",
                 ),
+                (
+                    "admin-listener",
+                    "<HOST:PORT>",
+                    "[default: 127.0.0.1:7612] ",
+                ),
             ][..],
         ),
         (
@@ -187,6 +194,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("backend-server-name", "<NAME>", ""),
                 ("backend-authority", "<AUTHORITY>", ""),
                 ("tunnel-protocol", "<PROTOCOL>", "[default: auto] "),
+                ("admin-listener", "<HOST:PORT>", "[default: off] "),
             ],
         ),
     ] {

@@ -55,6 +55,17 @@ impl DialError {
             Self::Timeout(_) => Code::BackendTimeout,
         }
     }
+
+    /// The same in one word.
+    pub(crate) fn class(&self) -> &'static str {
+        match self.code() {
+            Code::BackendDns => "dns",
+            Code::BackendTls => "tls",
+            Code::BackendAlpn => "alpn",
+            Code::BackendTimeout => "timeout",
+            _ => "refused",
+        }
+    }
 }
 
 pub(super) async fn connect(

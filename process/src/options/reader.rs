@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use super::mistakes::Mistake;
-use super::{Leaf, Leaves, Mistakes};
+use super::{Leaf, Leaves, Mistakes, Origin};
 
 /// Parses leaves one by one and keeps every mistake, so that a user can mend all of them at once.
 ///
@@ -106,6 +106,13 @@ impl<'a> Reader<'a> {
             .iter()
             .filter_map(|leaf| self.parse(path, leaf, &parse))
             .collect()
+    }
+
+    /// Whether nobody gave a value at `path`, so that the table's default holds.
+    #[must_use]
+    pub fn is_default(&self, path: &str) -> bool {
+        let leaves = self.leaves.at(path);
+        leaves.iter().all(|leaf| leaf.origin == Origin::Default)
     }
 
     /// Keeps a mistake that lies in how `path` goes together with other options; `reason` says what would be right.

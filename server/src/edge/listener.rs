@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grpc_multiplexer_process::Counted;
 use grpc_multiplexer_tunnel::message::Code;
 use grpc_multiplexer_tunnel::{
     BoxedIo, Established, HandshakeError, Incoming, Session, TunnelConfig, accept,
@@ -19,6 +20,7 @@ use super::EdgeHandle;
 use super::admit::{Admitted, admit};
 use crate::accept::accept_loop;
 use crate::greet::{Mistakes, Protocol, greet};
+use crate::metrics::{Introduction, Metrics};
 use crate::proxy::misplaced;
 use crate::registry::Registry;
 
@@ -38,6 +40,7 @@ pub(crate) struct Edges {
     /// Where callers should have called that called here.
     pub(crate) proxy_port: u16,
     pub(crate) mistakes: Mistakes,
+    pub(crate) metrics: Metrics,
     /// Cancelled when tunnels must end.
     pub(crate) close: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -59,6 +62,7 @@ impl Edges {
     async fn serve(&self, socket: TcpStream, remote: SocketAddr, stop: &CancellationToken) {
         let admitted = stop.run_until_cancelled(self.admitted(socket, remote));
         if let Some(Some(admitted)) = admitted.await {
+            let _counted = Counted::on(&self.metrics.tunnels);
             self.close.run_until_cancelled(run(admitted)).await;
         }
     }
@@ -71,16 +75,19 @@ impl Edges {
                 return None;
             }
         };
-        match self.meet(edge, remote).await {
-            Ok(admitted) => Some(admitted),
+        let met = self.meet(edge, remote).await;
+        let introduction = match &met {
+            Ok(_) => Introduction::Welcome,
             // Said already, with the reason.
-            Err(HandshakeError::Refused(_)) => None,
+            Err(HandshakeError::Refused(_)) => Introduction::Refused,
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
+                let error: &dyn std::error::Error = error;
                 warn!(%remote, error, "not an edge");
-                None
+                Introduction::Failed
             }
-        }
+        };
+        self.metrics.introduced(introduction);
+        met.ok()
     }
 
     /// Sees that an edge may be there. Who else came is told, and gone.

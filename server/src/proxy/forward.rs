@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::caller::Caller;
+use super::code::Code;
 use super::flow::{End, Flow};
 use super::metadata::{GRPC_STATUS, is_too_large, to_caller, trailers_to_backend};
 use super::reply::{CallerGone, Reply};
@@ -32,7 +33,7 @@ const DEADLINE_SLACK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// The backend's answer went through to its end.
-    Complete,
+    Complete(Code),
     /// A failure of ours ended it.
     Failed(Failure),
     /// The caller left.
@@ -55,7 +56,7 @@ pub(crate) struct Ends<'a> {
 /// Why the pump stopped pumping.
 enum Stop {
     /// Everything of the response went out.
-    Complete,
+    Complete(Code),
     CallerGone,
     /// The backend's half failed.
     Backend(h2::Error),
@@ -90,7 +91,7 @@ pub(crate) async fn forward(
         up_over: request_ended,
         up_trailers: false,
         down: Flow::new(),
-        status_in_headers: false,
+        status_in_headers: None,
         promoted: false,
         failing: None,
         timer,
@@ -99,7 +100,7 @@ pub(crate) async fn forward(
     loop {
         let stop = poll_fn(|cx| pump.poll(cx, cut.as_mut())).await;
         match stop {
-            Stop::Complete => return Ok(pump.complete()),
+            Stop::Complete(code) => return Ok(pump.complete(code)),
             Stop::CallerGone => return Ok(Ending::CallerGone),
             Stop::Cut(failure) => return pump.cut(failure),
             Stop::Backend(error) => {
@@ -122,7 +123,7 @@ struct Pump<'a> {
     /// The request's trailers were taken.
     up_trailers: bool,
     down: Flow,
-    status_in_headers: bool,
+    status_in_headers: Option<Code>,
     promoted: bool,
     /// The failure to end with, once everything held went out.
     failing: Option<Failure>,
@@ -220,11 +221,12 @@ impl Pump<'_> {
         };
         let parts = parts.map_err(Stop::Backend)?;
         let whole = stream.body().is_some_and(|body| body.is_end_stream());
-        self.status_in_headers = parts.headers.contains_key(GRPC_STATUS);
+        let status = parts.headers.get(GRPC_STATUS);
+        self.status_in_headers = status.map(|status| Code::read(Some(status)));
         if is_too_large(&parts.headers) {
             return Err(Stop::Failed(Failure::ResponseMetadata));
         }
-        if !self.status_in_headers {
+        if self.status_in_headers.is_none() {
             if parts.status != StatusCode::OK {
                 return Err(Stop::Failed(Failure::HttpStatus(parts.status)));
             }
@@ -243,7 +245,10 @@ impl Pump<'_> {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
         self.ends.reply.headers(response, whole)?;
-        if whole { Err(Stop::Complete) } else { Ok(()) }
+        match self.status_in_headers {
+            Some(code) if whole => Err(Stop::Complete(code)),
+            _ => Ok(()),
+        }
     }
 
     /// Backend to caller.
@@ -258,7 +263,7 @@ impl Pump<'_> {
             return Err(Stop::Backend(error));
         }
         let body = self.stream.as_mut().and_then(LaneStream::body);
-        let close = self.status_in_headers;
+        let close = self.status_in_headers.is_some();
         let had_ended = self.down.has_ended();
         match self.down.poll_pass(cx, target, body, holdings, close) {
             Poll::Ready(Ok(())) => {}
@@ -268,18 +273,19 @@ impl Pump<'_> {
         if let Some(failure) = self.failing.take() {
             return Err(Stop::Cut(failure));
         }
-        match self.down.take_end() {
-            Some(End::Trailers(trailers)) => self.trailers(trailers),
-            Some(End::Plain) if self.status_in_headers => {
+        match (self.down.take_end(), self.status_in_headers) {
+            (Some(End::Trailers(trailers)), _) => self.trailers(trailers),
+            (Some(End::Plain), Some(code)) => {
                 self.ends.reply.end()?;
-                Err(Stop::Complete)
+                Err(Stop::Complete(code))
             }
-            Some(End::Plain) => Err(Stop::Failed(Failure::NoStatus)),
-            None if had_ended => {
+            (Some(End::Plain), None) => Err(Stop::Failed(Failure::NoStatus)),
+            // The end went with the last bytes, which only a status in the headers allows.
+            (None, Some(code)) if had_ended => {
                 self.ends.reply.ended();
-                Err(Stop::Complete)
+                Err(Stop::Complete(code))
             }
-            None => Ok(()),
+            (None, _) => Ok(()),
         }
     }
 
@@ -287,12 +293,14 @@ impl Pump<'_> {
         if is_too_large(&trailers) {
             return Err(Stop::Failed(Failure::ResponseMetadata));
         }
-        if !self.status_in_headers && !trailers.contains_key(GRPC_STATUS) {
+        let status = trailers.get(GRPC_STATUS);
+        let status = status.map(|status| Code::read(Some(status)));
+        let Some(code) = status.or(self.status_in_headers) else {
             return Err(Stop::Failed(Failure::NoStatus));
-        }
+        };
         to_caller(&mut trailers);
         self.ends.reply.trailers(trailers)?;
-        Err(Stop::Complete)
+        Err(Stop::Complete(code))
     }
 
     /// A call that moves much makes room for those that do not.
@@ -361,13 +369,13 @@ impl Pump<'_> {
     }
 
     /// The response is complete. An upload that is not is cut: the backend does not want it.
-    fn complete(mut self) -> Ending {
+    fn complete(mut self, code: Code) -> Ending {
         if self.up_over
             && let Some(stream) = self.stream.take()
         {
             stream.finish();
         }
-        Ending::Complete
+        Ending::Complete(code)
     }
 }
 

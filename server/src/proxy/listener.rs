@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use grpc_multiplexer_process::Counted;
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, TunnelConfig, accept};
 use h2::server::{Connection, SendResponse};
@@ -23,6 +24,7 @@ use super::Proxy;
 use super::caller::Caller;
 use crate::accept::accept_loop;
 use crate::greet::{HANDSHAKE, Mistakes, Protocol, greet, in_time};
+use crate::metrics::Metrics;
 use crate::rewind::Rewind;
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW, Tuner};
 
@@ -56,6 +58,7 @@ pub(crate) struct Callers {
     /// Where edges should have dialled that dialled here.
     pub(crate) multiplexer_port: u16,
     pub(crate) mistakes: Mistakes,
+    pub(crate) metrics: Metrics,
 }
 
 impl Callers {
@@ -131,6 +134,7 @@ impl Callers {
 
     /// Serves one connection to its end.
     async fn run(&self, mut connection: H2) {
+        let _counted = Counted::on(&self.metrics.caller_connections);
         let caller = Arc::new(Caller::default());
         let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller));
         let mut told = false;

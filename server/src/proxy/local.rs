@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 
+use super::code::Code;
 use super::forward::Ending;
-use super::metadata::CLIENT_ID;
+use super::metadata::{CLIENT_ID, GRPC_STATUS};
 use super::reply::{CallerGone, Reply};
 use super::rescue::Failure;
 
@@ -92,9 +93,10 @@ impl Local {
         let (mut parts, body) = response.unwrap_or_else(|never| match never {}).into_parts();
         let cut_off = parts.extensions.remove::<CutOff>();
         let end = body.is_end_stream();
+        let code = Code::read(parts.headers.get(GRPC_STATUS));
         reply.headers(Response::from_parts(parts, ()), end)?;
         if end {
-            return Ok(Ending::Complete);
+            return Ok(Ending::Complete(code));
         }
         let Some(CutOff(cut)) = cut_off else {
             return pass(body, reply).await;
@@ -119,13 +121,14 @@ async fn pass(mut body: Download, reply: &mut Reply) -> Result<Ending, CallerGon
             Ok(data) => send(reply, data).await?,
             Err(frame) => {
                 let trailers = frame.into_trailers().unwrap_or_else(|_| HeaderMap::new());
+                let code = Code::read(trailers.get(GRPC_STATUS));
                 reply.trailers(trailers)?;
-                return Ok(Ending::Complete);
+                return Ok(Ending::Complete(code));
             }
         }
     }
     reply.end()?;
-    Ok(Ending::Complete)
+    Ok(Ending::Complete(Code::Unknown))
 }
 
 async fn over(deadline: Option<Instant>) {

@@ -1,32 +1,39 @@
 //! What is known of calls while they run, and what is said of them when they ended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use grpc_multiplexer_process::Counted;
 use grpc_multiplexer_tunnel::ClientId;
 use tokio::time::Instant;
 use tracing::debug;
 use tracing::field::display;
 
+use super::code::Code;
 use super::forward::Ending;
+use crate::metrics::{Metrics, Origin};
 
-/// Calls in flight over the whole process.
-#[derive(Debug, Default)]
+/// Calls over the whole process.
+#[derive(Debug)]
 pub(crate) struct Record {
-    in_flight: AtomicUsize,
+    metrics: Metrics,
 }
 
 impl Record {
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self { metrics }
+    }
+
+    /// Calls being served.
+    pub(crate) fn in_flight(&self) -> i64 {
+        self.metrics.calls_in_flight.get()
     }
 
     /// Counts a call for as long as the guard lives, however it ends.
     pub(crate) fn start(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight {
             record: Arc::clone(self),
             started: Instant::now(),
+            _counted: Counted::on(&self.metrics.calls_in_flight),
         }
     }
 }
@@ -35,27 +42,33 @@ impl Record {
 pub(crate) struct InFlight {
     record: Arc<Record>,
     started: Instant,
+    _counted: Counted,
 }
 
 impl InFlight {
     /// Says how the call ended. Metadata and messages are never logged.
     pub(crate) fn ended(&self, method: &str, id: Option<&ClientId>, ending: &Ending) {
         let took = self.started.elapsed();
+        let metrics = &self.record.metrics;
         let method = method.escape_debug();
         let client_id = id.map(display);
         match ending {
-            Ending::Complete => debug!(rpc.method = %method, client_id, ?took, "call complete"),
-            Ending::CallerGone => debug!(rpc.method = %method, client_id, ?took, "caller gone"),
+            Ending::Complete(code) => {
+                let origin = id.map_or(Origin::Server, |_| Origin::Backend);
+                metrics.call_ended(*code, origin, took);
+                let code = code.name();
+                debug!(rpc.method = %method, client_id, ?took, code, "call complete");
+            }
+            Ending::CallerGone => {
+                metrics.call_ended(Code::Cancelled, Origin::Caller, took);
+                debug!(rpc.method = %method, client_id, ?took, "caller gone");
+            }
             Ending::Failed(failure) => {
                 let reason = failure.reason();
+                metrics.call_ended(failure.code(), Origin::Server, took);
+                metrics.call_failed(reason);
                 debug!(rpc.method = %method, client_id, ?took, reason, "call failed");
             }
         }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.record.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -16,26 +16,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use prost::Message as _;
 
+use super::code::Code;
 use super::metadata::{GRPC_STATUS, MUX_ERROR};
 use crate::edge::lane::{DialFailure, LaneEnd, StreamError};
-
-/// A gRPC status code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Code {
-    Cancelled = 1,
-    Unknown = 2,
-    InvalidArgument = 3,
-    DeadlineExceeded = 4,
-    NotFound = 5,
-    PermissionDenied = 7,
-    ResourceExhausted = 8,
-    FailedPrecondition = 9,
-    Unimplemented = 12,
-    Internal = 13,
-    Unavailable = 14,
-    Unauthenticated = 16,
-}
 
 /// Whether the backend may have seen the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

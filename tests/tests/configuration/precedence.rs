@@ -46,6 +46,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
         },
     ];
     for program in [SERVER, EDGE] {
+        rows.push(row(program, "admin-listener", ["a:1", "off", "c:3"]));
         rows.push(row(program, "drain-timeout", ["1s", "2m", "3h"]));
         rows.push(row(program, "log-level", ["debug", "warning", "trace"]));
         rows.push(row(program, "log-format", ["json", "pretty", "json"]));
@@ -164,6 +165,7 @@ async fn the_defaults_are_the_originals() {
             &[
                 ("proxy-listener", "localhost:7592"),
                 ("multiplexer-listener", "localhost:7602"),
+                ("admin-listener", "127.0.0.1:7612"),
                 ("drain-timeout", "25s"),
                 ("log-level", "info"),
                 ("log-format", "pretty"),
@@ -173,6 +175,7 @@ async fn the_defaults_are_the_originals() {
             EDGE,
             &[
                 ("grpc-server-address", "localhost:50051"),
+                ("admin-listener", "off"),
                 ("drain-timeout", "25s"),
                 ("log-level", "info"),
                 ("log-format", "pretty"),

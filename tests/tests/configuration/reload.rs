@@ -28,6 +28,7 @@ async fn server(folder: &Folder, text: &str) -> (Mux, String) {
     server.args([
         "--proxy-listener=127.0.0.1:0",
         "--multiplexer-listener=127.0.0.1:0",
+        "--admin-listener=127.0.0.1:0",
         "--config",
         &file,
     ]);
@@ -53,7 +54,7 @@ async fn a_level_that_changes_is_said_and_takes_effect() {
     assert!(line.ends_with("key=log-level old=info new=debug"), "{line}");
     let line = mux.says(DONE).await;
     assert!(
-        line.ends_with(&format!("read={file}, 0 variables, 2 flags options=1")),
+        line.ends_with(&format!("read={file}, 0 variables, 3 flags options=1")),
         "{line}"
     );
     caller.call("/s/m", &[("client-id", "nobody")], b"").await;
@@ -104,7 +105,7 @@ async fn what_needs_a_restart_is_named_and_does_not_change() {
         "proxy-listener: 127.0.0.1:0\nmultiplexer-listener: 127.0.0.1:0\n",
     );
     let mut server = command(SERVER);
-    server.args(["--config", &file]);
+    server.args(["--admin-listener=127.0.0.1:0", "--config", &file]);
     let mux = Mux::of(Process::of(server)).await;
     folder.put(
         "server.yaml",

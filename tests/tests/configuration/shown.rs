@@ -104,6 +104,7 @@ grpc-server-address: \"localhost:50051\"  # default
 # backend-server-name: not set
 # backend-authority: not set
 tunnel-protocol: \"auto\"  # default
+admin-listener: \"off\"  # default
 drain-timeout: \"5s\"  # variable GRPC_MULTIPLEXER_CLIENT_DRAIN_TIMEOUT
 log-level: \"info\"  # default
 log-format: \"pretty\"  # default
@@ -146,6 +147,8 @@ async fn an_unknown_variable_is_warned_of_unless_kubernetes_sets_it() {
         "127.0.0.1:0",
         "--multiplexer-listener",
         "127.0.0.1:0",
+        "--admin-listener",
+        "off",
     ];
     let server = Process::of(set(&listeners));
     server.says(" listening ").await;

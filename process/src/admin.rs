@@ -1,0 +1,226 @@
+//! The admin listener: whether this process lives, whether it is ready, and its metrics.
+//!
+//! It has a thread and a runtime of its own. So it answers also while the process's own runtime does not, and can say
+//! just that; and nothing that callers or edges do takes its turn. It must never show a secret or change anything: it
+//! has no authentication, and listens on loopback unless told otherwise.
+
+mod counted;
+mod listener;
+mod readiness;
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{BindError, local_addresses};
+
+pub use counted::Counted;
+pub use listener::AdminListener;
+pub use readiness::Readiness;
+
+/// How long the process's runtime may take to run one empty task before it counts as dead.
+const PULSE: Duration = Duration::from_secs(5);
+/// How long one exchange may take, from accept to the last byte.
+const EXCHANGE: Duration = Duration::from_secs(30);
+/// Exchanges at a time; whoever comes beyond waits.
+const EXCHANGES: usize = 64;
+/// Pause after an accept that failed, as without descriptors: it would fail again at once.
+const PAUSE: Duration = Duration::from_millis(250);
+/// *Source:* OpenMetrics 1.0.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const INDEX: &str = "\
+/livez    whether the process works at all
+/readyz   whether it should get calls, and if not, why
+/metrics  what it counts, for Prometheus
+";
+
+/// An admin listener that answers for as long as this lives.
+#[derive(Debug)]
+pub struct Admin {
+    addresses: String,
+    _stop: DropGuard,
+}
+
+/// Why there is no admin listener.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// Its address.
+    #[error("--admin-listener")]
+    Bind(#[from] BindError),
+    /// The system gives no thread or no runtime.
+    #[error("the admin listener cannot run")]
+    Run(#[from] io::Error),
+}
+
+/// What is to be counted, to be served by an [`Admin`]: a registry whose families all get our prefix.
+#[must_use]
+pub fn families() -> Registry {
+    Registry::with_prefix("grpc_multiplexer")
+}
+
+/// What the answers are made of.
+struct Pages {
+    /// The runtime that does the process's work.
+    work: Handle,
+    readiness: Readiness,
+    metrics: Registry,
+}
+
+impl Admin {
+    /// Answers on `listeners` about the runtime that this is called in, about `readiness`, and with `metrics`.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Run`].
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn serve(
+        listeners: Vec<TcpListener>,
+        readiness: Readiness,
+        metrics: Registry,
+    ) -> Result<Self, AdminError> {
+        let pages = Pages {
+            work: Handle::current(),
+            readiness,
+            metrics,
+        };
+        let router = router(Arc::new(pages));
+        let addresses = local_addresses(&listeners);
+        let sockets: Vec<_> = listeners
+            .into_iter()
+            .map(TcpListener::into_std)
+            .collect::<io::Result<_>>()?;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let stop = CancellationToken::new();
+        let told = stop.clone();
+        let answer = async move {
+            let mut listeners = JoinSet::new();
+            for socket in sockets {
+                let listener = TcpListener::from_std(socket)?;
+                listeners.spawn(listen(listener, router.clone()));
+            }
+            told.cancelled().await;
+            io::Result::Ok(())
+        };
+        let thread = thread::Builder::new().name("admin".to_owned());
+        thread.spawn(move || {
+            if let Err(error) = runtime.block_on(answer) {
+                tracing::error!(%error, "the admin listener ended");
+            }
+        })?;
+        Ok(Self {
+            addresses,
+            _stop: stop.drop_guard(),
+        })
+    }
+
+    /// Where it listens, joined by `,`; `None` where it does not.
+    #[must_use]
+    pub fn addresses(&self) -> Option<&str> {
+        Some(&*self.addresses).filter(|addresses| !addresses.is_empty())
+    }
+}
+
+fn router(pages: Arc<Pages>) -> Router {
+    Router::new()
+        .route("/", get(async || INDEX))
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(pages)
+}
+
+async fn live(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    match timeout(PULSE, pages.work.spawn(async {})).await {
+        Ok(_) => (StatusCode::OK, "alive\n".to_owned()),
+        Err(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("dead: no task ran for {PULSE:?}\n"),
+        ),
+    }
+}
+
+async fn ready(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    let reasons = pages.readiness.reasons();
+    if reasons.is_empty() {
+        return (StatusCode::OK, "ready\n".to_owned());
+    }
+    let lines = reasons
+        .iter()
+        .map(|reason| format!("not ready: {reason}\n"));
+    (StatusCode::SERVICE_UNAVAILABLE, lines.collect())
+}
+
+async fn metrics(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    let mut text = String::new();
+    match encode(&mut text, &pages.metrics) {
+        Ok(()) => (StatusCode::OK, [(CONTENT_TYPE, METRICS_TYPE)], text),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(CONTENT_TYPE, "text/plain; charset=utf-8")],
+            format!("{error}\n"),
+        ),
+    }
+}
+
+/// Takes whoever asks, a bounded number at a time.
+async fn listen(listener: TcpListener, router: Router) {
+    let places = Arc::new(Semaphore::new(EXCHANGES));
+    let mut exchanges = JoinSet::new();
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        match listener.accept().await {
+            Ok((socket, _)) => {
+                let router = router.clone();
+                exchanges.spawn(async move {
+                    let _place = place;
+                    // Who asks too slowly is cut off.
+                    let _ = timeout(EXCHANGE, exchange(socket, router)).await;
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "admin: cannot accept");
+                sleep(PAUSE).await;
+            }
+        }
+        while exchanges.try_join_next().is_some() {}
+    }
+}
+
+async fn exchange(socket: TcpStream, router: Router) {
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Whoever keeps a connection would keep a place.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "admin: exchange failed");
+    }
+}
+
+#[cfg(test)]
+mod tests;

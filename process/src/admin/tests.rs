@@ -1,0 +1,118 @@
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream as StdStream};
+use std::sync::mpsc;
+
+use prometheus_client::metrics::counter::Counter;
+use tokio::runtime::Runtime;
+
+use super::*;
+
+/// Asks from outside of any runtime.
+fn ask(address: SocketAddr, request: &str) -> String {
+    let mut socket = StdStream::connect(address).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    write!(socket, "{request} HTTP/1.1\r\nhost: admin\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+struct Bench {
+    address: SocketAddr,
+    readiness: Readiness,
+    work: Runtime,
+    _admin: Admin,
+}
+
+fn serve(metrics: Registry) -> Bench {
+    let work = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let readiness = Readiness::default();
+    let (address, admin) = work.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let admin = Admin::serve(vec![listener], readiness.clone(), metrics).unwrap();
+        (address, admin)
+    });
+    Bench {
+        address,
+        readiness,
+        work,
+        _admin: admin,
+    }
+}
+
+#[test]
+fn readiness_is_a_status_and_its_reasons() {
+    let bench = serve(Registry::default());
+    assert!(ask(bench.address, "GET /readyz").starts_with("HTTP/1.1 200 "));
+    bench.readiness.set("draining", true);
+    bench.readiness.set("a second reason", true);
+    let answer = ask(bench.address, "GET /readyz");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\nnot ready: a second reason\nnot ready: draining\n"),
+        "{answer}"
+    );
+    bench.readiness.set("draining", false);
+    bench.readiness.set("a second reason", false);
+    assert!(ask(bench.address, "GET /readyz").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_process_that_works_lives_and_one_that_is_stuck_does_not() {
+    let bench = serve(Registry::default());
+    assert!(ask(bench.address, "GET /livez").starts_with("HTTP/1.1 200 "));
+    let (release, stuck) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel();
+    let stuck = bench.work.spawn(async move {
+        begun.send(()).unwrap();
+        stuck.recv()
+    });
+    begins.recv().unwrap();
+    let answer = ask(bench.address, "GET /livez");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    // The other pages need no runtime of the process.
+    assert!(ask(bench.address, "GET /readyz").starts_with("HTTP/1.1 200 "));
+    drop(release);
+    assert!(bench.work.block_on(stuck).unwrap().is_err());
+    assert!(ask(bench.address, "GET /livez").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn metrics_are_what_was_counted() {
+    let mut registry = Registry::with_prefix("grpc_multiplexer");
+    let things: Counter = Counter::default();
+    registry.register("things", "Things", things.clone());
+    let bench = serve(registry);
+    things.inc_by(7);
+    let answer = ask(bench.address, "GET /metrics");
+    assert!(answer.contains("application/openmetrics-text"), "{answer}");
+    assert!(
+        answer.contains("\ngrpc_multiplexer_things_total 7\n"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_said_so() {
+    let bench = serve(Registry::default());
+    assert!(ask(bench.address, "GET /nothing").starts_with("HTTP/1.1 404 "));
+    assert!(ask(bench.address, "POST /livez").starts_with("HTTP/1.1 405 "));
+    assert!(ask(bench.address, "GET /").contains("/metrics"));
+}
+
+#[test]
+fn who_keeps_silent_keeps_nobody_out() {
+    let bench = serve(Registry::default());
+    let silent: Vec<_> = (1..EXCHANGES)
+        .map(|_| StdStream::connect(bench.address).unwrap())
+        .collect();
+    assert!(ask(bench.address, "GET /livez").starts_with("HTTP/1.1 200 "));
+    drop(silent);
+}

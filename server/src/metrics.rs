@@ -1,0 +1,155 @@
+//! Every metric family of the server, in one struct.
+//!
+//! Labels are closed sets. A client id is never one: whoever may register edges could make as many series as it likes.
+
+mod edges;
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry as Families;
+
+use crate::proxy::Code;
+pub(crate) use edges::EdgesNow;
+
+/// Shortest bucket of call durations in seconds, the factor between two, and their number: up to 131 s.
+const DURATIONS: (f64, f64, u16) = (0.0005, 2.0, 19);
+
+/// What is counted. Clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    calls: Family<Ended, Counter>,
+    failures: Family<Failed, Counter>,
+    call_duration: Histogram,
+    handshakes: Family<Handshake, Counter>,
+    /// Calls being served.
+    pub(crate) calls_in_flight: Gauge,
+    /// Callers that are connected.
+    pub(crate) caller_connections: Gauge,
+    /// Edges that are connected.
+    pub(crate) tunnels: Gauge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    code: &'static str,
+    origin: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failed {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Handshake {
+    result: &'static str,
+}
+
+/// Who decided how a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Backend,
+    /// This server: a failure of the table, or an answer of its own services.
+    Server,
+    Caller,
+}
+
+/// How an introduction on the multiplexer listener ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Introduction {
+    /// The edge was taken.
+    Welcome,
+    /// It was told no.
+    Refused,
+    /// It was no edge, or did not finish.
+    Failed,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let (shortest, factor, buckets) = DURATIONS;
+        Self {
+            calls: Family::default(),
+            failures: Family::default(),
+            call_duration: Histogram::new(exponential_buckets(shortest, factor, buckets)),
+            handshakes: Family::default(),
+            calls_in_flight: Gauge::default(),
+            caller_connections: Gauge::default(),
+            tunnels: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Shows all families in `families`.
+    pub(crate) fn register(&self, families: &mut Families) {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        families.register("build", "Which software this is", Info::new(version));
+        families.register(
+            "calls",
+            "Calls that ended, by status and by who decided it: backend, server or caller",
+            self.calls.clone(),
+        );
+        families.register(
+            "failures",
+            "Calls that this server failed, by reason, as x-mux-error names it",
+            self.failures.clone(),
+        );
+        families.register(
+            "call_duration_seconds",
+            "How long calls took, from their headers to their end",
+            self.call_duration.clone(),
+        );
+        families.register(
+            "calls_in_flight",
+            "Calls being served",
+            self.calls_in_flight.clone(),
+        );
+        families.register(
+            "caller_connections",
+            "Callers that are connected",
+            self.caller_connections.clone(),
+        );
+        families.register("tunnels", "Edges that are connected", self.tunnels.clone());
+        families.register(
+            "handshakes",
+            "Introductions on the multiplexer listener, by result: welcome, refused or failed",
+            self.handshakes.clone(),
+        );
+    }
+
+    /// A call ended.
+    pub(crate) fn call_ended(&self, code: Code, origin: Origin, took: Duration) {
+        let labels = Ended {
+            code: code.name(),
+            origin: match origin {
+                Origin::Backend => "backend",
+                Origin::Server => "server",
+                Origin::Caller => "caller",
+            },
+        };
+        self.calls.get_or_create(&labels).inc();
+        self.call_duration.observe(took.as_secs_f64());
+    }
+
+    /// A call was failed by this server.
+    pub(crate) fn call_failed(&self, reason: &'static str) {
+        self.failures.get_or_create(&Failed { reason }).inc();
+    }
+
+    /// Somebody introduced itself on the multiplexer listener.
+    pub(crate) fn introduced(&self, introduction: Introduction) {
+        let result = match introduction {
+            Introduction::Welcome => "welcome",
+            Introduction::Refused => "refused",
+            Introduction::Failed => "failed",
+        };
+        self.handshakes.get_or_create(&Handshake { result }).inc();
+    }
+}
