@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use grpc_multiplexer_process::{AdminListener, DRAIN_TIMEOUT, HostPort, Reader, duration};
+use grpc_multiplexer_process::{
+    AdminListener, DRAIN_TIMEOUT, HostPort, Reader, TUNNEL_TIMEOUT, duration, tunnel_timeout,
+};
 use grpc_multiplexer_tunnel::{ClientId, backend_tls, server_name};
 
 use crate::{Backend, BackendAddress, BackendTls, Edge, TunnelProtocol};
@@ -37,11 +39,13 @@ impl Edge {
             .into_iter();
         let backend = read_backend(reader);
         let tunnel_protocol = reader.one("tunnel-protocol", str::parse::<TunnelProtocol>);
+        let tunnel_timeout = reader.one(TUNNEL_TIMEOUT.path, tunnel_timeout);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
         let client_id = client_id.unwrap_or_else(pet_name);
         let edge = Self::new(client_id, backend?, servers.next()?)
             .with_further_servers(servers)
             .with_tunnel_protocol(tunnel_protocol?)
+            .with_tunnel_timeout(tunnel_timeout?)
             .with_drain_timeout(drain_timeout?);
         Some(edge)
     }

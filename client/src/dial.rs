@@ -194,7 +194,7 @@ async fn with_hello(
     tunnel: &TunnelConfig,
     instance_id: &[u8],
 ) -> Result<Tunnel, AttemptError> {
-    let io = connect(server).await?;
+    let io = connect(server, &edge.tunnel).await?;
     let (established, welcome) =
         grpc_multiplexer_tunnel::dial(io, hello(edge, instance_id), tunnel).await?;
     let verdict = our_verdict(welcome)?;
@@ -205,7 +205,7 @@ async fn with_hello(
 }
 
 async fn with_line(server: &HostPort, edge: &Edge) -> Result<Tunnel, AttemptError> {
-    let io = connect(server).await?;
+    let io = connect(server, &edge.tunnel).await?;
     let dialled = dial_legacy(io, &edge.client_id, &edge.tunnel).await;
     let established = dialled.map_err(|error| match error {
         HandshakeError::Lost(_) => AttemptError::HungUp,
@@ -217,7 +217,7 @@ async fn with_line(server: &HostPort, edge: &Edge) -> Result<Tunnel, AttemptErro
     })
 }
 
-async fn connect(server: &HostPort) -> Result<BoxedIo, AttemptError> {
+async fn connect(server: &HostPort, config: &TunnelConfig) -> Result<BoxedIo, AttemptError> {
     let socket = timeout(
         CONNECT_TIMEOUT,
         TcpStream::connect((server.host(), server.port())),
@@ -225,7 +225,7 @@ async fn connect(server: &HostPort) -> Result<BoxedIo, AttemptError> {
     .await
     .map_err(|_| AttemptError::ConnectTimeout)?
     .map_err(AttemptError::Connect)?;
-    tune(&socket).map_err(AttemptError::Connect)?;
+    tune(&socket, config.heartbeat.dead_after).map_err(AttemptError::Connect)?;
     Ok(Box::new(socket))
 }
 

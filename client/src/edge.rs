@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness};
-use grpc_multiplexer_tunnel::{ClientId, TunnelConfig};
+use grpc_multiplexer_tunnel::{ClientId, HeartbeatTimes, TunnelConfig};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
@@ -71,6 +71,13 @@ impl Edge {
     #[must_use]
     pub fn with_tunnel_protocol(mut self, protocol: TunnelProtocol) -> Self {
         self.tunnel_protocol = protocol;
+        self
+    }
+
+    /// How long a tunnel may be silent before it is given up and dialled anew, at least 2 s. Default 20 s.
+    #[must_use]
+    pub fn with_tunnel_timeout(mut self, silence: Duration) -> Self {
+        self.tunnel.heartbeat = HeartbeatTimes::closing_after(silence);
         self
     }
 

@@ -1,7 +1,7 @@
 //! The options of `grpc-multiplexer-client`.
 
 use grpc_multiplexer_process::{
-    AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program,
+    AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program, TUNNEL_TIMEOUT,
 };
 
 /// The command line.
@@ -85,6 +85,7 @@ const OPTIONS: &[OptionSpec] = &[
                both",
     },
     AdminListener::option("off"),
+    TUNNEL_TIMEOUT,
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,

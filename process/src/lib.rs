@@ -25,5 +25,7 @@ pub use admin::{Admin, AdminError, AdminListener, Counted, Readiness, families};
 pub use listen::{BindError, bind, local_addresses};
 pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
 pub use run::run;
-pub use settings::{DRAIN_TIME, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig};
+pub use settings::{
+    DRAIN_TIME, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig, TUNNEL_TIMEOUT, tunnel_timeout,
+};
 pub use values::{DurationError, HostPort, HostPortError, duration};

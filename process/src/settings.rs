@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{Leaves, LogFormat, LogLevel, Mistakes, OptionSpec, Reader, log_format, log_level};
+use crate::{
+    Leaves, LogFormat, LogLevel, Mistakes, OptionSpec, Reader, duration, log_format, log_level,
+};
 
 /// Option of every program: how much to log.
 pub const LOG_LEVEL: OptionSpec = OptionSpec {
@@ -42,6 +44,33 @@ pub const DRAIN_TIMEOUT: OptionSpec = OptionSpec {
     help: "How long calls in flight may take to finish after SIGTERM or Ctrl-C, with its unit: 500ms, 25s, 1m 30s",
 };
 
+/// Option of both programs: when a silent tunnel is given up.
+pub const TUNNEL_TIMEOUT: OptionSpec = OptionSpec {
+    path: "tunnel-timeout",
+    value_name: "DURATION",
+    default: Some("20s"),
+    many: false,
+    secret: false,
+    reload: false,
+    help: "How long a tunnel may be silent before it is closed, from 2s to 1h; heartbeats go twice as often, and a \
+           tunnel that owes an answer gets no new calls long before",
+};
+
+/// Parses the value of [`TUNNEL_TIMEOUT`].
+///
+/// # Errors
+///
+/// Says what would be right.
+pub fn tunnel_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text).map_err(|error| error.to_string())?;
+    // Below, a busy machine or one lost packet would close a tunnel.
+    if (Duration::from_secs(2)..=Duration::from_secs(3600)).contains(&timeout) {
+        Ok(timeout)
+    } else {
+        Err("must be from 2s to 1h".to_owned())
+    }
+}
+
 /// How a program makes its own configuration of its options. Mistakes are kept by the reader; `None` only with one.
 ///
 /// It is called again at each reload, so it must not do more than read.
@@ -77,10 +106,24 @@ pub(crate) fn settings<C>(leaves: &Leaves, read: ReadConfig<C>) -> Result<Settin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::duration;
 
     #[test]
     fn the_drain_time_is_the_options_default() {
         assert_eq!(duration(DRAIN_TIMEOUT.default.unwrap()), Ok(DRAIN_TIME));
+    }
+
+    #[test]
+    fn a_tunnel_timeout_is_within_reason() {
+        for (text, good) in [
+            ("2s", true),
+            ("1999ms", false),
+            ("1h", true),
+            ("1h 1ms", false),
+            ("0", false),
+        ] {
+            assert_eq!(tunnel_timeout(text).is_ok(), good, "{text}");
+        }
+        assert!(tunnel_timeout("2").unwrap_err().contains("write 2s"));
+        assert!(tunnel_timeout(TUNNEL_TIMEOUT.default.unwrap()).is_ok());
     }
 }

@@ -74,9 +74,9 @@ pub(crate) struct Newcomer {
     pub(crate) socket: Rewind<TcpStream>,
 }
 
-/// Sees what a newcomer speaks.
-pub(crate) async fn greet(mut socket: TcpStream) -> io::Result<Newcomer> {
-    tune(&socket)?;
+/// Sees what a newcomer speaks. Its connection ends when bytes to it were not acknowledged for `unacknowledged`.
+pub(crate) async fn greet(mut socket: TcpStream, unacknowledged: Duration) -> io::Result<Newcomer> {
+    tune(&socket, unacknowledged)?;
     let (speaks, first) = in_time(first_bytes(&mut socket)).await?;
     Ok(Newcomer {
         speaks,

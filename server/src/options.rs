@@ -1,7 +1,7 @@
 //! The options of `grpc-multiplexer-server`.
 
 use grpc_multiplexer_process::{
-    AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program,
+    AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program, TUNNEL_TIMEOUT,
 };
 
 /// The command line.
@@ -34,6 +34,7 @@ const OPTIONS: &[OptionSpec] = &[
         help: "Where edges dial in; without a host, on every interface",
     },
     AdminListener::option("127.0.0.1:7612"),
+    TUNNEL_TIMEOUT,
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,

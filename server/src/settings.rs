@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use grpc_multiplexer_process::{DRAIN_TIME, DRAIN_TIMEOUT, Reader, duration};
-use grpc_multiplexer_tunnel::TunnelConfig;
+use grpc_multiplexer_process::{
+    DRAIN_TIME, DRAIN_TIMEOUT, Reader, TUNNEL_TIMEOUT, duration, tunnel_timeout,
+};
+use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
 
 use crate::ServerConfig;
@@ -39,10 +41,14 @@ impl Default for Settings {
 impl Settings {
     /// Reads the options of [`crate::PROGRAM`] that are settings. Mistakes are kept by `reader`.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let tunnel_timeout = reader.one(TUNNEL_TIMEOUT.path, tunnel_timeout);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
         Some(Self {
             drain_timeout: drain_timeout?,
-            tunnel: TunnelConfig::default(),
+            tunnel: TunnelConfig {
+                heartbeat: HeartbeatTimes::closing_after(tunnel_timeout?),
+                ..TunnelConfig::default()
+            },
         })
     }
 }

@@ -19,6 +19,7 @@ mod frames;
 mod mux;
 mod path;
 mod process;
+mod relay;
 mod wait;
 pub mod yamux;
 
@@ -32,4 +33,5 @@ pub use frames::{Frame, FrameConnection, frame_backend, kind};
 pub use mux::{Edge, Mux};
 pub use path::Path;
 pub use process::{Process, command, isolated};
+pub use relay::{Link, Relay};
 pub use wait::{DEADLINE, until, within};

@@ -58,14 +58,27 @@ pub struct HeartbeatTimes {
     pub dead_after: Duration,
 }
 
+/// Least silence that can close a tunnel: a busy machine and a lost packet take a second by themselves.
+pub const LEAST_TUNNEL_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl HeartbeatTimes {
+    /// Times that close a silent tunnel after `dead_after`, at least [`LEAST_TUNNEL_TIMEOUT`]: two heartbeats fit in, and
+    /// a doubt before the end.
+    #[must_use]
+    pub fn closing_after(dead_after: Duration) -> Self {
+        let dead_after = dead_after.max(LEAST_TUNNEL_TIMEOUT);
+        Self {
+            interval: dead_after / 2,
+            probe_after: Duration::from_secs(1).min(dead_after / 4),
+            suspect_after: Duration::from_secs(2).min(dead_after / 4),
+            dead_after,
+        }
+    }
+}
+
 impl Default for HeartbeatTimes {
     fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(10),
-            probe_after: Duration::from_secs(1),
-            suspect_after: Duration::from_secs(2),
-            dead_after: Duration::from_secs(20),
-        }
+        Self::closing_after(Duration::from_secs(20))
     }
 }
 

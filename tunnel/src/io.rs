@@ -41,6 +41,8 @@ pub(crate) struct Coalescing {
     outgoing: BytesMut,
     /// Reads since the last send, while bytes wait.
     reads: u8,
+    /// The socket was full at the last write.
+    blocked: bool,
     /// What the first read brought, for whoever must say what the peer is.
     first: Arc<OnceLock<Vec<u8>>>,
     activity: Arc<Activity>,
@@ -53,6 +55,7 @@ impl Coalescing {
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
             reads: 0,
+            blocked: false,
             first: Arc::default(),
             activity,
         }
@@ -67,9 +70,14 @@ impl Coalescing {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.reads = 0;
         while !self.outgoing.is_empty() {
-            let n = ready!(Pin::new(&mut self.io).poll_write(cx, &self.outgoing))?;
+            let written = Pin::new(&mut self.io).poll_write(cx, &self.outgoing);
+            let was_blocked = std::mem::replace(&mut self.blocked, written.is_pending());
+            let n = ready!(written)?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            if was_blocked {
+                self.activity.unblocked();
             }
             self.outgoing.advance(n);
         }
@@ -192,6 +200,8 @@ impl futures::AsyncWrite for Coalescing {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -217,6 +227,22 @@ mod tests {
         let mut got = [0; 3];
         far.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"abc");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_pipe_that_takes_bytes_again_is_a_sign_of_life() {
+        let (mut near, mut far) = pair();
+        let activity = Arc::clone(&near.activity);
+        let start = activity.signs().last_received;
+        tokio::time::advance(Duration::from_secs(5)).await;
+        near.write_all(&[0; 3000]).await.unwrap();
+        let mut one = [0; 1];
+        assert!(futures::poll!(near.read(&mut one)).is_pending());
+        assert_eq!(activity.signs().last_received, start, "it was not full yet");
+        far.read_exact(&mut [0; 1024]).await.unwrap();
+        assert!(futures::poll!(near.read(&mut one)).is_pending());
+        let signs = activity.signs();
+        assert_eq!(signs.last_received, start + Duration::from_secs(5));
     }
 
     #[tokio::test]

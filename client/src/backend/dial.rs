@@ -13,6 +13,10 @@ use tokio_rustls::TlsConnector;
 use super::{BackendAddress, BackendTls};
 
 /// Why the backend could not be reached.
+/// How long a backend may take nothing while bytes wait for it. It may be paused or busy, which its callers would have
+/// lived with; that it is gone is seen far sooner, by keepalive or a reset.
+const STANDSTILL: Duration = Duration::from_secs(5 * 60);
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     /// Nobody listens, or no route.
@@ -121,7 +125,7 @@ async fn tcp(address: &HostPort) -> Result<TcpStream, DialError> {
     for candidate in resolved {
         match TcpStream::connect(candidate).await {
             Ok(socket) => {
-                tune(&socket).map_err(DialError::Connect)?;
+                tune(&socket, STANDSTILL).map_err(DialError::Connect)?;
                 return Ok(socket);
             }
             Err(error) => last = Some(error),

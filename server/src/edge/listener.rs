@@ -92,7 +92,7 @@ impl Edges {
 
     /// Sees that an edge may be there. Who else came is told, and gone.
     async fn greet(&self, socket: TcpStream) -> io::Result<Option<BoxedIo>> {
-        let newcomer = greet(socket).await?;
+        let newcomer = greet(socket, self.config.heartbeat.dead_after).await?;
         match newcomer.speaks {
             Protocol::Yamux => return Ok(Some(Box::new(newcomer.socket))),
             Protocol::Http2 => {

@@ -84,7 +84,7 @@ impl Callers {
     }
 
     async fn meet(&self, socket: TcpStream) -> io::Result<()> {
-        let newcomer = greet(socket).await?;
+        let newcomer = greet(socket, PING_TIMEOUT).await?;
         match newcomer.speaks {
             Protocol::Http2 => {
                 self.run(handshake(newcomer.socket).await?).await;

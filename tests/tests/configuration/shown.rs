@@ -105,6 +105,7 @@ grpc-server-address: \"localhost:50051\"  # default
 # backend-authority: not set
 tunnel-protocol: \"auto\"  # default
 admin-listener: \"off\"  # default
+tunnel-timeout: \"20s\"  # default
 drain-timeout: \"5s\"  # variable GRPC_MULTIPLEXER_CLIENT_DRAIN_TIMEOUT
 log-level: \"info\"  # default
 log-format: \"pretty\"  # default

@@ -43,6 +43,12 @@ impl Activity {
         self.last_received.store(self.now(), Ordering::Relaxed);
     }
 
+    /// A socket that was full takes bytes again, so the peer's end took some. On a link that is full both ways of asking
+    /// and answering wait behind what is under way, and this is all that can be seen of a peer that is well.
+    pub(crate) fn unblocked(&self) {
+        self.received();
+    }
+
     /// A stream read or wrote something.
     pub(crate) fn stream_moved(&self) {
         self.moved.fetch_add(1, Ordering::Relaxed);

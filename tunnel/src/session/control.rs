@@ -129,8 +129,18 @@ impl Loop {
                     sequence,
                     answer: false,
                 })),
-                Some(Action::Suspect) => activity.set_suspected(true),
-                Some(Action::Trust) => activity.set_suspected(false),
+                Some(Action::Suspect) => {
+                    let silent = now.duration_since(signs.last_received);
+                    tracing::info!(
+                        ?silent,
+                        "the tunnel owes a sign of life, and gets nothing new"
+                    );
+                    activity.set_suspected(true);
+                }
+                Some(Action::Trust) => {
+                    tracing::info!("the tunnel shows signs of life again");
+                    activity.set_suspected(false);
+                }
                 Some(Action::GiveUp) => {
                     return Err(SessionError::Silent(
                         now.duration_since(signs.last_received),

@@ -26,6 +26,8 @@ use crate::{Established, HandshakeError, SessionError};
 /// Control messages that may wait for the control loop. Streams say two messages in their life and there are at most
 /// 208 of them, so a full queue means that the peer stopped reading its control stream.
 const OUTBOX: usize = 1024;
+/// More often than this no server makes an edge send heartbeats.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Streams that the server opened and the edge did not take yet.
 const EDGE_INBOX: usize = 64;
 /// The same the other way: the control stream, before the hello. A server takes no other streams from edges, and each
@@ -142,8 +144,9 @@ impl Start {
     ) -> Established {
         let mut times = self.heartbeat;
         if let Some(interval) = interval {
-            // The server's word, within reason.
-            times.interval = interval.clamp(Duration::from_secs(1), Duration::from_secs(60));
+            // The server's word, within reason, where it wants to hear more often than we do.
+            times.interval =
+                interval.clamp(SHORTEST_INTERVAL, times.interval.max(SHORTEST_INTERVAL));
         }
         let now = Instant::now();
         let mut heartbeat = Heartbeat::new(times, now);
