@@ -1,6 +1,7 @@
 //! What a caller got, down to the frames' meaning.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -8,6 +9,10 @@ use h2::Reason;
 use http::HeaderMap;
 use prost::Message as _;
 use tonic_types::StatusExt as _;
+
+use crate::errors_page;
+
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// The whole answer to a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,22 +77,25 @@ impl Answer {
         self.ending("x-mux-error")
     }
 
-    /// The details of a status of ours.
-    ///
-    /// # Panics
-    ///
-    /// When there are some and they are malformed.
-    #[must_use]
-    pub fn error_info(&self) -> Option<ErrorInfo> {
+    /// `grpc-status-details-bin`, which says the same as `grpc-status` and `grpc-message`.
+    fn details(&self) -> Option<tonic::Status> {
         let details = self.end().get("grpc-status-details-bin")?;
         let bytes: bytes::Bytes = STANDARD_NO_PAD.decode(details).unwrap().into();
-        // Checks that the details are a google.rpc.Status, with the same code and text.
         let status = tonic_types::Status::decode(bytes.clone()).unwrap();
         assert_eq!(u32::try_from(status.code).ok(), self.code());
         assert_eq!(status.message, self.message());
-        let status =
-            tonic::Status::with_details(tonic::Code::from(status.code), status.message, bytes);
-        let info = status.get_details_error_info()?;
+        let code = tonic::Code::from(status.code);
+        Some(tonic::Status::with_details(code, status.message, bytes))
+    }
+
+    /// The `ErrorInfo` of a status of ours.
+    ///
+    /// # Panics
+    ///
+    /// When there are details and they are malformed.
+    #[must_use]
+    pub fn error_info(&self) -> Option<ErrorInfo> {
+        let info = self.details()?.get_details_error_info()?;
         Some(ErrorInfo {
             reason: info.reason,
             domain: info.domain,
@@ -95,7 +103,18 @@ impl Answer {
         })
     }
 
-    /// Asserts a status of ours: code, exact text, reason, and whether the backend may have seen the call.
+    /// The `RetryInfo` of a status of ours.
+    ///
+    /// # Panics
+    ///
+    /// When there are details and they are malformed.
+    #[must_use]
+    pub fn retry_delay(&self) -> Option<Duration> {
+        self.details()?.get_details_retry_info()?.retry_delay
+    }
+
+    /// Asserts a status of ours: code, exact text, reason, and whether the backend may have seen the call; and that
+    /// the page of errors has it, and what it says of another try.
     ///
     /// # Panics
     ///
@@ -115,6 +134,14 @@ impl Answer {
             })
         );
         assert_eq!(self.reset, None, "{self:?}");
+        let on_page = errors_page().into_iter().find(|row| {
+            row.status.starts_with(&format!("{code} "))
+                && (row.reason, row.reached) == (reason, reached)
+        });
+        let on_page = on_page.expect("a line of docs/errors.md");
+        assert_eq!(self.ending(PUSHBACK), on_page.pushback, "{self:?}");
+        let wait = on_page.pushback.and_then(|wait| wait.parse().ok());
+        assert_eq!(self.retry_delay(), wait.map(Duration::from_millis));
     }
 
     /// Asserts a status that is not ours.
