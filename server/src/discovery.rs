@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
 use crate::edge::EdgeHandle;
-use crate::proxy::CutOff;
+use crate::proxy::{CutOff, Failure};
 use crate::registry::{Change, Registry, Snapshot, Subscription};
 
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl DiscoveryService for Discovery {
         } = self
             .registry
             .watch()
-            .map_err(|_| Status::resource_exhausted("mux: too many watchers"))?;
+            .map_err(|_| status(&Failure::TooManyWatchers))?;
         let mut response = Response::new(Watch {
             snapshot: request.snapshot.then(|| snapshot.edges.into_iter()),
             snapshot_revision: snapshot.revision,
@@ -86,13 +86,16 @@ impl DiscoveryService for Discovery {
     }
 }
 
-fn refuse_set(field: &str, value: &str) -> Result<(), Status> {
+/// A failure of ours as tonic carries it.
+fn status(failure: &Failure) -> Status {
+    Status::from_header_map(&failure.trailers()).expect("trailers of ours have a status")
+}
+
+fn refuse_set(field: &'static str, value: &str) -> Result<(), Status> {
     if value.is_empty() {
         Ok(())
     } else {
-        Err(Status::unimplemented(format!(
-            "mux: this server does not serve the field '{field}'; leave it empty"
-        )))
+        Err(status(&Failure::UnsupportedField(field)))
     }
 }
 
@@ -107,7 +110,7 @@ fn page<'a>(
         let after: ClientId = request
             .page_token
             .parse()
-            .map_err(|_| Status::invalid_argument("mux: page_token is not one of this API"))?;
+            .map_err(|_| status(&Failure::BadPageToken))?;
         &edges[edges.partition_point(|edge| *edge.client_id() <= after)..]
     };
     let size = match usize::try_from(request.page_size) {
@@ -202,9 +205,7 @@ impl Stream for Watch {
                     Ok(self.event(id, kind, change.edge.as_deref(), change.revision))
                 }
                 // The registry lets go of a watcher only when its queue is full.
-                None => Err(Status::resource_exhausted(
-                    "mux: watcher fell too far behind; watch again, with a snapshot",
-                )),
+                None => Err(status(&Failure::SlowWatcher)),
             })
         })
     }

@@ -39,7 +39,7 @@ pub(crate) use local::{CutOff, Local, OwnServices, Upload};
 use metadata::{GRPC_TIMEOUT, to_backend};
 pub(crate) use record::Record;
 use reply::{CallerGone, Reply};
-use rescue::Failure;
+pub(crate) use rescue::Failure;
 
 /// How long an upload is read on after its answer, at least and at most. DATA that is under way when a stream is reset
 /// counts against the caller's connection, which dies of too much of it.

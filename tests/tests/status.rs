@@ -281,6 +281,11 @@ async fn health_is_the_servers_without_an_id_and_the_backends_with_one() {
     ours.is_backends(0);
     assert_eq!(&ours.body[5..], b"\x08\x01", "SERVING");
     assert_eq!(backend.seen(), []);
+    // A service of that name is not the server's. That it was asked, and not the backend, is in the mark.
+    let other = [&[0, 0, 0, 0, 7, 0x0a, 5][..], b"other"].concat();
+    let other = path.caller.call(check, &[], &other).await;
+    other.is_ours(5, "service not registered", "own-service", "no");
+    assert_eq!(backend.seen(), []);
     let theirs = [("client-id", "rainbow")];
     let theirs = path.caller.call(check, &theirs, EMPTY).await;
     assert_eq!(theirs.body, b"theirs");

@@ -38,6 +38,10 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
         "http-status" | "no-status" => {
             "the backend answers HTTP, but not gRPC: is the edge's --grpc-server-address that of the gRPC server?"
         }
+        "own-service" => "the server itself answered, and not a backend: its log may say more",
+        "unsupported-field" => "the server is older than this program",
+        "bad-page-token" => "the edges changed hands between two pages: list them again",
+        "too-many-watchers" => "too many watch the server's edges already: try again later",
         "slow-watcher" => "events came faster than they were read: watch again",
         "no-id" | "many-ids" | "bad-id" | "not-grpc" | "not-post" | "bad-path" | "bad-timeout" => {
             "what was sent is not what came: something between here and the server changes calls"

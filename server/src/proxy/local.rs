@@ -94,6 +94,7 @@ impl Local {
         let cut_off = parts.extensions.remove::<CutOff>();
         let end = body.is_end_stream();
         let code = Code::read(parts.headers.get(GRPC_STATUS));
+        Failure::mark_own(&mut parts.headers);
         reply.headers(Response::from_parts(parts, ()), end)?;
         if end {
             return Ok(Ending::Complete(code));
@@ -120,8 +121,9 @@ async fn pass(mut body: Download, reply: &mut Reply) -> Result<Ending, CallerGon
         match frame.into_data() {
             Ok(data) => send(reply, data).await?,
             Err(frame) => {
-                let trailers = frame.into_trailers().unwrap_or_else(|_| HeaderMap::new());
+                let mut trailers = frame.into_trailers().unwrap_or_else(|_| HeaderMap::new());
                 let code = Code::read(trailers.get(GRPC_STATUS));
+                Failure::mark_own(&mut trailers);
                 reply.trailers(trailers)?;
                 return Ok(Ending::Complete(code));
             }

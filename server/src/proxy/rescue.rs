@@ -66,6 +66,14 @@ pub(crate) enum Failure {
     HttpStatus(StatusCode),
     /// The backend ended its response without a status.
     NoStatus,
+    /// One of our own services says no, in its own words.
+    OwnService(Code, String),
+    /// A field of the discovery API that this server does not know what to do with.
+    UnsupportedField(&'static str),
+    /// Not a page token that we gave.
+    BadPageToken,
+    /// As many watch as may.
+    TooManyWatchers,
     /// The caller watches, and does not read what it is told.
     SlowWatcher,
     /// The call came to the multiplexer listener; the port of the proxy listener.

@@ -5,12 +5,13 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 use prost::Message as _;
 
-use super::super::metadata::{GRPC_STATUS, MUX_ERROR};
 use super::Failure;
 use super::table::{Reached, Retry, Row};
+use crate::proxy::code::Code;
+use crate::proxy::metadata::{GRPC_STATUS, MUX_ERROR};
 
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const GRPC_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
@@ -23,6 +24,22 @@ impl Failure {
         let mut map = HeaderMap::with_capacity(5);
         self.row().write(&mut map);
         map
+    }
+
+    /// Puts our mark on a status of one of our own services that has none.
+    pub(crate) fn mark_own(headers: &mut HeaderMap) {
+        let Some(status) = headers.get(GRPC_STATUS) else {
+            return;
+        };
+        let code = Code::read(Some(status));
+        if code == Code::Ok || headers.contains_key(MUX_ERROR) {
+            return;
+        }
+        let text = headers.get(GRPC_MESSAGE).map(HeaderValue::as_bytes);
+        let text = percent_decode(text.unwrap_or_default()).decode_utf8_lossy();
+        Self::OwnService(code, text.into_owned())
+            .row()
+            .write(headers);
     }
 
     /// The whole answer, where no response headers went out yet: its headers, and a body where HTTP wants one.

@@ -91,6 +91,10 @@ reasons! {
     HttpStatus "http-status"
     NoStatus "no-status"
     Draining "draining"
+    OwnService "own-service"
+    UnsupportedField "unsupported-field"
+    BadPageToken "bad-page-token"
+    TooManyWatchers "too-many-watchers"
     SlowWatcher "slow-watcher"
     WrongListener "wrong-listener"
     Internal "internal"
@@ -253,11 +257,31 @@ impl Failure {
                 Maybe,
                 "mux: server shutting down",
             ),
+            Self::OwnService(code, text) => row(Reason::OwnService, *code, No, text.clone()),
+            Self::UnsupportedField(field) => row(
+                Reason::UnsupportedField,
+                Code::Unimplemented,
+                No,
+                format!("mux: this server does not serve the field '{field}'; leave it empty"),
+            ),
+            Self::BadPageToken => row(
+                Reason::BadPageToken,
+                Code::InvalidArgument,
+                No,
+                "mux: page_token is not one of this API",
+            ),
+            Self::TooManyWatchers => row(
+                Reason::TooManyWatchers,
+                Code::ResourceExhausted,
+                No,
+                "mux: too many watchers",
+            )
+            .again_soon(),
             Self::SlowWatcher => row(
                 Reason::SlowWatcher,
                 Code::ResourceExhausted,
                 No,
-                "mux: watcher fell too far behind",
+                "mux: watcher fell too far behind; watch again, with a snapshot",
             ),
             Self::WrongListener(port) => row(
                 Reason::WrongListener,
