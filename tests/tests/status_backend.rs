@@ -20,6 +20,9 @@ use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 /// Makes a call over a path to `backend`, and asserts that it cannot be reached.
 async fn is_unreachable(backend: &str, edge: &[&str], class: &str) {
@@ -563,4 +566,52 @@ async fn our_mark_is_never_on_a_status_of_the_backends() {
         assert_eq!(answer.headers["x-mux-error-inner"], "no-id");
         assert_eq!(answer.error_info(), None);
     }
+}
+
+/// Other libraries are in docs/errors.md, as measured.
+#[tokio::test]
+async fn tonic_shows_our_status_wherever_a_response_is_cut() {
+    let whole = b"\0\0\0\0\x02\x08\x01";
+    for (bytes, messages) in [
+        (&b""[..], 0),
+        (whole, 1),
+        (b"\0\0", 0),
+        (&whole[..6], 0),
+        (&[whole, &whole[..6]].concat(), 1),
+    ] {
+        let frames = [Frame::headers(0, &OK, false), Frame::data(0, bytes, false)];
+        let backend = cut_after(frames.to_vec()).await;
+        let path = Path::to(&backend).await;
+        let channel = Endpoint::from_shared(format!("http://{}", path.mux.proxy)).unwrap();
+        let mut health = HealthClient::new(channel.connect().await.unwrap());
+        let mut request = tonic::Request::new(HealthCheckRequest::default());
+        let id = "rainbow".parse().unwrap();
+        request.metadata_mut().insert("client-id", id);
+        let mut stream = health.watch(request).await.unwrap().into_inner();
+        let mut came = 0;
+        let cut = loop {
+            match stream.message().await {
+                Ok(Some(_)) => came += 1,
+                Ok(None) => panic!("{bytes:?} is no clean end"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(came, messages, "{bytes:?}");
+        assert_eq!(cut.code(), tonic::Code::Unavailable, "{bytes:?}: {cut:?}");
+        assert_eq!(cut.metadata().get("x-mux-error").unwrap(), "backend-lost");
+    }
+}
+
+/// A backend that answers a call with these frames, which are of stream 0 there, and closes.
+async fn cut_after(frames: Vec<Frame>) -> Backend {
+    frame_backend(move |mut connection| {
+        let mut frames = frames.clone();
+        async move {
+            let call = connection.wait_for(kind::HEADERS).await;
+            frames.iter_mut().for_each(|f| f.stream = call.stream);
+            connection.send_all(&frames).await;
+            connection.close();
+        }
+    })
+    .await
 }
