@@ -124,6 +124,22 @@ async fn a_malformed_timeout_is_refused() {
     assert_eq!(backend.seen(), []);
 }
 
+#[tokio::test]
+async fn the_longest_timeout_of_each_unit_passes() {
+    let (path, backend) = path().await;
+    let timeouts = ["H", "M", "S", "m"].map(|unit| format!("99999999{unit}"));
+    for timeout in &timeouts {
+        let answer = path.ask(&[("grpc-timeout", timeout)]).await.answer().await;
+        answer.is_backends(0);
+    }
+    for seen in backend.seen() {
+        let left = seen.headers["grpc-timeout"].to_str().unwrap();
+        let (digits, unit) = left.split_at(left.len() - 1);
+        assert!((1..=8).contains(&digits.len()), "{left}");
+        assert!("HMSm".contains(unit), "{left}");
+    }
+}
+
 /// Asserts an answer in plain HTTP.
 #[track_caller]
 fn is_plain(answer: &Answer, status: u16, body: &str, reason: &str) {

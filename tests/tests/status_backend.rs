@@ -225,7 +225,7 @@ async fn scripted(frames: Vec<Frame>) -> Backend {
 async fn a_reset_after_a_whole_response_leaves_it_untouched() {
     let no_status = [("grpc-status", "5"), ("grpc-message", "theirs")];
     let trailers_only = [&OK[..], &no_status].concat();
-    for reason in [0, 8] {
+    for reason in [0, 2, 7, 8, 11] {
         for (frames, body) in [
             (vec![Frame::headers(0, &trailers_only, true)], ""),
             (
@@ -250,40 +250,64 @@ async fn a_reset_after_a_whole_response_leaves_it_untouched() {
     }
 }
 
-#[tokio::test]
-async fn a_backend_that_closes_under_a_call_is_lost_and_the_call_is_not_tried_again() {
-    for (headers, abort) in [(false, false), (false, true), (true, false), (true, true)] {
-        let backend = frame_backend(move |mut connection| async move {
-            let call = connection.wait_for(kind::HEADERS).await;
-            if headers {
-                let frames = [
-                    Frame::headers(call.stream, &OK, false),
-                    Frame::data(call.stream, b"so far", false),
-                ];
-                connection.send_all(&frames).await;
-                // The caller has them.
-                connection.wait_for(kind::DATA).await;
-            }
-            if abort {
-                connection.abort();
-            } else {
+/// How a backend's connection ends.
+#[derive(Debug, Clone, Copy)]
+enum Close {
+    Fin,
+    Rst,
+    /// Saying that it took the call, with a reason.
+    GoAway(u32),
+}
+
+impl Close {
+    async fn happen(self, mut connection: FrameConnection, call: u32) {
+        match self {
+            Self::Fin => connection.close(),
+            Self::Rst => connection.abort(),
+            Self::GoAway(reason) => {
+                connection.send(&Frame::go_away(call, reason)).await;
                 connection.close();
             }
-        })
-        .await;
-        let path = Path::to(&backend).await;
-        let mut call = path.start(&[]).await;
-        if headers {
-            call.bytes(6).await;
-            call.data(b"go", false).await;
         }
-        let answer = call.answer().await;
-        let message = "mux: backend of edge 'rainbow' closed the connection";
-        answer.is_ours(14, message, "backend-lost", "maybe");
-        assert_eq!(answer.trailers_only, !headers);
-        assert_eq!(answer.body, if headers { &b"so far"[..] } else { b"" });
-        assert_eq!(backend.connections(), 1, "headers {headers} abort {abort}");
     }
+}
+
+#[tokio::test]
+async fn a_backend_that_closes_under_a_call_is_lost_and_the_call_is_not_tried_again() {
+    for close in [Close::Fin, Close::Rst, Close::GoAway(0), Close::GoAway(2)] {
+        for headers in [false, true] {
+            loses_a_call(close, headers).await;
+        }
+    }
+}
+
+async fn loses_a_call(close: Close, headers: bool) {
+    let backend = frame_backend(move |mut connection| async move {
+        let call = connection.wait_for(kind::HEADERS).await.stream;
+        if headers {
+            let frames = [
+                Frame::headers(call, &OK, false),
+                Frame::data(call, b"so far", false),
+            ];
+            connection.send_all(&frames).await;
+            // The caller has them.
+            connection.wait_for(kind::DATA).await;
+        }
+        close.happen(connection, call).await;
+    })
+    .await;
+    let path = Path::to(&backend).await;
+    let mut call = path.start(&[]).await;
+    if headers {
+        call.bytes(6).await;
+        call.data(b"go", false).await;
+    }
+    let answer = call.answer().await;
+    let message = "mux: backend of edge 'rainbow' closed the connection";
+    answer.is_ours(14, message, "backend-lost", "maybe");
+    assert_eq!(answer.trailers_only, !headers);
+    assert_eq!(answer.body, if headers { &b"so far"[..] } else { b"" });
+    assert_eq!(backend.connections(), 1, "{close:?} headers {headers}");
 }
 
 #[tokio::test]
