@@ -28,4 +28,7 @@ pub use run::run;
 pub use settings::{
     DRAIN_TIME, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig, TUNNEL_TIMEOUT, tunnel_timeout,
 };
-pub use values::{DurationError, HostPort, HostPortError, duration};
+pub use values::{
+    CountError, DurationError, HostPort, HostPortError, Portion, PortionError, SizeError, count,
+    duration, portion, size,
+};
