@@ -5,6 +5,8 @@ mod gate;
 pub(crate) mod lane;
 pub(crate) mod lanes;
 pub(crate) mod listener;
+pub(crate) mod places;
+mod queue;
 mod sniff;
 
 use std::net::SocketAddr;

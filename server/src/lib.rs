@@ -11,6 +11,7 @@ mod config;
 mod discovery;
 mod edge;
 mod greet;
+mod limits;
 mod metrics;
 mod options;
 mod proxy;
@@ -22,6 +23,7 @@ mod shutdown;
 mod windows;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use grpc_multiplexer_process::{AdminError, Readiness, bind, local_addresses};
 use prometheus_client::registry::Registry as Families;
@@ -44,6 +46,7 @@ use shutdown::Shutdown;
 pub use config::ServerConfig;
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
+pub use limits::Limits;
 pub use options::PROGRAM;
 pub use settings::Settings;
 
@@ -197,6 +200,7 @@ impl Server {
         let edges = Arc::new(Edges {
             registry: Arc::clone(&registry),
             config: self.settings.now(|settings| settings.tunnel.clone()),
+            per_edge: self.settings.now(|settings| settings.limits.per_edge()),
             proxy_port: port(&self.proxy),
             mistakes: Mistakes::default(),
             metrics: self.metrics.clone(),
@@ -219,6 +223,7 @@ impl Server {
             multiplexer_port: port(&self.multiplexer),
             mistakes: Mistakes::default(),
             metrics: self.metrics,
+            met: AtomicU64::new(0),
         });
         let mut listeners = JoinSet::new();
         for listener in self.multiplexer {

@@ -35,10 +35,46 @@ const OPTIONS: &[OptionSpec] = &[
     },
     AdminListener::option("127.0.0.1:7612"),
     TUNNEL_TIMEOUT,
+    limit(
+        "max-calls-per-edge",
+        "COUNT",
+        "4096",
+        "Calls on one edge at a time; further ones wait for a place, in turns over caller connections",
+    ),
+    limit(
+        "max-queued-calls-per-edge",
+        "COUNT",
+        "256",
+        "Calls that may wait for a place on one edge; 0 lets none wait",
+    ),
+    limit(
+        "queue-timeout",
+        "DURATION",
+        "1s",
+        "How long a call may wait for a place on a full edge, before it is refused as edge-busy",
+    ),
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,
 ];
+
+/// A limit, which holds for the life of the process.
+const fn limit(
+    path: &'static str,
+    value_name: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> OptionSpec {
+    OptionSpec {
+        path,
+        value_name,
+        default: Some(default),
+        many: false,
+        secret: false,
+        reload: false,
+        help,
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -184,7 +184,7 @@ impl Proxy {
     ) -> Result<Option<Slot>, Failure> {
         let deadline = call.deadline;
         let acquire = async {
-            let acquire = edge.lanes().acquire(call.head.uri.path());
+            let acquire = edge.lanes().acquire(call.head.uri.path(), call.caller.id());
             match deadline {
                 Some(deadline) => timeout_at(deadline, acquire)
                     .await

@@ -8,7 +8,7 @@ use grpc_multiplexer_process::{
 use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
 
-use crate::ServerConfig;
+use crate::{Limits, ServerConfig};
 
 /// How a [`Server`](crate::Server) behaves. The default is that of the binary's options.
 ///
@@ -27,6 +27,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Timeouts of tunnels.
     pub tunnel: TunnelConfig,
+    /// How much of everything there may be.
+    pub limits: Limits,
 }
 
 impl Default for Settings {
@@ -34,6 +36,7 @@ impl Default for Settings {
         Self {
             drain_timeout: DRAIN_TIME,
             tunnel: TunnelConfig::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -43,12 +46,14 @@ impl Settings {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let tunnel_timeout = reader.one(TUNNEL_TIMEOUT.path, tunnel_timeout);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
+        let limits = Limits::read(reader);
         Some(Self {
             drain_timeout: drain_timeout?,
             tunnel: TunnelConfig {
                 heartbeat: HeartbeatTimes::closing_after(tunnel_timeout?),
                 ..TunnelConfig::default()
             },
+            limits: limits?,
         })
     }
 }

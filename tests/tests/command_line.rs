@@ -175,6 +175,9 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                     "<HOST:PORT>",
                     "[default: 127.0.0.1:7612] ",
                 ),
+                ("max-calls-per-edge", "<COUNT>", "[default: 4096] "),
+                ("max-queued-calls-per-edge", "<COUNT>", "[default: 256] "),
+                ("queue-timeout", "<DURATION>", "[default: 1s] "),
             ][..],
         ),
         (

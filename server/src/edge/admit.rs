@@ -13,6 +13,7 @@ use http::uri::{Authority, Scheme};
 
 use super::EdgeHandle;
 use super::lanes::Lanes;
+use crate::limits::EdgeLimits;
 use crate::registry::{Registration, Registry, Reservation};
 
 /// Longest description of its software that an edge may give.
@@ -35,11 +36,14 @@ pub(crate) async fn admit(
     remote: SocketAddr,
     registry: &Arc<Registry>,
     config: &TunnelConfig,
+    limits: EdgeLimits,
     server_id: &str,
 ) -> Result<Admitted, HandshakeError> {
     match arrival {
-        Arrival::Hello(accepted) => welcome(accepted, remote, registry, config, server_id).await,
-        Arrival::Legacy(edge) => take_legacy(edge, remote, registry, config),
+        Arrival::Hello(accepted) => {
+            welcome(accepted, remote, registry, config, limits, server_id).await
+        }
+        Arrival::Legacy(edge) => take_legacy(edge, remote, registry, config, limits),
     }
 }
 
@@ -48,6 +52,7 @@ async fn welcome(
     remote: SocketAddr,
     registry: &Arc<Registry>,
     config: &TunnelConfig,
+    limits: EdgeLimits,
     server_id: &str,
 ) -> Result<Admitted, HandshakeError> {
     let wanted = match consider(accepted.hello(), registry) {
@@ -66,7 +71,9 @@ async fn welcome(
         ..Welcome::default()
     };
     let tunnel = accepted.welcome(welcome).await?;
-    Ok(wanted.offer.register(tunnel, software, remote, config))
+    Ok(wanted
+        .offer
+        .register(tunnel, software, remote, config, limits))
 }
 
 /// An edge of the original's says its id and no more, and is told nothing: a tunnel that is not taken is closed.
@@ -75,6 +82,7 @@ fn take_legacy(
     remote: SocketAddr,
     registry: &Arc<Registry>,
     config: &TunnelConfig,
+    limits: EdgeLimits,
 ) -> Result<Admitted, HandshakeError> {
     let client_id = edge.client_id().clone();
     let reservation = reserve(&client_id, registry).map_err(|refused| {
@@ -89,7 +97,8 @@ fn take_legacy(
         // Such an edge makes calls of its own of ours, with an authority of its own.
         authority: Authority::from_static("localhost"),
     };
-    Ok(offer.register(edge.take(config), "legacy".to_owned(), remote, config))
+    let software = "legacy".to_owned();
+    Ok(offer.register(edge.take(config), software, remote, config, limits))
 }
 
 fn say_refused(remote: SocketAddr, refused: &Refused) {
@@ -112,13 +121,19 @@ impl Offer {
         software: String,
         remote: SocketAddr,
         config: &TunnelConfig,
+        limits: EdgeLimits,
     ) -> Admitted {
         let session = &tunnel.session;
         let edge = Arc::new(EdgeHandle {
             client_id: self.client_id,
             generation: self.reservation.generation(),
             session: session.clone(),
-            lanes: Lanes::new(session.clone(), self.endpoint_id, config.dial_timeout),
+            lanes: Lanes::new(
+                session.clone(),
+                self.endpoint_id,
+                config.dial_timeout,
+                limits,
+            ),
             scheme: self.scheme,
             authority: self.authority,
             software,

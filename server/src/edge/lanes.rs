@@ -1,28 +1,26 @@
 //! The lanes of one edge: opened when needed, one at a time, and closed when idle.
 //!
-//! Calls are admitted here, bounded and first come first served, *before* they reach HTTP/2: its own queue has no
-//! bound. A lane with a call that moves much becomes bulk, and new calls go to another lane; a path that was seen to be
+//! Calls are admitted here, bounded and in turns over caller connections, *before* they reach HTTP/2: its own queue has
+//! no bound and no turns. A lane with a call that moves much becomes bulk, and new calls go to another lane; a path that was seen to be
 //! bulk starts on a bulk lane.
 
 use std::collections::HashSet;
+use std::future::pending;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::{LANES, Session};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::lane::{DialFailure, Lane, LaneTask};
+use super::places::{self, CallerId, Places};
+use crate::limits::EdgeLimits;
 
-/// Calls on one edge at a time. The original had no limit; this one only protects the process.
-const CALLS_PER_EDGE: usize = 4096;
-/// Calls beyond that may wait for a place. Those that have one and wait for a lane are no more than the places.
-const QUEUE: usize = 256;
-/// How long they may wait while the edge is full.
-const WAIT: Duration = Duration::from_secs(1);
 /// Bytes in one direction that make a call, its lane and its path bulk.
 pub(crate) const BULK: u64 = 1024 * 1024;
 /// Paths that are remembered as bulk.
@@ -50,13 +48,18 @@ pub(crate) struct Lanes {
     session: Session,
     endpoint_id: u32,
     dial_timeout: Duration,
-    calls: Arc<Semaphore>,
-    queued: AtomicUsize,
-    /// Who wants to be told of changes.
-    waiting: AtomicUsize,
+    /// How long a call may wait while the edge is full.
+    patience: Duration,
+    calls: Arc<Places>,
+    /// Whose turn it is to wait for a lane: of all calls, and of those whose path is bulk.
+    turns: [Arc<Places>; 2],
     state: Mutex<State>,
-    /// A lane came up or failed, or has room again.
+    /// A lane came up or failed.
     changed: Notify,
+    /// Who wants to be told that there is room.
+    waiting: AtomicUsize,
+    /// A call gave its place back.
+    room: Notify,
     tasks: TaskTracker,
 }
 
@@ -80,79 +83,104 @@ struct Failure {
 }
 
 impl Lanes {
-    pub(crate) fn new(session: Session, endpoint_id: u32, dial_timeout: Duration) -> Arc<Self> {
+    pub(crate) fn new(
+        session: Session,
+        endpoint_id: u32,
+        dial_timeout: Duration,
+        limits: EdgeLimits,
+    ) -> Arc<Self> {
         Arc::new(Self {
             session,
             endpoint_id,
             dial_timeout,
-            calls: Arc::new(Semaphore::new(CALLS_PER_EDGE)),
-            queued: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            patience: limits.patience,
+            calls: Places::new(limits.calls, limits.queued),
+            // Those who wait for a lane have places, so they are no more than these.
+            turns: std::array::from_fn(|_| Places::new(1, limits.calls)),
             state: Mutex::default(),
             changed: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            room: Notify::new(),
             tasks: TaskTracker::new(),
         })
     }
 
     /// Calls that have a place now.
     pub(crate) fn calls(&self) -> usize {
-        CALLS_PER_EDGE - self.calls.available_permits()
+        self.calls.taken()
     }
 
-    /// A place on a lane for a call of `path`.
+    /// A place on a lane for a call of `path`, in turns over the `caller` connections that want one.
     ///
     /// # Cancel safety
     ///
     /// Cancel-safe: a place in the queue is lost, nothing else.
-    pub(crate) async fn acquire(self: &Arc<Self>, path: &str) -> Result<Slot, NoLane> {
-        let place = self.place().await?;
-        if let Some(lane) = self.pick_or_open(path)? {
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        path: &str,
+        caller: CallerId,
+    ) -> Result<Slot, NoLane> {
+        let place = self.place(caller).await?;
+        let turns = &self.turns[usize::from(self.lock().bulk_paths.contains(path))];
+        if turns.taken() == 0
+            && let Some(lane) = self.pick_or_open(path)?
+        {
             return Ok(Slot { lane, place });
         }
         // The wait for a full edge is short; for a backend that is being dialled it is the dial's own.
-        let limit = self.dial_timeout * 2 + WAIT;
-        let lane = timeout(limit, self.wait_for_lane(path)).await;
+        let limit = self.dial_timeout * 2 + self.patience;
+        let lane = timeout(limit, self.wait_for_lane(path, turns.take(caller))).await;
         let lane = lane.map_err(|_| NoLane::Dial(DialFailure::Timeout))??;
         Ok(Slot { lane, place })
     }
 
-    /// One of the places that an edge has for calls, first come first served.
-    async fn place(self: &Arc<Self>) -> Result<Place, NoLane> {
-        let calls = Arc::clone(&self.calls);
-        let permit = match Arc::clone(&calls).try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                let _queued = Count::within(&self.queued, QUEUE).ok_or(NoLane::Busy)?;
-                let permit = timeout(WAIT, calls.acquire_owned()).await;
-                permit
-                    .map_err(|_| NoLane::Busy)?
-                    .expect("the semaphore is never closed")
-            }
-        };
+    /// One of the places that an edge has for calls.
+    async fn place(self: &Arc<Self>, caller: CallerId) -> Result<Place, NoLane> {
+        let taken = timeout(self.patience, self.calls.take(caller)).await;
+        let taken = taken.ok().flatten().ok_or(NoLane::Busy)?;
         Ok(Place {
             lanes: Arc::clone(self),
-            permit: Some(permit),
+            taken: Some(taken),
         })
     }
 
-    async fn wait_for_lane(self: &Arc<Self>, path: &str) -> Result<Arc<Lane>, NoLane> {
+    /// One call at a time looks for a lane, in turns; the others wait for their `turn`, and all of them no longer than
+    /// they may.
+    async fn wait_for_lane(
+        self: &Arc<Self>,
+        path: &str,
+        turn: impl Future<Output = Option<places::Place>>,
+    ) -> Result<Arc<Lane>, NoLane> {
         let _told = Count::on(&self.waiting);
+        let mut turn = pin!(turn);
+        let mut has_turn = None;
         let mut full_since = None;
         loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
+            let mut changed = pin!(self.changed.notified());
+            let mut room = pin!(self.room.notified());
             changed.as_mut().enable();
-            if let Some(lane) = self.pick_or_open(path)? {
+            room.as_mut().enable();
+            if has_turn.is_some()
+                && let Some(lane) = self.pick_or_open(path)?
+            {
                 return Ok(lane);
             }
-            let opening = self.lock().opening;
-            if opening {
+            // A lane that is being opened takes its own time.
+            if self.lock().opening {
                 full_since = None;
-                changed.await;
             } else {
-                let since = *full_since.get_or_insert_with(Instant::now);
-                let left = (since + WAIT).saturating_duration_since(Instant::now());
-                timeout(left, changed).await.map_err(|_| NoLane::Busy)?;
+                full_since.get_or_insert_with(Instant::now);
+            }
+            tokio::select! {
+                biased;
+                next = &mut turn, if has_turn.is_none() => has_turn = Some(next.ok_or(NoLane::Busy)?),
+                () = changed => {}
+                () = room, if has_turn.is_some() => {}
+                () = at(full_since.map(|since| since + self.patience)) => {
+                    if !self.lock().opening {
+                        return Err(NoLane::Busy);
+                    }
+                }
             }
         }
     }
@@ -246,13 +274,12 @@ impl Lanes {
     pub(crate) async fn idle(&self) {
         let _told = Count::on(&self.waiting);
         loop {
-            let changed = self.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
+            let mut room = pin!(self.room.notified());
+            room.as_mut().enable();
             if self.calls() == 0 {
                 return;
             }
-            changed.await;
+            room.await;
         }
     }
 
@@ -307,6 +334,14 @@ impl State {
     }
 }
 
+/// That moment, or never.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
+    }
+}
+
 /// One more for as long as it lives.
 struct Count<'a>(&'a AtomicUsize);
 
@@ -314,11 +349,6 @@ impl<'a> Count<'a> {
     fn on(count: &'a AtomicUsize) -> Self {
         count.fetch_add(1, Ordering::SeqCst);
         Self(count)
-    }
-
-    fn within(count: &'a AtomicUsize, limit: usize) -> Option<Self> {
-        let counted = Self::on(count);
-        (count.load(Ordering::SeqCst) <= limit).then_some(counted)
     }
 }
 
@@ -351,15 +381,15 @@ impl Drop for Alive<'_> {
 #[derive(Debug)]
 struct Place {
     lanes: Arc<Lanes>,
-    permit: Option<OwnedSemaphorePermit>,
+    taken: Option<places::Place>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         // First, or who is told would not see it.
-        drop(self.permit.take());
+        drop(self.taken.take());
         if self.lanes.waiting.load(Ordering::SeqCst) > 0 {
-            self.lanes.changed.notify_waiters();
+            self.lanes.room.notify_waiters();
         }
     }
 }

@@ -20,6 +20,7 @@ use super::EdgeHandle;
 use super::admit::{Admitted, admit};
 use crate::accept::accept_loop;
 use crate::greet::{Mistakes, Protocol, greet};
+use crate::limits::EdgeLimits;
 use crate::metrics::{Introduction, Metrics};
 use crate::proxy::misplaced;
 use crate::registry::Registry;
@@ -36,6 +37,7 @@ const HTTP1: &str =
 pub(crate) struct Edges {
     pub(crate) registry: Arc<Registry>,
     pub(crate) config: TunnelConfig,
+    pub(crate) per_edge: EdgeLimits,
     pub(crate) server_id: String,
     /// Where callers should have called that called here.
     pub(crate) proxy_port: u16,
@@ -128,6 +130,7 @@ impl Edges {
             remote,
             &self.registry,
             &self.config,
+            self.per_edge,
             &self.server_id,
         )
         .await

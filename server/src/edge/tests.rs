@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use grpc_multiplexer_tunnel::message::{Code, Hello, Welcome};
 use grpc_multiplexer_tunnel::{
     Arrival, BoxedIo, Established, Session, TunnelConfig, TunnelStream, accept, dial, dial_legacy,
@@ -15,8 +17,11 @@ use tokio::time::{Instant, advance};
 
 use super::lane::{DialFailure, LaneStream};
 use super::lanes::{Lanes, NoLane, Slot};
+use super::places::CallerId;
+use crate::limits::Limits;
 
 const PATH: &str = "/s/m";
+const CALLER: CallerId = CallerId(1);
 
 /// A tunnel whose edge answers every stream as `backend` says.
 struct Bench {
@@ -83,7 +88,12 @@ impl Bench {
             Arc::clone(&noted),
         ));
         Self {
-            lanes: Lanes::new(session.clone(), 1, Duration::from_secs(5)),
+            lanes: Lanes::new(
+                session.clone(),
+                1,
+                Duration::from_secs(5),
+                Limits::default().per_edge(),
+            ),
             session,
             opened,
             noted,
@@ -96,7 +106,7 @@ impl Bench {
     }
 
     async fn slot(&self, path: &str) -> Slot {
-        self.lanes.acquire(path).await.unwrap()
+        self.lanes.acquire(path, CALLER).await.unwrap()
     }
 
     fn call(&self, slot: Slot) -> LaneStream {
@@ -166,17 +176,29 @@ async fn note(mut stream: TunnelStream, noted: Noted) {
 async fn a_refused_dial_is_answered_from_memory_for_a_while() {
     let bench = Bench::new(Backend::Refuses).await;
     let refused = NoLane::Dial(DialFailure::Refused);
-    assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), refused);
+    assert_eq!(
+        bench.lanes.acquire(PATH, CALLER).await.unwrap_err(),
+        refused
+    );
     for _ in 0..100 {
-        assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), refused);
+        assert_eq!(
+            bench.lanes.acquire(PATH, CALLER).await.unwrap_err(),
+            refused
+        );
     }
     assert_eq!(bench.opened(), 1);
     // 100 ms the first time, 200 ms the second.
     advance(Duration::from_millis(101)).await;
-    assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), refused);
+    assert_eq!(
+        bench.lanes.acquire(PATH, CALLER).await.unwrap_err(),
+        refused
+    );
     assert_eq!(bench.opened(), 2);
     advance(Duration::from_millis(101)).await;
-    assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), refused);
+    assert_eq!(
+        bench.lanes.acquire(PATH, CALLER).await.unwrap_err(),
+        refused
+    );
     assert_eq!(bench.opened(), 2);
 }
 
@@ -184,7 +206,7 @@ async fn a_refused_dial_is_answered_from_memory_for_a_while() {
 async fn a_backend_that_says_nothing_is_given_up() {
     let bench = Bench::new(Backend::Silent).await;
     let start = Instant::now();
-    let failure = bench.lanes.acquire(PATH).await.unwrap_err();
+    let failure = bench.lanes.acquire(PATH, CALLER).await.unwrap_err();
     assert_eq!(failure, NoLane::Dial(DialFailure::Timeout));
     assert!(
         start.elapsed() < Duration::from_secs(11),
@@ -275,10 +297,13 @@ async fn a_backend_that_takes_few_calls_gets_several_lanes_and_then_calls_wait()
         assert_eq!(bench.opened(), lanes);
     }
     let start = Instant::now();
-    assert_eq!(bench.lanes.acquire(PATH).await.unwrap_err(), NoLane::Busy);
+    assert_eq!(
+        bench.lanes.acquire(PATH, CALLER).await.unwrap_err(),
+        NoLane::Busy
+    );
     assert!(start.elapsed() >= Duration::from_secs(1));
     // A place that comes free goes to the one that waits.
-    let waiting = bench.lanes.acquire(PATH);
+    let waiting = bench.lanes.acquire(PATH, CALLER);
     let free = async {
         tokio::task::yield_now().await;
         drop(calls.pop());
@@ -286,6 +311,33 @@ async fn a_backend_that_takes_few_calls_gets_several_lanes_and_then_calls_wait()
     let (slot, ()) = tokio::join!(waiting, free);
     assert!(slot.is_ok());
     assert_eq!(bench.opened(), 16);
+}
+
+/// Calls that have a place on the edge, and wait for one on a lane, take turns too.
+#[tokio::test(start_paused = true)]
+async fn one_caller_with_many_calls_does_not_keep_another_from_a_lane() {
+    let bench = Bench::new(Backend::H2(1)).await;
+    let mut calls = Vec::new();
+    for _ in 0..16 {
+        calls.push(bench.call(bench.slot(PATH).await));
+    }
+    let mut served = FuturesUnordered::new();
+    for n in 0..200 {
+        // The other comes last.
+        let caller = CallerId(u64::from(n == 199));
+        let acquire = bench.lanes.acquire(PATH, caller);
+        served.push(async move { (caller, acquire.await) });
+    }
+    assert!(futures::poll!(served.next()).is_pending());
+    let mut before = 0;
+    while let (CallerId(0), slot) = {
+        drop(calls.pop());
+        served.next().await.unwrap()
+    } {
+        slot.unwrap();
+        before += 1;
+    }
+    assert!(before < 3, "{before} calls of one came first");
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,6 +373,6 @@ async fn calls_of_a_lost_tunnel_learn_that_it_was_the_tunnel() {
         "{why:?}"
     );
     call.finish();
-    let gone = bench.lanes.acquire(PATH).await.unwrap_err();
+    let gone = bench.lanes.acquire(PATH, CALLER).await.unwrap_err();
     assert_eq!(gone, NoLane::Dial(DialFailure::Unprocessed));
 }

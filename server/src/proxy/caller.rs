@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::edge::places::CallerId;
 use crate::windows::Holdings;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Caller {
+    id: CallerId,
     holdings: Holdings,
     bulk: AtomicBool,
     /// Microseconds, 0 before the first is known.
@@ -14,6 +16,20 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    pub(crate) fn new(id: CallerId) -> Self {
+        Self {
+            id,
+            holdings: Holdings::default(),
+            bulk: AtomicBool::new(false),
+            rtt: AtomicU64::new(0),
+        }
+    }
+
+    /// Which connection this is, among all of this process.
+    pub(crate) fn id(&self) -> CallerId {
+        self.id
+    }
+
     /// Bytes that calls of this connection received and could not pass on yet.
     pub(crate) fn holdings(&self) -> &Holdings {
         &self.holdings

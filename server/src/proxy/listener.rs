@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tracing::{Instrument as _, debug, info_span};
 use super::Proxy;
 use super::caller::Caller;
 use crate::accept::accept_loop;
+use crate::edge::places::CallerId;
 use crate::greet::{HANDSHAKE, Mistakes, Protocol, greet, in_time};
 use crate::metrics::Metrics;
 use crate::rewind::Rewind;
@@ -59,6 +61,8 @@ pub(crate) struct Callers {
     pub(crate) multiplexer_port: u16,
     pub(crate) mistakes: Mistakes,
     pub(crate) metrics: Metrics,
+    /// Connections so far.
+    pub(crate) met: AtomicU64,
 }
 
 impl Callers {
@@ -135,7 +139,8 @@ impl Callers {
     /// Serves one connection to its end.
     async fn run(&self, mut connection: H2) {
         let _counted = Counted::on(&self.metrics.caller_connections);
-        let caller = Arc::new(Caller::default());
+        let id = CallerId(self.met.fetch_add(1, Ordering::Relaxed));
+        let caller = Arc::new(Caller::new(id));
         let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller));
         let mut told = false;
         loop {

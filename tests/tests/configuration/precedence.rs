@@ -30,6 +30,9 @@ fn rows(folder: &Folder) -> Vec<Row> {
     let mut rows = vec![
         row(SERVER, "proxy-listener", ["a:1", "b:2", "c:3"]),
         row(SERVER, "multiplexer-listener", ["a:1", "b:2", "c:3"]),
+        row(SERVER, "max-calls-per-edge", ["1", "2", "3"]),
+        row(SERVER, "max-queued-calls-per-edge", ["0", "1", "2"]),
+        row(SERVER, "queue-timeout", ["0", "2s", "3s"]),
         row(EDGE, "client-id", ["0123", "1e3", "no"]),
         row(
             EDGE,
