@@ -6,6 +6,7 @@
 
 mod admin;
 mod asked;
+mod descriptors;
 mod exit;
 mod listen;
 mod logging;
@@ -22,6 +23,7 @@ use signal::{Hangups, Signals};
 use values::{LogFormat, LogLevel, log_format, log_level};
 
 pub use admin::{Admin, AdminError, AdminListener, Counted, Readiness, families};
+pub use descriptors::descriptors;
 pub use listen::{BindError, bind, local_addresses};
 pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
 pub use run::run;

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::asked::{show, wrong_command_line};
+use crate::descriptors::raise_limit;
 use crate::exit::{Refusal, say};
 use crate::options::{Given, Mode, Sources};
 use crate::reload::Reload;
@@ -72,6 +73,7 @@ where
     } = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
     let verbosity = init_logging(level, format).map_err(Refusal::failed)?;
     log_sources(&sources, &given);
+    raise_limit();
     let (configs, config) = watch::channel(config);
     let reload = Reload {
         sources,

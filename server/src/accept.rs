@@ -2,33 +2,40 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::newcomers::{Newcomers, Seat};
+
 /// First pause after an accept that failed for lack of something.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause.
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 
-/// Hands every connection to `serve`, which must not block, until `stop`.
+/// Hands every connection to `serve`, which must not block, until `stop`; each with its seat among the `newcomers`.
 ///
 /// An accept that fails because descriptors or memory ran out would fail again at once, and burn a core: it pauses.
 /// One that fails because the peer is gone already is skipped.
 pub(crate) async fn accept_loop(
     listener: &TcpListener,
     name: &'static str,
+    newcomers: &Arc<Newcomers>,
     stop: &CancellationToken,
-    mut serve: impl FnMut(TcpStream, SocketAddr),
+    mut serve: impl FnMut(TcpStream, SocketAddr, Seat),
 ) {
     let mut pause = PAUSE_FIRST;
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((socket, remote)) => {
                 pause = PAUSE_FIRST;
-                serve(socket, remote);
+                let Some(seat) = stop.run_until_cancelled(newcomers.seat()).await else {
+                    return;
+                };
+                serve(socket, remote, seat);
             }
             Err(error) if is_about_one_connection(&error) => {
                 tracing::debug!(%error, listener = name, "connection lost before it was accepted");

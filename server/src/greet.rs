@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use grpc_multiplexer_tunnel::tune;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -15,8 +14,6 @@ use tracing::{debug, info};
 
 use crate::rewind::Rewind;
 
-/// How long a newcomer may take to show what it speaks, and again for everything that is asked of it then.
-pub(crate) const HANDSHAKE: Duration = Duration::from_secs(10);
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The version of yamux.
@@ -72,22 +69,27 @@ impl Mistakes {
 pub(crate) struct Newcomer {
     pub(crate) speaks: Protocol,
     pub(crate) socket: Rewind<TcpStream>,
+    /// How long it may take for everything else that is asked of it.
+    limit: Duration,
 }
 
-/// Sees what a newcomer speaks. Its connection ends when bytes to it were not acknowledged for `unacknowledged`.
-pub(crate) async fn greet(mut socket: TcpStream, unacknowledged: Duration) -> io::Result<Newcomer> {
-    tune(&socket, unacknowledged)?;
-    let (speaks, first) = in_time(first_bytes(&mut socket)).await?;
+/// Sees what a newcomer speaks, which may take so long.
+pub(crate) async fn greet(mut socket: TcpStream, limit: Duration) -> io::Result<Newcomer> {
+    let (speaks, first) = in_time(limit, first_bytes(&mut socket)).await?;
     Ok(Newcomer {
         speaks,
         socket: Rewind::new(first.freeze(), socket),
+        limit,
     })
 }
 
 /// Waits for a newcomer, but not for ever.
-pub(crate) async fn in_time<T>(what: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    what: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
     let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-    timeout(HANDSHAKE, what).await.map_err(late)?
+    timeout(limit, what).await.map_err(late)?
 }
 
 /// As many bytes as show what it speaks.
@@ -133,12 +135,12 @@ impl Newcomer {
             "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain; charset=utf-8\r\n\
              content-length: {length}\r\nconnection: close\r\n\r\n{text}"
         );
-        in_time(self.last_words(answer.as_bytes())).await
+        in_time(self.limit, self.last_words(answer.as_bytes())).await
     }
 
     /// Answers TLS that there is none here.
     pub(crate) async fn answer_tls(self) -> io::Result<()> {
-        in_time(self.last_words(&TLS_ALERT)).await
+        in_time(self.limit, self.last_words(&TLS_ALERT)).await
     }
 
     async fn last_words(self, words: &[u8]) -> io::Result<()> {

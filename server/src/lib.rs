@@ -13,10 +13,13 @@ mod edge;
 mod greet;
 mod limits;
 mod metrics;
+mod newcomers;
 mod options;
+mod overload;
 mod proxy;
 mod registry;
 mod rewind;
+mod seldom;
 mod services;
 mod settings;
 mod shutdown;
@@ -29,7 +32,7 @@ use grpc_multiplexer_process::{AdminError, Readiness, bind, local_addresses};
 use prometheus_client::registry::Registry as Families;
 use rand::Rng as _;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,17 +40,22 @@ use tokio_util::task::TaskTracker;
 use edge::listener::Edges;
 use greet::Mistakes;
 use metrics::{EdgesNow, Metrics};
+use newcomers::Newcomers;
+use overload::{Overload, resident};
+use proxy::crowd::Crowd;
 use proxy::listener::Callers;
 use proxy::{Local, Proxy, Record};
 use registry::Registry;
+use seldom::Seldom;
 use settings::Live;
 use shutdown::Shutdown;
 
 pub use config::ServerConfig;
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
-pub use limits::Limits;
+pub use limits::{Limits, MetadataLimits};
 pub use options::PROGRAM;
+pub use overload::MemoryProbe;
 pub use settings::Settings;
 
 /// A server whose sockets listen, ready to run.
@@ -87,6 +95,7 @@ pub struct Server {
     registry: Arc<Registry>,
     metrics: Metrics,
     readiness: Readiness,
+    memory: MemoryProbe,
 }
 
 /// Why a server did not start.
@@ -144,6 +153,7 @@ impl Server {
             registry: Registry::new(),
             metrics: Metrics::default(),
             readiness: Readiness::default(),
+            memory: resident,
         }
     }
 
@@ -167,6 +177,14 @@ impl Server {
         self.metrics.register(families);
         families.register_collector(Box::new(EdgesNow(Arc::clone(&self.registry))));
         self.readiness = readiness;
+        self
+    }
+
+    /// Asks `probe` how much memory is in use, to keep it within its limit. Without one it is the resident memory of the
+    /// process, which stays high where its allocator keeps what is freed.
+    #[must_use]
+    pub fn with_memory_probe(mut self, probe: MemoryProbe) -> Self {
+        self.memory = probe;
         self
     }
 
@@ -195,12 +213,21 @@ impl Server {
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
         let shutdown = Shutdown::default();
         let _always = shutdown.at_once_when_dropped();
+        let limits = self.settings.now(|settings| settings.limits.clone());
+        let overload = Overload::new(&limits, self.memory);
+        let mut watch = JoinSet::new();
+        let watched = Arc::clone(&overload).watch(self.metrics.clone(), self.readiness.clone());
+        watch.spawn(watched);
         let registry = self.registry;
         let (services, health) = services::own_services(Arc::clone(&registry)).await?;
         let edges = Arc::new(Edges {
             registry: Arc::clone(&registry),
             config: self.settings.now(|settings| settings.tunnel.clone()),
-            per_edge: self.settings.now(|settings| settings.limits.per_edge()),
+            newcomers: Newcomers::new(limits.handshakes),
+            tunnels: Arc::new(Semaphore::new(limits.tunnels)),
+            overload: Arc::clone(&overload),
+            turned_away: Seldom::default(),
+            limits: limits.clone(),
             proxy_port: port(&self.proxy),
             mistakes: Mistakes::default(),
             metrics: self.metrics.clone(),
@@ -214,6 +241,8 @@ impl Server {
                 registry,
                 local: Local::new(services, shutdown.drain.clone()),
                 record,
+                metadata: limits.metadata,
+                overload,
                 cut: shutdown.cut.clone(),
             }),
             drain: shutdown.drain.clone(),
@@ -224,6 +253,13 @@ impl Server {
             mistakes: Mistakes::default(),
             metrics: self.metrics,
             met: AtomicU64::new(0),
+            crowd: Crowd::new(
+                limits.caller_connections,
+                limits.caller_connections_per_address,
+            ),
+            newcomers: Newcomers::new(limits.handshakes),
+            turned_away: Seldom::default(),
+            limits,
         });
         let mut listeners = JoinSet::new();
         for listener in self.multiplexer {

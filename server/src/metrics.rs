@@ -27,6 +27,13 @@ pub(crate) struct Metrics {
     failures: Family<Failed, Counter>,
     call_duration: Histogram,
     handshakes: Family<Handshake, Counter>,
+    turned_away: Family<TurnedAway, Counter>,
+    /// What is refused for lack of memory, as a number: 0 is nothing.
+    pub(crate) shed: Gauge,
+    /// Memory in use.
+    pub(crate) memory: Gauge,
+    /// Memory that may be.
+    pub(crate) memory_limit: Gauge,
     /// Calls being served.
     pub(crate) calls_in_flight: Gauge,
     /// Callers that are connected.
@@ -43,6 +50,12 @@ struct Ended {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Failed {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TurnedAway {
+    listener: &'static str,
     reason: &'static str,
 }
 
@@ -79,6 +92,10 @@ impl Default for Metrics {
             failures: Family::default(),
             call_duration: Histogram::new(exponential_buckets(shortest, factor, buckets)),
             handshakes: Family::default(),
+            turned_away: Family::default(),
+            shed: Gauge::default(),
+            memory: Gauge::default(),
+            memory_limit: Gauge::default(),
             calls_in_flight: Gauge::default(),
             caller_connections: Gauge::default(),
             tunnels: Gauge::default(),
@@ -105,6 +122,26 @@ impl Metrics {
             "call_duration_seconds",
             "How long calls took, from their headers to their end",
             self.call_duration.clone(),
+        );
+        families.register(
+            "turned_away",
+            "Connections closed before anything was said, by listener and reason: limit, address, overload, or silent",
+            self.turned_away.clone(),
+        );
+        families.register(
+            "shed_level",
+            "What is refused for lack of memory: 1 new callers, 2 tunnels, 3 calls, 4 calls that hold most are reset",
+            self.shed.clone(),
+        );
+        families.register(
+            "memory_in_use_bytes",
+            "Memory that memory-limit looks at; 0 without a limit",
+            self.memory.clone(),
+        );
+        families.register(
+            "memory_limit_bytes",
+            "What memory-limit comes to; 0 without a limit",
+            self.memory_limit.clone(),
         );
         families.register(
             "calls_in_flight",
@@ -141,6 +178,12 @@ impl Metrics {
     /// A call was failed by this server.
     pub(crate) fn call_failed(&self, reason: &'static str) {
         self.failures.get_or_create(&Failed { reason }).inc();
+    }
+
+    /// A connection was closed before anything was said.
+    pub(crate) fn turned_away(&self, listener: &'static str, reason: &'static str) {
+        let labels = TurnedAway { listener, reason };
+        self.turned_away.get_or_create(&labels).inc();
     }
 
     /// Somebody introduced itself on the multiplexer listener.

@@ -3,6 +3,7 @@
 mod caller;
 mod check;
 mod code;
+pub(crate) mod crowd;
 mod flow;
 mod forward;
 pub(crate) mod listener;
@@ -31,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 use crate::edge::EdgeHandle;
 use crate::edge::lane::LaneStream;
 use crate::edge::lanes::{NoLane, Slot};
+use crate::limits::MetadataLimits;
+use crate::overload::Overload;
 use crate::registry::Registry;
 use caller::Caller;
 pub(crate) use code::Code;
@@ -51,6 +54,8 @@ pub(crate) struct Proxy {
     pub(crate) registry: Arc<Registry>,
     pub(crate) local: Local,
     pub(crate) record: Arc<Record>,
+    pub(crate) metadata: MetadataLimits,
+    pub(crate) overload: Arc<Overload>,
     /// Cancelled when calls in flight must end.
     pub(crate) cut: CancellationToken,
 }
@@ -77,7 +82,7 @@ impl Proxy {
         let in_flight = self.record.start();
         let (head, upload) = request.into_parts();
         // First, so that what is no gRPC request gets the same answer whatever edges there are.
-        let checked = check::request(&head);
+        let checked = check::request(&head, self.metadata);
         let mut call = Call {
             deadline: checked.as_ref().ok().copied().flatten(),
             head,
@@ -114,6 +119,8 @@ impl Proxy {
     /// The steps of a call to an edge, in their order.
     async fn steps(&self, call: &mut Call) -> Result<Ending, Failure> {
         let id = check::client_id(&call.head.headers)?;
+        let overload = Failure::Overload { sent: false };
+        let _underway = self.overload.call().ok_or(overload)?;
         call.id = Some(id.clone());
         to_backend(&mut call.head.headers);
         self.deliver(call, &id).await
@@ -171,6 +178,8 @@ impl Proxy {
             caller: &call.caller,
             lanes: edge.lanes(),
             deadline: call.deadline,
+            metadata: self.metadata,
+            stalled: self.overload.stalled(),
             cut: &self.cut,
         };
         forward(ends, stream, ended).await

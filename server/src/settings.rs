@@ -46,14 +46,16 @@ impl Settings {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let tunnel_timeout = reader.one(TUNNEL_TIMEOUT.path, tunnel_timeout);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
-        let limits = Limits::read(reader);
+        let limits = Limits::read(reader)?;
+        let tunnel = TunnelConfig {
+            hello_timeout: limits.handshake_timeout,
+            heartbeat: HeartbeatTimes::closing_after(tunnel_timeout?),
+            ..TunnelConfig::default()
+        };
         Some(Self {
             drain_timeout: drain_timeout?,
-            tunnel: TunnelConfig {
-                heartbeat: HeartbeatTimes::closing_after(tunnel_timeout?),
-                ..TunnelConfig::default()
-            },
-            limits: limits?,
+            tunnel,
+            limits,
         })
     }
 }

@@ -5,9 +5,11 @@ use std::ops::{Deref, DerefMut};
 
 use grpc_multiplexer_proto::v1::ListGrpcServerRequest;
 use grpc_multiplexer_proto::v1::discovery_service_client::DiscoveryServiceClient;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::Process;
+use crate::{Process, until};
 
 const SERVER: &str = "grpc-multiplexer-server";
 
@@ -81,6 +83,24 @@ impl Mux {
             .list_grpc_server(ListGrpcServerRequest::default())
             .await;
         listed.unwrap().into_inner().servers
+    }
+}
+
+impl Mux {
+    /// A caller's connection, once one is let in.
+    ///
+    /// # Panics
+    ///
+    /// When none is.
+    pub async fn lets_in(&self) -> TcpStream {
+        const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        until("a caller is let in", async || {
+            let mut socket = TcpStream::connect(self.proxy).await.ok()?;
+            socket.write_all(HELLO).await.ok()?;
+            socket.read_exact(&mut [0]).await.ok()?;
+            Some(socket)
+        })
+        .await
     }
 }
 

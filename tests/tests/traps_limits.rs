@@ -192,36 +192,6 @@ async fn http1_is_told_to_come_with_http2() {
     assert_eq!(read_to_end(&mut socket).await, b"");
 }
 
-#[tokio::test]
-async fn running_out_of_descriptors_burns_nothing_and_is_got_over() {
-    const DESCRIPTORS: usize = 48;
-    let mux = Mux::limited(DESCRIPTORS).await;
-    let backend = Backend::h2(|mut call| async move { echo(&mut call).await }).await;
-    let _edge = Edge::start(&mux, "rainbow", backend.address).await;
-    let caller = Caller::connect(mux.proxy).await;
-    succeeds(&caller, b"before").await;
-    let mut sockets = Vec::new();
-    for n in 0..2 * DESCRIPTORS {
-        let to = if n % 2 == 0 {
-            mux.proxy
-        } else {
-            mux.multiplexer
-        };
-        sockets.push(TcpStream::connect(to).await.unwrap());
-    }
-    // 50 ms, then twice that and so on: both listeners are at the longest pause after a dozen lines.
-    mux.says_times("pause=1s", 3).await;
-    let failed = mux
-        .log()
-        .iter()
-        .filter(|line| line.contains("cannot accept"))
-        .count();
-    assert!(failed < 40, "{failed} failed accepts");
-    succeeds(&caller, b"meanwhile").await;
-    drop(sockets);
-    succeeds(&Caller::connect(mux.proxy).await, b"after").await;
-}
-
 /// Windows on the backend's side that never run out.
 fn wide() -> Builder {
     let mut settings = Builder::new();

@@ -30,10 +30,15 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
         }
         "deadline" => "the call's own time was over: allow more, or see why the backend is slow",
         "edge-busy" => "as many calls as the edge takes are open: wait, or see why they do not end",
+        "overload" => {
+            "the server has too little memory, or too many calls: wait, or give it more room"
+        }
         "draining" => "the server is going away: try again when it is back",
-        "metadata" => "the call's metadata is over 16 KiB or 100 entries: send less",
+        "metadata" => {
+            "the call's metadata is over the server's limit (16 KiB and 100 entries by default): send less"
+        }
         "response-metadata" => {
-            "the backend's metadata is over 16 KiB or 100 entries: it must send less"
+            "the backend's metadata is over the server's limit (16 KiB and 100 entries by default): it must send less"
         }
         "http-status" | "no-status" => {
             "the backend answers HTTP, but not gRPC: is the edge's --grpc-server-address that of the gRPC server?"

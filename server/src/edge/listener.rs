@@ -2,15 +2,18 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use grpc_multiplexer_process::Counted;
-use grpc_multiplexer_tunnel::message::Code;
+use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{
-    BoxedIo, Established, HandshakeError, Incoming, Session, TunnelConfig, accept,
+    Arrival, BoxedIo, Established, HandshakeError, Incoming, Session, TunnelConfig, accept, tune,
 };
+use rand::Rng as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,13 +23,19 @@ use super::EdgeHandle;
 use super::admit::{Admitted, admit};
 use crate::accept::accept_loop;
 use crate::greet::{Mistakes, Protocol, greet};
-use crate::limits::EdgeLimits;
+use crate::limits::Limits;
 use crate::metrics::{Introduction, Metrics};
+use crate::newcomers::{Newcomers, Seat};
+use crate::overload::{Overload, Taken};
 use crate::proxy::misplaced;
 use crate::registry::Registry;
+use crate::seldom::Seldom;
 
 /// How long an edge's stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// When an edge may come again that was one too many, in milliseconds: spread out, as many may be.
+const FULL_RETRY: Range<u64> = 5_000..10_000;
 
 /// For a person with a browser.
 const HTTP1: &str =
@@ -37,7 +46,12 @@ const HTTP1: &str =
 pub(crate) struct Edges {
     pub(crate) registry: Arc<Registry>,
     pub(crate) config: TunnelConfig,
-    pub(crate) per_edge: EdgeLimits,
+    pub(crate) limits: Limits,
+    pub(crate) newcomers: Arc<Newcomers>,
+    /// One for each further tunnel.
+    pub(crate) tunnels: Arc<Semaphore>,
+    pub(crate) overload: Arc<Overload>,
+    pub(crate) turned_away: Seldom,
     pub(crate) server_id: String,
     /// Where callers should have called that called here.
     pub(crate) proxy_port: u16,
@@ -51,25 +65,65 @@ pub(crate) struct Edges {
 impl Edges {
     /// Takes tunnels from `listener` until `stop`. Tunnels live on.
     pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
-        accept_loop(&listener, "multiplexer", &stop, |socket, remote| {
+        let serve = |socket, remote, seat| {
+            // What is turned away is closed at once.
+            let Some(counted) = self.let_in(remote) else {
+                return;
+            };
             let (edges, stop) = (Arc::clone(&self), stop.clone());
-            let serve = async move { edges.serve(socket, remote, &stop).await };
+            let serve = async move {
+                let _counted = counted;
+                edges.serve(socket, remote, seat, &stop).await;
+            };
             self.tasks
                 .spawn(serve.instrument(info_span!("tunnel", peer.addr = %remote)));
-        })
-        .await;
+        };
+        accept_loop(&listener, "multiplexer", &self.newcomers, &stop, serve).await;
+    }
+
+    /// Counts an edge that came, unless there are too many.
+    fn let_in(&self, remote: SocketAddr) -> Option<Taken> {
+        let counted = self.overload.edge();
+        if counted.is_none() {
+            self.metrics.turned_away("multiplexer", "overload");
+            if let Some(times) = self.turned_away.again() {
+                warn!(%remote, times, "edges turned away: descriptors are short");
+            }
+        }
+        counted
     }
 
     /// Nobody begins any more once `stop` is cancelled.
-    async fn serve(&self, socket: TcpStream, remote: SocketAddr, stop: &CancellationToken) {
-        let admitted = stop.run_until_cancelled(self.admitted(socket, remote));
-        if let Some(Some(admitted)) = admitted.await {
-            let _counted = Counted::on(&self.metrics.tunnels);
-            self.close.run_until_cancelled(run(admitted)).await;
+    async fn serve(
+        &self,
+        socket: TcpStream,
+        remote: SocketAddr,
+        seat: Seat,
+        stop: &CancellationToken,
+    ) {
+        // Boxed: over soon, and large.
+        let admitted = seat.shake_hands(Box::pin(self.admitted(socket, remote)));
+        let Some(admitted) = stop.run_until_cancelled(admitted).await else {
+            return;
+        };
+        match admitted {
+            Some(Some((admitted, _place))) => {
+                let _counted = Counted::on(&self.metrics.tunnels);
+                self.close.run_until_cancelled(run(admitted)).await;
+            }
+            Some(None) => {}
+            None => {
+                self.metrics.turned_away("multiplexer", "silent");
+                debug!("no edge: others waited for its seat");
+            }
         }
     }
 
-    async fn admitted(&self, socket: TcpStream, remote: SocketAddr) -> Option<Admitted> {
+    async fn admitted(
+        &self,
+        socket: TcpStream,
+        remote: SocketAddr,
+    ) -> Option<(Admitted, OwnedSemaphorePermit)> {
         let edge = match self.greet(socket).await {
             Ok(edge) => edge?,
             Err(error) => {
@@ -94,14 +148,16 @@ impl Edges {
 
     /// Sees that an edge may be there. Who else came is told, and gone.
     async fn greet(&self, socket: TcpStream) -> io::Result<Option<BoxedIo>> {
-        let newcomer = greet(socket, self.config.heartbeat.dead_after).await?;
+        let limit = self.limits.handshake_timeout;
+        tune(&socket, self.config.heartbeat.dead_after)?;
+        let newcomer = greet(socket, limit).await?;
         match newcomer.speaks {
             Protocol::Yamux => return Ok(Some(Box::new(newcomer.socket))),
             Protocol::Http2 => {
                 let what =
                     "a caller called the multiplexer listener: it must call the proxy listener";
                 self.mistakes.say(newcomer.speaks, what);
-                misplaced::send_away(newcomer.socket, self.proxy_port).await?;
+                misplaced::send_away(newcomer.socket, self.proxy_port, limit).await?;
             }
             Protocol::Http1 => {
                 let what =
@@ -123,17 +179,47 @@ impl Edges {
         Ok(None)
     }
 
-    async fn meet(&self, edge: BoxedIo, remote: SocketAddr) -> Result<Admitted, HandshakeError> {
+    async fn meet(
+        &self,
+        edge: BoxedIo,
+        remote: SocketAddr,
+    ) -> Result<(Admitted, OwnedSemaphorePermit), HandshakeError> {
         let arrival = accept(edge, &self.config).await?;
-        admit(
+        if !self.overload.takes_tunnels() {
+            return Err(full(arrival, remote, "this server is short of memory").await);
+        }
+        let Ok(place) = Arc::clone(&self.tunnels).try_acquire_owned() else {
+            let reason = "this server has as many tunnels as it takes";
+            return Err(full(arrival, remote, reason).await);
+        };
+        let admitted = admit(
             arrival,
             remote,
             &self.registry,
             &self.config,
-            self.per_edge,
+            self.limits.per_edge(),
             &self.server_id,
         )
-        .await
+        .await?;
+        Ok((admitted, place))
+    }
+}
+
+/// Refuses an edge that is one too many. One of the original's has no ear for it.
+async fn full(arrival: Arrival, remote: SocketAddr, reason: &str) -> HandshakeError {
+    let after = Duration::from_millis(rand::rng().random_range(FULL_RETRY));
+    let refused = Refused {
+        code: Code::Limit.into(),
+        text: reason.to_owned(),
+        retry_after: prost_types::Duration::try_from(after).ok(),
+    };
+    info!(%remote, reason = %refused.text, "edge refused");
+    match arrival {
+        Arrival::Hello(edge) => match edge.refuse(refused.clone()).await {
+            Ok(()) => HandshakeError::Refused(Box::new(refused)),
+            Err(error) => error,
+        },
+        Arrival::Legacy(_) => HandshakeError::Refused(Box::new(refused)),
     }
 }
 

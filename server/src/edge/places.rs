@@ -156,6 +156,20 @@ mod tests {
         assert!(futures::poll!(of_a[0].as_mut()).is_pending());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn one_who_gives_up_makes_room_in_the_queue() {
+        let places = Places::new(1, 1);
+        let held = places.take(A).await;
+        let mut gives_up = Box::pin(places.take(A));
+        assert!(futures::poll!(gives_up.as_mut()).is_pending());
+        assert!(places.take(A).await.is_none());
+        drop(gives_up);
+        let mut next = Box::pin(places.take(A));
+        assert!(futures::poll!(next.as_mut()).is_pending());
+        drop(held);
+        assert!(next.await.is_some());
+    }
+
     /// Over real threads, with waits that are given up at every moment.
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn no_place_is_lost_between_those_who_come_and_go() {

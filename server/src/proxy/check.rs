@@ -8,20 +8,21 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 use tokio::time::Instant;
 
-use super::metadata::{CLIENT_ID, GRPC_TIMEOUT, is_too_large};
+use super::metadata::{CLIENT_ID, GRPC_TIMEOUT};
 use super::rescue::Failure;
 use super::timeout;
+use crate::limits::MetadataLimits;
 
 /// A gRPC request, as far as that can be told without an edge: POST, gRPC, metadata within the limit, a canonical
 /// path. Returns its deadline.
-pub(crate) fn request(head: &Parts) -> Result<Option<Instant>, Failure> {
+pub(crate) fn request(head: &Parts, metadata: MetadataLimits) -> Result<Option<Instant>, Failure> {
     if head.method != Method::POST {
         return Err(Failure::NotPost);
     }
     if !is_grpc(&head.headers) {
         return Err(Failure::NotGrpc);
     }
-    if is_too_large(&head.headers) {
+    if metadata.are_passed_by(&head.headers) {
         return Err(Failure::Metadata { sent: false });
     }
     let path = head.uri.path_and_query().map(|path| path.as_str());
@@ -123,7 +124,7 @@ mod tests {
             bad.headers_mut()
                 .insert(GRPC_TIMEOUT, HeaderValue::from_static("x"));
             change(&mut bad);
-            request(&bad.into_parts().0)
+            request(&bad.into_parts().0, MetadataLimits::default())
         };
         assert_eq!(wrong(&|_| {}), Err(Failure::NotPost));
         let post = |r: &mut Request<()>| *r.method_mut() = Method::POST;

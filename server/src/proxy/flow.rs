@@ -55,6 +55,11 @@ impl Flow {
         self.moved
     }
 
+    /// Bytes of them that did not go out yet.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.end.is_some()
     }

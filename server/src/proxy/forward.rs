@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::ClientId;
-use h2::RecvStream;
+use h2::{Reason, RecvStream};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -20,11 +20,13 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use super::caller::Caller;
 use super::code::Code;
 use super::flow::{End, Flow};
-use super::metadata::{GRPC_STATUS, is_too_large, to_caller, trailers_to_backend};
+use super::metadata::{GRPC_STATUS, to_caller, trailers_to_backend};
 use super::reply::{CallerGone, Reply};
 use super::rescue::Failure;
 use crate::edge::lane::{Lane, LaneStream};
 use crate::edge::lanes::{BULK, Lanes};
+use crate::limits::MetadataLimits;
+use crate::overload::{Load, Stalled};
 
 /// What a backend that keeps the deadline itself may take to say so: its word is better than ours.
 const DEADLINE_SLACK: Duration = Duration::from_millis(50);
@@ -49,6 +51,8 @@ pub(crate) struct Ends<'a> {
     pub(crate) caller: &'a Caller,
     pub(crate) lanes: &'a Arc<Lanes>,
     pub(crate) deadline: Option<Instant>,
+    pub(crate) metadata: MetadataLimits,
+    pub(crate) stalled: &'a Arc<Stalled>,
     /// Cancelled when calls must end.
     pub(crate) cut: &'a CancellationToken,
 }
@@ -64,6 +68,8 @@ enum Stop {
     Failed(Failure),
     /// We give up at once.
     Cut(Failure),
+    /// What the call holds is needed by others.
+    Shed,
 }
 
 impl From<CallerGone> for Stop {
@@ -93,6 +99,7 @@ pub(crate) async fn forward(
         down: Flow::new(),
         status_in_headers: None,
         promoted: false,
+        load: Load::new(ends.stalled),
         failing: None,
         timer,
         ends,
@@ -103,6 +110,7 @@ pub(crate) async fn forward(
             Stop::Complete(code) => return Ok(pump.complete(code)),
             Stop::CallerGone => return Ok(Ending::CallerGone),
             Stop::Cut(failure) => return pump.cut(failure),
+            Stop::Shed => return pump.shed(),
             Stop::Backend(error) => {
                 let failure = pump.explain(&error).await;
                 pump.fail(failure)?;
@@ -125,6 +133,7 @@ struct Pump<'a> {
     down: Flow,
     status_in_headers: Option<Code>,
     promoted: bool,
+    load: Load,
     /// The failure to end with, once everything held went out.
     failing: Option<Failure>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -163,6 +172,11 @@ impl Pump<'_> {
         self.poll_headers(cx)?;
         self.poll_down(cx)?;
         self.promote();
+        let held = self.up.held() + self.down.held();
+        let moved = self.up.moved() + self.down.moved();
+        if self.load.is(cx, held, moved - held as u64) {
+            return Err(Stop::Shed);
+        }
         Ok(())
     }
 
@@ -190,7 +204,7 @@ impl Pump<'_> {
                     Some(End::Plain) => stream.send().send_data(bytes::Bytes::new(), true).is_ok(),
                     Some(End::Trailers(mut trailers)) => {
                         self.up_trailers = true;
-                        if is_too_large(&trailers) {
+                        if self.ends.metadata.are_passed_by(&trailers) {
                             return Err(Stop::Failed(Failure::Metadata { sent: true }));
                         }
                         trailers_to_backend(&mut trailers);
@@ -223,7 +237,7 @@ impl Pump<'_> {
         let whole = stream.body().is_some_and(|body| body.is_end_stream());
         let status = parts.headers.get(GRPC_STATUS);
         self.status_in_headers = status.map(|status| Code::read(Some(status)));
-        if is_too_large(&parts.headers) {
+        if self.ends.metadata.are_passed_by(&parts.headers) {
             return Err(Stop::Failed(Failure::ResponseMetadata));
         }
         if self.status_in_headers.is_none() {
@@ -290,7 +304,7 @@ impl Pump<'_> {
     }
 
     fn trailers(&mut self, mut trailers: HeaderMap) -> Result<(), Stop> {
-        if is_too_large(&trailers) {
+        if self.ends.metadata.are_passed_by(&trailers) {
             return Err(Stop::Failed(Failure::ResponseMetadata));
         }
         let status = trailers.get(GRPC_STATUS);
@@ -347,6 +361,18 @@ impl Pump<'_> {
             Ok(()) => Ending::Failed(failure),
             Err(CallerGone) => Ending::CallerGone,
         })
+    }
+
+    /// Ends both halves to free what they hold.
+    fn shed(mut self) -> Result<Ending, (Failure, bool)> {
+        let failure = Failure::Overload { sent: true };
+        if self.down.held() == 0 {
+            return self.cut(failure);
+        }
+        // No status passes what the caller does not read. gRPC reads this reset as RESOURCE_EXHAUSTED.
+        self.leave_backend(&failure);
+        self.ends.reply.reset(Reason::ENHANCE_YOUR_CALM);
+        Ok(Ending::Failed(failure))
     }
 
     /// Lets go of the backend's stream: cancelled if it is still there.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use grpc_multiplexer_process::Counted;
 use grpc_multiplexer_tunnel::message::{Code, Refused};
-use grpc_multiplexer_tunnel::{Arrival, TunnelConfig, accept};
+use grpc_multiplexer_tunnel::{Arrival, TunnelConfig, accept, tune};
 use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
 use http::Request;
@@ -19,24 +19,26 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, debug, info_span};
+use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::Proxy;
 use super::caller::Caller;
+use super::crowd::{Crowd, Crowded, Member};
 use crate::accept::accept_loop;
 use crate::edge::places::CallerId;
-use crate::greet::{HANDSHAKE, Mistakes, Protocol, greet, in_time};
+use crate::greet::{Mistakes, Protocol, greet, in_time};
+use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::newcomers::{Newcomers, Seat};
+use crate::overload::Taken;
 use crate::rewind::Rewind;
+use crate::seldom::Seldom;
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW, Tuner};
 
-/// Calls on one connection at a time. One more is refused as not processed.
-const CALLS: u32 = 1000;
-/// Largest header list that is read at all. Above our own limit, so that too large a list gets an answer.
-pub(super) const HEADER_LIST: u32 = 64 * 1024;
 /// Between two PINGs to a caller.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
-/// How long the answer may take. That to the first PING has [`HANDSHAKE`]: it shows that the caller did begin.
+/// How long the answer may take. That to the first PING has the time of a handshake: it
+/// shows that the caller did begin.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// For a person with a browser, or a tool that was not told to speak HTTP/2.
@@ -63,57 +65,90 @@ pub(crate) struct Callers {
     pub(crate) metrics: Metrics,
     /// Connections so far.
     pub(crate) met: AtomicU64,
+    pub(crate) limits: Limits,
+    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) newcomers: Arc<Newcomers>,
+    pub(crate) turned_away: Seldom,
 }
 
 impl Callers {
     /// Takes callers from `listener` until they are told to go elsewhere.
     pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener) {
-        accept_loop(&listener, "proxy", &self.drain, |socket, remote| {
+        let serve = |socket, remote, seat| {
+            // What is turned away is closed at once.
+            let Some(counted) = self.let_in(remote) else {
+                return;
+            };
             let callers = Arc::clone(&self);
-            let serve = async move { callers.serve(socket, remote).await };
+            let serve = async move {
+                let _counted = counted;
+                callers.serve(socket, remote, seat).await;
+            };
             self.connections
                 .spawn(serve.instrument(info_span!("caller", peer.addr = %remote)));
-        })
-        .await;
+        };
+        accept_loop(&listener, "proxy", &self.newcomers, &self.drain, serve).await;
     }
 
-    async fn serve(self: Arc<Self>, socket: TcpStream, remote: SocketAddr) {
+    /// Counts a caller that came, unless there are too many.
+    fn let_in(&self, remote: SocketAddr) -> Option<(Member, Taken)> {
+        let joined = self.crowd.join(remote.ip()).and_then(|member| {
+            let socket = self.proxy.overload.caller().ok_or(Crowded::Overload)?;
+            Ok((member, socket))
+        });
+        if let Err(crowded) = &joined {
+            self.metrics.turned_away("proxy", crowded.label());
+            if let Some(times) = self.turned_away.again() {
+                warn!(%remote, times, reason = %crowded, "callers turned away");
+            }
+        }
+        joined.ok()
+    }
+
+    async fn serve(self: Arc<Self>, socket: TcpStream, remote: SocketAddr, seat: Seat) {
         let close = self.close.clone();
         let serve = async {
-            if let Err(error) = self.meet(socket).await {
-                debug!(%remote, %error, "no caller");
+            // Boxed: over soon, and large.
+            match seat.shake_hands(Box::pin(self.meet(socket))).await {
+                Some(Ok(Some(connection))) => self.run(connection).await,
+                Some(Ok(None)) => {}
+                Some(Err(error)) => debug!(%remote, %error, "no caller"),
+                None => {
+                    self.metrics.turned_away("proxy", "silent");
+                    debug!(%remote, "no caller: others waited for its seat");
+                }
             }
         };
         close.run_until_cancelled(serve).await;
     }
 
-    async fn meet(&self, socket: TcpStream) -> io::Result<()> {
-        let newcomer = greet(socket, PING_TIMEOUT).await?;
+    /// What came, if it is a caller. Who else came is told, and gone.
+    async fn meet(&self, socket: TcpStream) -> io::Result<Option<H2>> {
+        let limit = self.limits.handshake_timeout;
+        tune(&socket, PING_TIMEOUT)?;
+        let newcomer = greet(socket, limit).await?;
         match newcomer.speaks {
-            Protocol::Http2 => {
-                self.run(handshake(newcomer.socket).await?).await;
-                Ok(())
-            }
+            Protocol::Http2 => return handshake(newcomer.socket, &self.limits).await.map(Some),
             Protocol::Http1 => {
                 let what = "a caller speaks HTTP/1, and gRPC needs HTTP/2";
                 self.mistakes.say(newcomer.speaks, what);
-                newcomer.answer_http1(HTTP1).await
+                newcomer.answer_http1(HTTP1).await?;
             }
             Protocol::Tls => {
                 let what = "a caller speaks TLS, and this listener does not: it must call in plain text (grpcurl -plaintext, insecure_channel)";
                 self.mistakes.say(newcomer.speaks, what);
-                newcomer.answer_tls().await
+                newcomer.answer_tls().await?;
             }
-            Protocol::Yamux =>
-            // Boxed: rare, and large.
-            {
-                in_time(Box::pin(self.send_edge_away(newcomer.socket))).await
+            Protocol::Yamux => {
+                // Boxed: rare, and large.
+                in_time(limit, Box::pin(self.send_edge_away(newcomer.socket))).await?;
             }
-            Protocol::Unknown => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it does not speak HTTP/2",
-            )),
+            Protocol::Unknown => {
+                let text = "it does not speak HTTP/2";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
         }
+        Ok(None)
     }
 
     /// Tells an edge where it should have dialled. One of the original's has no ear for it.
@@ -141,7 +176,8 @@ impl Callers {
         let _counted = Counted::on(&self.metrics.caller_connections);
         let id = CallerId(self.met.fetch_add(1, Ordering::Relaxed));
         let caller = Arc::new(Caller::new(id));
-        let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller));
+        let limit = self.limits.handshake_timeout;
+        let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller), limit);
         let mut told = false;
         loop {
             let next = poll_fn(|cx| {
@@ -174,21 +210,23 @@ impl Callers {
 }
 
 /// Begins to speak HTTP/2.
-async fn handshake(socket: Rewind<TcpStream>) -> io::Result<H2> {
+async fn handshake(socket: Rewind<TcpStream>, limits: &Limits) -> io::Result<H2> {
+    let calls = limits.calls_per_connection;
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(Holdings::default().target(STREAM_WINDOW))
-        .max_concurrent_streams(CALLS)
-        .max_header_list_size(HEADER_LIST)
+        .max_concurrent_streams(calls)
+        .max_header_list_size(limits.metadata.header_list())
         .max_send_buffer_size(SEND_BUFFER)
         .data_frame_budget(DATA_FRAME_BUDGET)
         // A caller may cancel all its calls at once, before we accepted them.
-        .max_pending_accept_reset_streams(CALLS as usize)
+        .max_pending_accept_reset_streams(calls as usize)
         // DATA under way to a stream that we reset is forgiven while the reset is remembered.
-        .max_concurrent_reset_streams(CALLS as usize)
+        .max_concurrent_reset_streams(calls as usize)
         .reset_stream_duration(Duration::from_secs(30))
         .handshake(socket);
-    in_time(async { handshake.await.map_err(io::Error::other) }).await
+    let limit = limits.handshake_timeout;
+    in_time(limit, async { handshake.await.map_err(io::Error::other) }).await
 }
 
 /// What a connection needs beside its calls: windows that fit, and a PING now and then.
@@ -203,14 +241,14 @@ struct Upkeep {
 }
 
 impl Upkeep {
-    fn new(connection: &mut H2, caller: Arc<Caller>) -> Self {
+    fn new(connection: &mut H2, caller: Arc<Caller>, first: Duration) -> Self {
         let mut pings = connection.ping_pong();
         // The first one measures, and shows that somebody is there.
         let asked = pings
             .as_mut()
             .and_then(|pings| pings.send_ping(Ping::opaque()).ok())
             .map(|()| Instant::now());
-        let mut ticks = interval_at(Instant::now() + HANDSHAKE, PING_TIMEOUT);
+        let mut ticks = interval_at(Instant::now() + first, PING_TIMEOUT);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             caller,

@@ -12,6 +12,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -27,6 +28,9 @@ use super::rescue::Failure;
 pub(crate) type OwnServices = BoxCloneSyncService<Request<Upload>, Response<Download>, Infallible>;
 /// The body of a response of ours. An error cuts the call.
 pub(crate) type Download = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Calls to our own services at a time. They cost little, and are served however little memory there is.
+const CALLS: usize = 10_000;
 
 /// Services that are ours whatever `client-id` says.
 const ALWAYS: &[&str] = &["/grpc.multiplexer.v1.DiscoveryService/"];
@@ -46,11 +50,17 @@ pub(crate) struct Local {
     services: OwnServices,
     /// Cancelled when the server goes away: streams that would never end by themselves end then.
     draining: CancellationToken,
+    /// One for each further call.
+    places: Semaphore,
 }
 
 impl Local {
     pub(crate) fn new(services: OwnServices, draining: CancellationToken) -> Self {
-        Self { services, draining }
+        Self {
+            services,
+            draining,
+            places: Semaphore::new(CALLS),
+        }
     }
 
     /// Whether a request is for one of our own services.
@@ -69,13 +79,17 @@ impl Local {
         reply: &mut Reply,
         deadline: Option<Instant>,
     ) -> Ending {
-        let request = Request::from_parts(head, Upload(upload));
-        let answer = self.answer(request, reply);
-        let failure = tokio::select! {
-            biased;
-            ending = answer => return ending.unwrap_or(Ending::CallerGone),
-            () = over(deadline) => Failure::Deadline { sent: false },
-            () = self.draining.cancelled() => Failure::Draining { sent: false },
+        let failure = match self.places.try_acquire() {
+            Err(_) => Failure::Overload { sent: false },
+            Ok(_place) => {
+                let request = Request::from_parts(head, Upload(upload));
+                tokio::select! {
+                    biased;
+                    ending = self.answer(request, reply) => return ending.unwrap_or(Ending::CallerGone),
+                    () = over(deadline) => Failure::Deadline { sent: false },
+                    () = self.draining.cancelled() => Failure::Draining { sent: false },
+                }
+            }
         };
         match reply.fail(&failure) {
             Ok(()) => Ending::Failed(failure),

@@ -1,6 +1,7 @@
 //! Callers at the multiplexer listener: every call is told where it should have gone.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
@@ -9,18 +10,24 @@ use http::Request;
 use tokio::net::TcpStream;
 
 use super::check;
-use super::listener::HEADER_LIST;
 use super::reply::Reply;
 use super::rescue::Failure;
 use crate::greet::in_time;
+use crate::limits::MetadataLimits;
 use crate::rewind::Rewind;
 
 /// Calls that one connection may make to learn it.
 const CALLS: u32 = 8;
+/// Largest header list that is read.
+const HEADER_LIST: u32 = 64 * 1024;
 
-/// Answers the calls of one connection, for as long as a handshake may take, and hangs up.
-pub(crate) async fn send_away(socket: Rewind<TcpStream>, proxy_port: u16) -> io::Result<()> {
-    in_time(async {
+/// Answers the calls of one connection, for as long as `limit`, and hangs up.
+pub(crate) async fn send_away(
+    socket: Rewind<TcpStream>,
+    proxy_port: u16,
+    limit: Duration,
+) -> io::Result<()> {
+    in_time(limit, async {
         let handshake = h2::server::Builder::new()
             .max_concurrent_streams(CALLS)
             .max_header_list_size(HEADER_LIST)
@@ -44,7 +51,7 @@ pub(crate) async fn send_away(socket: Rewind<TcpStream>, proxy_port: u16) -> io:
 fn answer((request, respond): (Request<RecvStream>, SendResponse<Bytes>), proxy_port: u16) {
     let (head, _body) = request.into_parts();
     // What is no gRPC call would not understand a status.
-    let failure = match check::request(&head) {
+    let failure = match check::request(&head, MetadataLimits::default()) {
         Err(failure @ (Failure::NotGrpc | Failure::NotPost)) => failure,
         _ => Failure::WrongListener(proxy_port),
     };

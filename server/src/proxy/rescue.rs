@@ -48,6 +48,8 @@ pub(crate) enum Failure {
     Deadline { sent: bool },
     /// As many calls as the edge takes are open.
     EdgeBusy(ClientId),
+    /// This server has too little of what all calls share; whether the call had reached a lane.
+    Overload { sent: bool },
     /// This server is going away; whether the call had reached a lane.
     Draining { sent: bool },
     /// The caller's metadata is over the limit; whether the call had reached a lane.

@@ -30,9 +30,23 @@ fn rows(folder: &Folder) -> Vec<Row> {
     let mut rows = vec![
         row(SERVER, "proxy-listener", ["a:1", "b:2", "c:3"]),
         row(SERVER, "multiplexer-listener", ["a:1", "b:2", "c:3"]),
+        row(SERVER, "max-caller-connections", ["1", "2", "3"]),
+        row(
+            SERVER,
+            "max-caller-connections-per-address",
+            ["1", "2", "3"],
+        ),
+        row(SERVER, "max-calls-per-connection", ["1", "2", "3"]),
+        row(SERVER, "max-metadata-size", ["1KiB", "1024", "1MiB"]),
+        row(SERVER, "max-metadata-entries", ["1", "2", "3"]),
+        row(SERVER, "handshake-timeout", ["1s", "2s", "3s"]),
+        row(SERVER, "max-handshakes", ["1", "2", "3"]),
+        row(SERVER, "max-tunnels", ["1", "2", "3"]),
         row(SERVER, "max-calls-per-edge", ["1", "2", "3"]),
         row(SERVER, "max-queued-calls-per-edge", ["0", "1", "2"]),
         row(SERVER, "queue-timeout", ["0", "2s", "3s"]),
+        row(SERVER, "max-calls", ["1", "2", "3"]),
+        row(SERVER, "memory-limit", ["0", "64MiB", "50%"]),
         row(EDGE, "client-id", ["0123", "1e3", "no"]),
         row(
             EDGE,

@@ -33,6 +33,8 @@ pub(super) fn examples() -> Vec<Failure> {
         Failure::Deadline { sent: true },
         Failure::ResponseMetadata,
         Failure::NoStatus,
+        Failure::Overload { sent: false },
+        Failure::Overload { sent: true },
         Failure::Draining { sent: false },
         Failure::Draining { sent: true },
         Failure::OwnService(Code::NotFound, "service not registered".to_owned()),

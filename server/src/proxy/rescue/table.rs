@@ -90,6 +90,7 @@ reasons! {
     ResponseMetadata "response-metadata"
     HttpStatus "http-status"
     NoStatus "no-status"
+    Overload "overload"
     Draining "draining"
     OwnService "own-service"
     UnsupportedField "unsupported-field"
@@ -243,6 +244,15 @@ impl Failure {
                 Code::Unknown,
                 Yes,
                 "mux: response without status",
+            ),
+            Self::Overload { sent: false } => {
+                row(Reason::Overload, Code::Unavailable, No, "mux: overloaded").again_soon()
+            }
+            Self::Overload { sent: true } => row(
+                Reason::Overload,
+                Code::Unavailable,
+                Maybe,
+                "mux: overloaded",
             ),
             Self::Draining { sent: false } => row(
                 Reason::Draining,
