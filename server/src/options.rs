@@ -34,7 +34,6 @@ const OPTIONS: &[OptionSpec] = &[
         help: "Where edges dial in; without a host, on every interface",
     },
     AdminListener::option("127.0.0.1:7612"),
-    TUNNEL_TIMEOUT,
     limit(
         "max-caller-connections",
         "COUNT",
@@ -114,6 +113,7 @@ const OPTIONS: &[OptionSpec] = &[
         "Memory of the process, or a share of what its control group or machine has; at 80% of it new calls are \
          refused, at 90% those that hold most are reset; 0 is no limit",
     ),
+    TUNNEL_TIMEOUT,
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,
