@@ -5,7 +5,9 @@
     reason = "a test that meets what it did not expect is over"
 )]
 
-use grpc_multiplexer_tests::{Answer, Backend, Caller, Path, within};
+use std::fs;
+
+use grpc_multiplexer_tests::{Answer, Backend, Caller, Path, errors_page, within};
 use http::{Method, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -306,4 +308,24 @@ async fn health_is_the_servers_without_an_id_and_the_backends_with_one() {
     let theirs = path.caller.call(check, &theirs, EMPTY).await;
     assert_eq!(theirs.body, b"theirs");
     assert_eq!(backend.seen()[0].path, check);
+}
+
+#[test]
+fn every_line_of_the_page_of_errors_is_met_by_a_test() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let tests: String = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.is_file())
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    for row in errors_page() {
+        // Nobody knows how to bring about `internal`; a slow watcher sees a reset, in `discovery`; and none here waits for
+        // a tunnel to owe a sign of life.
+        if ["internal", "slow-watcher", "edge-away"].contains(&row.reason) {
+            continue;
+        }
+        let named = tests.contains(&format!("\"{}\"", row.reason));
+        assert!(named, "no test in {folder} meets {row:?}");
+    }
 }
