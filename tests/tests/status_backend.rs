@@ -250,6 +250,23 @@ async fn a_reset_after_a_whole_response_leaves_it_untouched() {
     }
 }
 
+#[tokio::test]
+async fn a_stream_that_breaks_http_2_is_a_reset_as_if_the_backend_had_sent_it() {
+    let headers = Frame::headers(0, &OK, false);
+    // More credit than there can be.
+    let credit = Frame::new(kind::WINDOW_UPDATE, 0, 0, &0x7fff_ffff_u32.to_be_bytes());
+    for frames in [vec![credit.clone()], vec![headers, credit]] {
+        let backend = scripted(frames).await;
+        let path = Path::to(&backend).await;
+        for _ in 0..2 {
+            let answer = path.start(&[]).await.answer().await;
+            let message = "mux: backend reset (FLOW_CONTROL_ERROR)";
+            answer.is_ours(13, message, "backend-reset", "maybe");
+        }
+        assert_eq!(backend.connections(), 1, "only the call pays");
+    }
+}
+
 /// How a backend's connection ends.
 #[derive(Debug, Clone, Copy)]
 enum Close {

@@ -200,3 +200,54 @@ async fn an_http_status_with_or_without_an_end_becomes_one_of_grpcs() {
     }
     assert_eq!(backend.connections(), 1);
 }
+
+/// HEADERS in pieces, with padding and a priority: the same to whoever reads HTTP/2.
+fn in_pieces(entries: &[(&str, &str)], end: bool) -> Vec<Frame> {
+    const END_STREAM: u8 = 0x1;
+    const END_HEADERS: u8 = 0x4;
+    const PADDED_WITH_PRIORITY: u8 = 0x8 | 0x20;
+    let block = Frame::headers(0, entries, false).payload;
+    let (first, rest) = block.split_at(block.len() / 2);
+    let (second, third) = rest.split_at(1);
+    let padding = [0; 7];
+    // Depends on no stream, with weight 16.
+    let priority = [0, 0, 0, 0, 15];
+    let first = [&[7][..], &priority, first, &padding].concat();
+    let flags = PADDED_WITH_PRIORITY | if end { END_STREAM } else { 0 };
+    vec![
+        Frame::new(kind::HEADERS, flags, 0, &first),
+        Frame::new(kind::CONTINUATION, 0, 0, second),
+        Frame::new(kind::CONTINUATION, END_HEADERS, 0, third),
+    ]
+}
+
+#[tokio::test]
+async fn odd_but_legal_frames_are_the_same_answer() {
+    const PADDED: u8 = 0x8;
+    let status = [("grpc-status", "9"), ("grpc-message", "theirs")];
+    let padded = [&[200][..], b"bytes", &[0; 200]].concat();
+    let between = [
+        Frame::new(kind::DATA, PADDED, 0, &padded),
+        // PRIORITY, and a type that nobody knows.
+        Frame::new(2, 0, 0, &[0, 0, 0, 0, 15]),
+        Frame::new(0xbe, 0xff, 0, b"of tomorrow"),
+        Frame::data(0, b"", false),
+        Frame::data(0, b" and more", false),
+    ];
+    let whole = [
+        &in_pieces(&OK, false)[..],
+        &between,
+        &in_pieces(&status, true),
+    ];
+    let alone = in_pieces(&[&OK[..], &status].concat(), true);
+    let backend = in_turn(vec![whole.concat(), alone]).await;
+    let path = Path::to(&backend).await;
+    for body in [&b"bytes and more"[..], b""] {
+        let answer = path.ask(&[]).await.answer().await;
+        answer.is_backends(9);
+        assert_eq!(answer.message(), "theirs");
+        assert_eq!(answer.body, body);
+        assert_eq!(answer.trailers_only, body.is_empty());
+    }
+    assert_eq!(backend.connections(), 1);
+}
