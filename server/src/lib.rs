@@ -41,7 +41,7 @@ use edge::listener::Edges;
 use greet::Mistakes;
 use metrics::{EdgesNow, Metrics};
 use newcomers::Newcomers;
-use overload::{Overload, resident};
+use overload::Overload;
 use proxy::crowd::Crowd;
 use proxy::listener::Callers;
 use proxy::{Local, Proxy, Record};
@@ -55,7 +55,6 @@ pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use limits::{Limits, MetadataLimits};
 pub use options::PROGRAM;
-pub use overload::MemoryProbe;
 pub use settings::Settings;
 
 /// A server whose sockets listen, ready to run.
@@ -95,7 +94,6 @@ pub struct Server {
     registry: Arc<Registry>,
     metrics: Metrics,
     readiness: Readiness,
-    memory: MemoryProbe,
 }
 
 /// Why a server did not start.
@@ -153,7 +151,6 @@ impl Server {
             registry: Registry::new(),
             metrics: Metrics::default(),
             readiness: Readiness::default(),
-            memory: resident,
         }
     }
 
@@ -177,14 +174,6 @@ impl Server {
         self.metrics.register(families);
         families.register_collector(Box::new(EdgesNow(Arc::clone(&self.registry))));
         self.readiness = readiness;
-        self
-    }
-
-    /// Asks `probe` how much memory is in use, to keep it within its limit. Without one it is the resident memory of the
-    /// process, which stays high where its allocator keeps what is freed.
-    #[must_use]
-    pub fn with_memory_probe(mut self, probe: MemoryProbe) -> Self {
-        self.memory = probe;
         self
     }
 
@@ -214,7 +203,7 @@ impl Server {
         let shutdown = Shutdown::default();
         let _always = shutdown.at_once_when_dropped();
         let limits = self.settings.now(|settings| settings.limits.clone());
-        let overload = Overload::new(&limits, self.memory);
+        let overload = Overload::new(&limits);
         let mut watch = JoinSet::new();
         let watched = Arc::clone(&overload).watch(self.metrics.clone(), self.readiness.clone());
         watch.spawn(watched);

@@ -4,17 +4,11 @@ use std::process::ExitCode;
 
 use grpc_multiplexer_process::{Admin, AdminError, Readiness, families, run};
 use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig};
-use tikv_jemalloc_ctl::{epoch, stats};
-use tikv_jemallocator::Jemalloc;
+use mimalloc::MiMalloc;
 
+/// The system's keeps what is freed, and with it the process above its memory limit.
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
-
-/// Memory in use: pages that hold anything that was not freed.
-fn memory_in_use() -> Option<u64> {
-    epoch::advance().ok()?;
-    stats::active::read().ok()?.try_into().ok()
-}
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     run(&PROGRAM, ServerConfig::read, async |configs, stop| {
@@ -24,8 +18,7 @@ fn main() -> ExitCode {
         let server = Server::bind(&config.proxy_listener, &config.multiplexer_listener)
             .await?
             .reloading(configs)
-            .observed(&mut families, readiness.clone())
-            .with_memory_probe(memory_in_use);
+            .observed(&mut families, readiness.clone());
         let admin = config
             .admin_listener
             .bind()

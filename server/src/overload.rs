@@ -23,8 +23,6 @@ use counter::Counter;
 pub(crate) use counter::Taken;
 use descriptors::Descriptors;
 use memory::Memory;
-pub use memory::MemoryProbe;
-pub(crate) use memory::resident;
 pub(crate) use stalled::{Load, Stalled};
 
 /// Between two looks at the memory. In that time a fast network brings some ten megabytes.
@@ -87,10 +85,10 @@ pub(crate) struct Overload {
 }
 
 impl Overload {
-    pub(crate) fn new(limits: &Limits, probe: MemoryProbe) -> Arc<Self> {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             shed: AtomicU8::new(0),
-            memory: Memory::within(limits.memory, probe),
+            memory: Memory::within(limits.memory),
             stalled: Arc::default(),
             descriptors: Descriptors::of_process(),
             calls: Counter::up_to(limits.calls),
@@ -223,7 +221,7 @@ mod tests {
             calls: 2,
             ..Limits::default()
         };
-        let overload = Overload::new(&limits, resident);
+        let overload = Overload::new(&limits);
         let first = overload.call();
         let second = overload.call();
         assert!(first.is_some() && second.is_some());

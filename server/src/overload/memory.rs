@@ -2,35 +2,30 @@
 //!
 //! What counts is our own, and not all that the control group is charged with: shedding work of ours frees nothing of
 //! its neighbours'. What the kernel holds in our sockets is not in it; the share that is left of the whole by default has
-//! room for that. Resident memory tells only how much was in use at some time, where an allocator keeps what is freed: so
-//! a process whose allocator can tell should have it asked.
+//! room for that. It is the resident memory: a process that embeds this server needs an allocator that gives freed memory
+//! back, or else it stays overloaded long after the load is gone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use grpc_multiplexer_process::Portion;
 
-/// Asks how many bytes of memory a process has in use; `None` where that cannot be told.
-pub type MemoryProbe = fn() -> Option<u64>;
-
 /// The memory that this process may use.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
     /// `u64::MAX` without one.
     limit: u64,
-    probe: MemoryProbe,
 }
 
 impl Memory {
     /// A part of what the control group, or else the machine, has; 0 is no limit.
-    pub(crate) fn within(portion: Portion, probe: MemoryProbe) -> Self {
+    pub(crate) fn within(portion: Portion) -> Self {
         let limit = match portion {
             Portion::Bytes(bytes) => Some(bytes),
             share @ Portion::Percent(_) => whole().map(|whole| share.of(whole)),
         };
         Self {
             limit: limit.filter(|limit| *limit > 0).unwrap_or(u64::MAX),
-            probe,
         }
     }
 
@@ -41,12 +36,12 @@ impl Memory {
 
     /// Bytes in use; `None` where there is no limit, or no telling.
     pub(crate) fn used(self) -> Option<u64> {
-        (self.limit < u64::MAX).then(self.probe).flatten()
+        (self.limit < u64::MAX).then(resident).flatten()
     }
 }
 
 /// Resident memory of this process.
-pub(crate) fn resident() -> Option<u64> {
+fn resident() -> Option<u64> {
     let pages = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = pages.split(' ').nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
@@ -96,12 +91,12 @@ mod tests {
 
     #[test]
     fn there_is_some_memory_and_this_process_has_some_of_it() {
-        let memory = Memory::within(Portion::Percent(60), resident);
+        let memory = Memory::within(Portion::Percent(60));
         let used = memory.used().unwrap();
         assert!(used > 1 << 20, "{used}");
         assert!(used < memory.limit(), "{used} of {}", memory.limit());
-        assert_eq!(Memory::within(Portion::Bytes(5), resident).limit(), 5);
-        assert_eq!(Memory::within(Portion::Bytes(0), resident).used(), None);
+        assert_eq!(Memory::within(Portion::Bytes(5)).limit(), 5);
+        assert_eq!(Memory::within(Portion::Bytes(0)).used(), None);
     }
 
     #[test]
