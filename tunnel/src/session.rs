@@ -8,6 +8,7 @@ mod control;
 mod driver;
 mod heartbeat;
 mod inbound;
+mod probe;
 mod silence;
 mod start;
 mod streams;
@@ -34,7 +35,7 @@ pub use task::SessionTask;
 
 use crate::handshake::codec::{self};
 use crate::message::control::Message;
-use crate::message::{Code, Drain, Goodbye, Open, Opened, StreamEnded, open};
+use crate::message::{Code, Drain, Goodbye, Open, Opened, StreamEnded, Superseded, open};
 use crate::stream::RawStream;
 use crate::{OpenError, SessionError, TunnelStream};
 
@@ -186,6 +187,13 @@ impl Session {
         }));
     }
 
+    /// Tells the peer that another tunnel took the place of this one. What runs may finish; nothing new comes.
+    pub fn supersede(&self, reason: &str) {
+        self.shared.say(Message::Superseded(Superseded {
+            reason: reason.to_owned(),
+        }));
+    }
+
     /// Waits until the peer says that it is going away.
     ///
     /// # Cancel safety
@@ -253,6 +261,12 @@ impl Session {
     /// Cancel-safe.
     pub async fn proven(&self) {
         self.shared.proven.wait().await;
+    }
+
+    /// Whether [`Session::proven`] has nothing left to wait for.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.shared.proven.get().is_some()
     }
 
     /// Smallest round trip of the last minute, over hello and heartbeats.

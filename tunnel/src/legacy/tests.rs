@@ -166,15 +166,19 @@ async fn an_idle_tunnel_lives_as_long_as_there_are_pings_and_a_silent_one_ends()
         panic!("no edge");
     };
     let server = End::run(edge.take(&config));
+    let limit = Duration::from_secs(2);
     // A ping of the inner session, as the original sends every 30 s.
     let mut ping = [0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     for number in 0..5 {
         ping[11] = number;
         tokio::time::sleep(Duration::from_secs(40)).await;
+        assert!(!server.session.probe(limit).await, "its ping is overdue");
         peer.write(&ping).await;
     }
     assert!(!server.session.is_closed());
     let start = Instant::now();
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    assert!(server.session.probe(limit).await, "it may yet ping");
     assert!(matches!(
         server.session.closed().await,
         SessionError::Silent(_)

@@ -17,6 +17,8 @@ pub(crate) struct Activity {
     last_received: AtomicU64,
     used_since: AtomicU64,
     used: Notify,
+    /// Whether somebody wants to know now that the peer lives.
+    asked: AtomicBool,
     /// Whether the control loop has a timer for the use.
     watched: AtomicBool,
     rtt: AtomicU64,
@@ -31,6 +33,7 @@ impl Activity {
             last_received: AtomicU64::new(1),
             used_since: AtomicU64::new(0),
             used: Notify::new(),
+            asked: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             rtt: AtomicU64::new(0),
             suspected: AtomicBool::new(false),
@@ -72,7 +75,18 @@ impl Activity {
         }
     }
 
-    /// Waits for a use while none is watched.
+    /// Asks the control loop for a heartbeat now.
+    pub(crate) fn ask(&self) {
+        self.asked.store(true, Ordering::SeqCst);
+        self.used.notify_one();
+    }
+
+    /// Whether one was asked for since the last look.
+    pub(crate) fn take_asked(&self) -> bool {
+        self.asked.swap(false, Ordering::SeqCst)
+    }
+
+    /// Waits for a use while none is watched, or for who asks.
     ///
     /// # Cancel safety
     ///
@@ -95,6 +109,11 @@ impl Activity {
             last_received: self.at(received),
             used_since: owed.then(|| self.at(used)),
         }
+    }
+
+    /// When the last byte came from the peer.
+    pub(crate) fn last_received(&self) -> Instant {
+        self.at(self.last_received.load(Ordering::SeqCst))
     }
 
     pub(crate) fn set_rtt(&self, rtt: Option<Duration>) {

@@ -119,6 +119,9 @@ impl Loop {
     /// Does what the heartbeat wants done now.
     fn beat(&mut self) -> Result<(), SessionError> {
         let activity = Arc::clone(&self.shared.activity);
+        if activity.take_asked() {
+            self.heartbeat.hurry(Instant::now());
+        }
         loop {
             let now = Instant::now();
             let signs = activity.signs();

@@ -133,6 +133,11 @@ impl Heartbeat {
         (now >= self.next).then(|| self.ask(now, jitter))
     }
 
+    /// The next question is due now.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.next = self.next.min(now);
+    }
+
     /// When [`Heartbeat::tick`] must be called next, if nothing happens.
     pub(crate) fn wake_at(&mut self, signs: Signs) -> Instant {
         let mut at = self.next;
@@ -273,6 +278,15 @@ mod tests {
             Some(Action::Ask(2))
         );
         assert_eq!(bench.heartbeat.tick(now, bench.signs, 0.5), None);
+    }
+
+    #[test]
+    fn who_hurries_asks_at_once_and_once() {
+        let mut bench = Bench::new();
+        bench.run(secs(0), secs(0));
+        bench.hear(secs(1));
+        bench.heartbeat.hurry(bench.start + secs(2));
+        assert_eq!(bench.run(secs(2), secs(3)), [(2, Action::Ask(2))]);
     }
 
     #[test]

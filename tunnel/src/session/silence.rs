@@ -9,7 +9,9 @@ use super::Shared;
 use super::heartbeat::STALL;
 use crate::SessionError;
 
-/// Silence that ends the tunnel: a ping of the original's is due every 30 s, and may take half as long again.
+/// How often a peer of the original's pings.
+pub(super) const PING: Duration = Duration::from_secs(30);
+/// Silence that ends the tunnel: a ping may take half as long again.
 const SILENCE: Duration = Duration::from_secs(45);
 
 /// Waits until the tunnel is to end, and says why.

@@ -137,6 +137,13 @@ impl Start {
         }
     }
 
+    /// The handle of the session to come.
+    pub(crate) fn session(&self) -> Session {
+        Session {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
     pub(crate) fn establish(
         self,
         control: ControlStream,

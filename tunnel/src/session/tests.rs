@@ -124,6 +124,42 @@ async fn a_heartbeat_is_answered_with_its_number() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_probe_is_answered_by_whoever_lives_and_by_nobody_else() {
+    let limit = Duration::from_secs(2);
+    let (server, edge) = pair().await;
+    // Well before the next heartbeat is due.
+    sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    assert!(server.session.probe(limit).await);
+    assert!(start.elapsed() < limit, "{:?}", start.elapsed());
+    edge.session.close(Code::Ok, "bye");
+    server.session.closed().await;
+    assert!(!server.session.probe(limit).await);
+
+    let (server, foreign) = with_foreign().await;
+    foreign.freeze().await;
+    sleep(Duration::from_secs(1)).await;
+    let start = Instant::now();
+    let probes = tokio::join!(server.session.probe(limit), server.session.probe(limit));
+    assert_eq!(probes, (false, false));
+    assert_eq!(start.elapsed(), limit);
+    assert!(!server.session.is_closed(), "that is for others to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_learns_that_another_took_its_place() {
+    let (server, mut foreign) = with_foreign().await;
+    server.session.supersede("by another");
+    while let Some(message) = foreign.hear().await {
+        if let Message::Superseded(superseded) = message {
+            assert_eq!(superseded.reason, "by another");
+            return;
+        }
+    }
+    panic!("not told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reset_reads_like_an_end_and_is_none() {
     let (server, mut edge) = pair().await;
     let (mut near, mut far) = stream(&server, &mut edge).await;
