@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures::Stream;
 use grpc_multiplexer_proto::v1::discovery_service_server::DiscoveryService;
-use grpc_multiplexer_proto::v1::watch_grpc_server_response::Event;
+use grpc_multiplexer_proto::v1::watch_grpc_server_response::Event as Kind;
 use grpc_multiplexer_proto::v1::{
     Edge, ListGrpcServerRequest, ListGrpcServerResponse, WatchGrpcServerRequest,
     WatchGrpcServerResponse,
@@ -15,9 +15,8 @@ use grpc_multiplexer_tunnel::ClientId;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
-use crate::edge::EdgeHandle;
 use crate::proxy::{CutOff, Failure};
-use crate::registry::{Change, Registry, Snapshot, Subscription};
+use crate::registry::{Change, Event, Registry, Sessions, Snapshot, Subscription};
 
 #[derive(Debug)]
 pub(crate) struct Discovery {
@@ -46,7 +45,7 @@ impl DiscoveryService for Discovery {
                 .map(|edge| edge.client_id().to_string())
                 .collect(),
             edges: if request.details {
-                page.iter().map(|edge| describe(edge)).collect()
+                page.iter().filter_map(|edge| describe(edge)).collect()
             } else {
                 Vec::new()
             },
@@ -65,19 +64,20 @@ impl DiscoveryService for Discovery {
         let request = request.into_inner();
         refuse_set("filter", &request.filter)?;
         refuse_set("resume_after", &request.resume_after)?;
+        let extended = request.snapshot || request.details;
         let Subscription {
             snapshot,
             changes,
             cut,
         } = self
             .registry
-            .watch()
+            .watch(extended)
             .map_err(|_| status(&Failure::TooManyWatchers))?;
         let mut response = Response::new(Watch {
             snapshot: request.snapshot.then(|| snapshot.edges.into_iter()),
             snapshot_revision: snapshot.revision,
             changes,
-            extended: request.snapshot || request.details,
+            extended,
             details: request.details,
             registry: Arc::clone(&self.registry),
         });
@@ -101,9 +101,9 @@ fn refuse_set(field: &'static str, value: &str) -> Result<(), Status> {
 
 /// The page that a request asks for, and the token of the next one: the last id of this.
 fn page<'a>(
-    edges: &'a [Arc<EdgeHandle>],
+    edges: &'a [Arc<Sessions>],
     request: &ListGrpcServerRequest,
-) -> Result<(&'a [Arc<EdgeHandle>], String), Status> {
+) -> Result<(&'a [Arc<Sessions>], String), Status> {
     let rest = if request.page_token.is_empty() {
         edges
     } else {
@@ -125,23 +125,25 @@ fn page<'a>(
     Ok((page, next))
 }
 
-fn describe(edge: &EdgeHandle) -> Edge {
-    Edge {
+/// What is shown of an id: its newest tunnel, and the calls on all of them.
+fn describe(sessions: &Sessions) -> Option<Edge> {
+    let edge = sessions.newest()?;
+    Some(Edge {
         client_id: edge.client_id().to_string(),
         version: edge.software().to_owned(),
         connected_since: Some(edge.since().into()),
         generation: edge.generation(),
         remote_address: edge.remote().to_string(),
         heartbeat_rtt: edge.rtt().and_then(|rtt| rtt.try_into().ok()),
-        calls_in_flight: u32::try_from(edge.lanes().calls()).unwrap_or(u32::MAX),
-    }
+        calls_in_flight: u32::try_from(sessions.calls()).unwrap_or(u32::MAX),
+    })
 }
 
 /// The events of one watcher. Dropped, it frees its place.
 #[derive(Debug)]
 pub(crate) struct Watch {
     /// What is left of the snapshot; `None` once it was sent, or was not asked for.
-    snapshot: Option<std::vec::IntoIter<Arc<EdgeHandle>>>,
+    snapshot: Option<std::vec::IntoIter<Arc<Sessions>>>,
     snapshot_revision: u64,
     changes: mpsc::Receiver<Change>,
     /// Whether the watcher set a field, and so knows more than the original's events.
@@ -154,8 +156,8 @@ impl Watch {
     fn event(
         &self,
         server: String,
-        event: Event,
-        edge: Option<&EdgeHandle>,
+        event: Kind,
+        edge: Option<&Sessions>,
         revision: u64,
     ) -> WatchGrpcServerResponse {
         WatchGrpcServerResponse {
@@ -166,7 +168,7 @@ impl Watch {
             } else {
                 String::new()
             },
-            edge: edge.filter(|_| self.details).map(describe),
+            edge: edge.filter(|_| self.details).and_then(describe),
         }
     }
 
@@ -176,11 +178,11 @@ impl Watch {
         Some(match edge {
             Some(edge) => {
                 let id = edge.client_id().to_string();
-                self.event(id, Event::Connected, Some(&edge), revision)
+                self.event(id, Kind::Connected, Some(&edge), revision)
             }
             None => {
                 self.snapshot = None;
-                self.event(String::new(), Event::SnapshotEnd, None, revision)
+                self.event(String::new(), Kind::SnapshotEnd, None, revision)
             }
         })
     }
@@ -196,13 +198,13 @@ impl Stream for Watch {
         self.changes.poll_recv(cx).map(|change| {
             Some(match change {
                 Some(change) => {
-                    let kind = if change.edge.is_some() {
-                        Event::Connected
-                    } else {
-                        Event::Disconnected
+                    let (kind, edge) = match &change.event {
+                        Event::Connected(edge) => (Kind::Connected, Some(&**edge)),
+                        Event::Updated(edge) => (Kind::Updated, Some(&**edge)),
+                        Event::Disconnected => (Kind::Disconnected, None),
                     };
                     let id = change.client_id.to_string();
-                    Ok(self.event(id, kind, change.edge.as_deref(), change.revision))
+                    Ok(self.event(id, kind, edge, change.revision))
                 }
                 // The registry lets go of a watcher only when its queue is full.
                 None => Err(status(&Failure::SlowWatcher)),

@@ -1,13 +1,15 @@
 //! One edge: its tunnel, what it offers, and the lanes to its backend.
 
-pub(crate) mod admit;
+mod admit;
 mod gate;
 pub(crate) mod lane;
 pub(crate) mod lanes;
 pub(crate) mod listener;
+pub(crate) mod offer;
 pub(crate) mod places;
 mod queue;
 mod sniff;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -9,6 +9,7 @@
 mod accept;
 mod config;
 mod discovery;
+mod duplicates;
 mod edge;
 mod greet;
 mod limits;
@@ -51,6 +52,7 @@ use settings::Live;
 use shutdown::Shutdown;
 
 pub use config::ServerConfig;
+pub use duplicates::{DuplicateClientId, DuplicateClientIdError};
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use limits::{Limits, MetadataLimits};
@@ -217,6 +219,7 @@ impl Server {
             overload: Arc::clone(&overload),
             turned_away: Seldom::default(),
             limits: limits.clone(),
+            settings: self.settings.clone(),
             proxy_port: port(&self.proxy),
             mistakes: Mistakes::default(),
             metrics: self.metrics.clone(),

@@ -15,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Families;
 
 use crate::proxy::Code;
+use crate::registry::Why;
 pub(crate) use edges::EdgesNow;
 
 /// Shortest bucket of call durations in seconds, the factor between two, and their number: up to 131 s.
@@ -34,11 +35,12 @@ pub(crate) struct Metrics {
     pub(crate) memory: Gauge,
     /// Memory that may be.
     pub(crate) memory_limit: Gauge,
+    takeovers: Family<Takeover, Counter>,
     /// Calls being served.
     pub(crate) calls_in_flight: Gauge,
     /// Callers that are connected.
     pub(crate) caller_connections: Gauge,
-    /// Edges that are connected.
+    /// Tunnels that are up.
     pub(crate) tunnels: Gauge,
 }
 
@@ -62,6 +64,11 @@ struct TurnedAway {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Handshake {
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Takeover {
+    reason: &'static str,
 }
 
 /// Who decided how a call ended.
@@ -96,6 +103,7 @@ impl Default for Metrics {
             shed: Gauge::default(),
             memory: Gauge::default(),
             memory_limit: Gauge::default(),
+            takeovers: Family::default(),
             calls_in_flight: Gauge::default(),
             caller_connections: Gauge::default(),
             tunnels: Gauge::default(),
@@ -153,11 +161,16 @@ impl Metrics {
             "Callers that are connected",
             self.caller_connections.clone(),
         );
-        families.register("tunnels", "Edges that are connected", self.tunnels.clone());
+        families.register("tunnels", "Tunnels that are up", self.tunnels.clone());
         families.register(
             "handshakes",
             "Introductions on the multiplexer listener, by result: welcome, refused or failed",
             self.handshakes.clone(),
+        );
+        families.register(
+            "takeovers",
+            "Tunnels that lost their client id to another, by reason: superseded, silent or replaced",
+            self.takeovers.clone(),
         );
     }
 
@@ -184,6 +197,16 @@ impl Metrics {
     pub(crate) fn turned_away(&self, listener: &'static str, reason: &'static str) {
         let labels = TurnedAway { listener, reason };
         self.turned_away.get_or_create(&labels).inc();
+    }
+
+    /// A tunnel lost its client id to another.
+    pub(crate) fn taken_over(&self, why: Why) {
+        let reason = match why {
+            Why::Superseded => "superseded",
+            Why::Silent => "silent",
+            Why::Replaced => "replaced",
+        };
+        self.takeovers.get_or_create(&Takeover { reason }).inc();
     }
 
     /// Somebody introduced itself on the multiplexer listener.

@@ -34,6 +34,16 @@ const OPTIONS: &[OptionSpec] = &[
         help: "Where edges dial in; without a host, on every interface",
     },
     AdminListener::option("127.0.0.1:7612"),
+    OptionSpec {
+        path: "duplicate-client-id",
+        value_name: "WHAT",
+        default: Some("reject"),
+        many: false,
+        secret: false,
+        reload: true,
+        help: "What to do with an edge that comes with the id of another: reject it while the other gives a sign of \
+               life, let it replace the other, or balance calls over both",
+    },
     limit(
         "max-caller-connections",
         "COUNT",

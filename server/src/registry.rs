@@ -1,60 +1,85 @@
 //! Which edge has which client id.
 //!
-//! Many readers, few writers. An id is first reserved, so that two edges that say hello at once cannot both have it,
-//! and published once the tunnel is up. What removes an entry is a guard that knows its generation: a late goodbye
-//! cannot evict a successor. Watchers are told of changes in the order in which they were made, under the same lock
-//! that made them: no gap and no double after a snapshot.
+//! Many readers, few writers. An id has one tunnel, or several: those of one edge side by side, or those of several edges
+//! that share it. A newcomer gets its place, and whoever had it loses it, in one step under one lock (`entry` says who
+//! gets it), so there is no moment at which two have it, or nobody. What gives a place back is a guard that knows its
+//! generation: a late goodbye cannot evict a successor.
+//!
+//! An *epoch* of an id begins with its first tunnel and ends with its last. Watchers are told of changes in the order in
+//! which they were made, under the same lock that made them: no gap and no double after a snapshot, and for each epoch
+//! one CONNECTED and one DISCONNECTED, strictly in turn.
 
-use std::collections::{BTreeSet, HashMap};
+mod entry;
+mod identity;
+mod probe;
+mod sessions;
+mod takeovers;
+mod watchers;
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 use grpc_multiplexer_tunnel::ClientId;
 use rand::Rng as _;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
 
+use crate::DuplicateClientId;
 use crate::edge::EdgeHandle;
-
-/// Changes that a watcher may be behind before it is cut.
-pub(crate) const WATCH_QUEUE: usize = 1024;
-/// Watchers at a time.
-const MAX_WATCHERS: usize = 1000;
+use entry::Entry;
+pub(crate) use entry::{Ousted, Why};
+pub(crate) use identity::{Identity, Token};
+pub(crate) use sessions::Sessions;
+use watchers::Watchers;
+pub(crate) use watchers::{Change, Event, Subscription, TooManyWatchers};
 
 /// Grows with every registration of this process.
 pub(crate) type Generation = u64;
 
-/// What watchers are told.
-#[derive(Debug, Clone)]
-pub(crate) struct Change {
-    pub(crate) client_id: ClientId,
-    /// The edge that connected, or `None` when it disconnected.
-    pub(crate) edge: Option<Arc<EdgeHandle>>,
-    pub(crate) revision: u64,
-}
-
-/// The edges at one moment, sorted by id.
+/// The ids that have a tunnel at one moment, sorted.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) edges: Vec<Arc<EdgeHandle>>,
+    pub(crate) edges: Vec<Arc<Sessions>>,
     pub(crate) revision: u64,
 }
 
-/// What a watcher gets.
-#[derive(Debug)]
-pub(crate) struct Subscription {
-    pub(crate) snapshot: Snapshot,
-    pub(crate) changes: mpsc::Receiver<Change>,
-    /// Cancelled when the watcher fell too far behind.
-    pub(crate) cut: CancellationToken,
+/// A tunnel that wants an id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Newcomer<'a> {
+    pub(crate) id: &'a ClientId,
+    /// What its edge says of itself, if anything.
+    pub(crate) identity: Option<&'a Identity>,
+    /// What to do when others have the id.
+    pub(crate) duplicates: DuplicateClientId,
+    /// Of those, who was asked for a sign of life and gave none.
+    pub(crate) silent: &'a [Generation],
 }
 
-/// Another edge has the id.
+/// Why a newcomer does not get its id.
 #[derive(Debug)]
-pub(crate) struct Taken;
+pub(crate) enum Conflict {
+    /// Another edge has it.
+    Taken,
+    /// It passed from one edge to another too often of late.
+    Held {
+        /// For how long it stays where it is.
+        left: Duration,
+        /// Whose it is; only for the first who is refused for this.
+        incumbent: Option<SocketAddr>,
+    },
+}
 
-/// As many watchers as are served are there already.
+/// A tunnel that got its id.
 #[derive(Debug)]
-pub(crate) struct TooManyWatchers;
+pub(crate) struct Registered {
+    pub(crate) edge: Arc<EdgeHandle>,
+    /// The edge is reachable while this lives, unless another takes its place.
+    pub(crate) registration: Registration,
+    /// What proves that a later tunnel is the same edge's.
+    pub(crate) token: Option<Token>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Registry {
@@ -63,29 +88,11 @@ pub(crate) struct Registry {
     process: u32,
 }
 
-/// One who watches: where changes go, and what cuts it.
-#[derive(Debug)]
-struct Watcher {
-    changes: mpsc::Sender<Change>,
-    cut: CancellationToken,
-}
-
-impl Watcher {
-    /// Tells it, or cuts it if it is too far behind. False when it is no watcher any more.
-    fn tell(&self, change: Change) -> bool {
-        let told = self.changes.try_send(change);
-        if let Err(mpsc::error::TrySendError::Full(_)) = told {
-            self.cut.cancel();
-        }
-        told.is_ok()
-    }
-}
-
 #[derive(Debug, Default)]
 struct State {
-    edges: HashMap<ClientId, Arc<EdgeHandle>>,
-    reserved: BTreeSet<ClientId>,
-    watchers: Vec<Watcher>,
+    /// None of them is empty.
+    ids: HashMap<ClientId, Entry>,
+    watchers: Watchers,
     revision: u64,
     last_generation: Generation,
 }
@@ -98,51 +105,56 @@ impl Registry {
         })
     }
 
-    /// The edge of that id, if its tunnel is up.
+    /// The edge for a new call to that id, if one of its tunnels is up.
     pub(crate) fn get(&self, id: &ClientId) -> Option<Arc<EdgeHandle>> {
-        self.read().edges.get(id).cloned()
+        self.read().ids.get(id)?.sessions.pick().cloned()
     }
 
-    /// Keeps `id` for a newcomer until its tunnel is up or the reservation is dropped.
-    pub(crate) fn reserve(self: &Arc<Self>, id: &ClientId) -> Result<Reservation, Taken> {
+    /// Gives `newcomer` its id, and makes it reachable as what `edge` makes of its generation.
+    pub(crate) fn register(
+        self: &Arc<Self>,
+        newcomer: &Newcomer<'_>,
+        edge: impl FnOnce(Generation) -> EdgeHandle,
+    ) -> Result<Registered, Conflict> {
+        let token = newcomer.identity.map(|_| Token::random());
+        let identity = newcomer.identity.zip(token.clone());
+        let id = newcomer.id.clone();
         let mut state = self.write();
-        if state.edges.contains_key(id) || !state.reserved.insert(id.clone()) {
-            return Err(Taken);
-        }
-        state.last_generation += 1;
-        Ok(Reservation {
+        let (edge, ousted) = state.register(newcomer, identity, edge)?;
+        drop(state);
+        let registration = Registration {
             registry: Arc::clone(self),
-            id: id.clone(),
-            generation: state.last_generation,
-            published: false,
+            id,
+            generation: edge.generation(),
+            ousted,
+        };
+        Ok(Registered {
+            edge,
+            registration,
+            token,
         })
     }
 
-    /// The edges now, sorted by id.
+    /// The ids now, sorted.
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.read().snapshot()
     }
 
-    /// The edges now, and every change from now on. The watcher is cut when it falls behind.
-    pub(crate) fn watch(&self) -> Result<Subscription, TooManyWatchers> {
+    /// Every tunnel that takes calls now.
+    pub(crate) fn edges(&self) -> Vec<Arc<EdgeHandle>> {
+        let state = self.read();
+        let entries = state.ids.values();
+        entries
+            .flat_map(|entry| entry.sessions.iter().cloned())
+            .collect()
+    }
+
+    /// The ids now, and every change from now on; those within an epoch only for who knows `updates`. The watcher is cut
+    /// when it falls behind.
+    pub(crate) fn watch(&self, updates: bool) -> Result<Subscription, TooManyWatchers> {
         let mut state = self.write();
-        state
-            .watchers
-            .retain(|watcher| !watcher.changes.is_closed());
-        if state.watchers.len() >= MAX_WATCHERS {
-            return Err(TooManyWatchers);
-        }
-        let (sender, changes) = mpsc::channel(WATCH_QUEUE);
-        let cut = CancellationToken::new();
-        state.watchers.push(Watcher {
-            changes: sender,
-            cut: cut.clone(),
-        });
-        Ok(Subscription {
-            snapshot: state.snapshot(),
-            changes,
-            cut,
-        })
+        let snapshot = state.snapshot();
+        state.watchers.add(snapshot, updates)
     }
 
     /// A revision as callers see it.
@@ -162,7 +174,8 @@ impl Registry {
 
 impl State {
     fn snapshot(&self) -> Snapshot {
-        let mut edges: Vec<_> = self.edges.values().cloned().collect();
+        let entries = self.ids.values();
+        let mut edges: Vec<_> = entries.map(|entry| Arc::clone(&entry.sessions)).collect();
         edges.sort_by(|a, b| a.client_id().cmp(b.client_id()));
         Snapshot {
             edges,
@@ -170,54 +183,65 @@ impl State {
         }
     }
 
-    /// Tells every watcher. One that is full is cut, one that is gone is freed.
-    fn announce(&mut self, client_id: &ClientId, edge: Option<&Arc<EdgeHandle>>) {
-        self.revision += 1;
-        let change = Change {
-            client_id: client_id.clone(),
-            edge: edge.cloned(),
-            revision: self.revision,
-        };
-        self.watchers.retain(|watcher| watcher.tell(change.clone()));
-    }
-}
-
-/// An id kept for one newcomer.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    registry: Arc<Registry>,
-    id: ClientId,
-    generation: Generation,
-    published: bool,
-}
-
-impl Reservation {
-    pub(crate) fn generation(&self) -> Generation {
-        self.generation
-    }
-
-    /// Makes the edge reachable, until the returned guard is dropped.
-    pub(crate) fn publish(mut self, edge: Arc<EdgeHandle>) -> Registration {
-        let registration = Registration {
-            registry: Arc::clone(&self.registry),
-            id: self.id.clone(),
-            generation: self.generation,
-        };
-        self.published = true;
-        let mut state = self.registry.write();
-        state.reserved.remove(&self.id);
-        state.announce(&self.id, Some(&edge));
-        state.edges.insert(self.id.clone(), edge);
-        drop(state);
-        registration
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if !self.published {
-            self.registry.write().reserved.remove(&self.id);
+    fn register(
+        &mut self,
+        newcomer: &Newcomer<'_>,
+        identity: Option<(&Identity, Token)>,
+        edge: impl FnOnce(Generation) -> EdgeHandle,
+    ) -> Result<(Arc<EdgeHandle>, oneshot::Receiver<Ousted>), Conflict> {
+        let id = newcomer.id;
+        // An epoch ends when its last tunnel does, and not when that is found to be gone.
+        self.remove(id, |edge| edge.session().is_closed());
+        let first = !self.ids.contains_key(id);
+        let entry = self.ids.entry(id.clone());
+        let entry = entry.or_insert_with(|| Entry::new(id.clone()));
+        let place = entry.place(newcomer)?;
+        self.last_generation += 1;
+        let edge = Arc::new(edge(self.last_generation));
+        let ousted = entry.take(place, Arc::clone(&edge), identity);
+        let sessions = Arc::clone(&entry.sessions);
+        if first {
+            self.begin_epoch(id, sessions);
+        } else {
+            self.announce(id, Event::Updated(sessions));
         }
+        Ok((edge, ousted))
+    }
+
+    /// Removes those tunnels of `id` for which `gone` holds.
+    fn remove(&mut self, id: &ClientId, gone: impl Fn(&EdgeHandle) -> bool) {
+        let Some(entry) = self.ids.get_mut(id) else {
+            return;
+        };
+        if !entry.remove(gone) {
+            return;
+        }
+        if entry.is_empty() {
+            self.end_epoch(id);
+        } else {
+            let sessions = Arc::clone(&entry.sessions);
+            self.announce(id, Event::Updated(sessions));
+        }
+    }
+
+    /// The first tunnel of `id` is up.
+    fn begin_epoch(&mut self, id: &ClientId, sessions: Arc<Sessions>) {
+        self.announce(id, Event::Connected(sessions));
+    }
+
+    /// The last tunnel of `id` is gone.
+    fn end_epoch(&mut self, id: &ClientId) {
+        self.ids.remove(id);
+        self.announce(id, Event::Disconnected);
+    }
+
+    fn announce(&mut self, id: &ClientId, event: Event) {
+        self.revision += 1;
+        self.watchers.tell(&Change {
+            client_id: id.clone(),
+            event,
+            revision: self.revision,
+        });
     }
 }
 
@@ -227,18 +251,30 @@ pub(crate) struct Registration {
     registry: Arc<Registry>,
     id: ClientId,
     generation: Generation,
+    ousted: oneshot::Receiver<Ousted>,
+}
+
+impl Registration {
+    /// Waits until another tunnel takes the place of this one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe, until it has returned: there is no second time.
+    pub(crate) async fn ousted(&mut self) -> Ousted {
+        match (&mut self.ousted).await {
+            Ok(ousted) => ousted,
+            // Its tunnel ended, and that was noticed elsewhere first.
+            Err(_) => pending().await,
+        }
+    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut state = self.registry.write();
-        let ours = state
-            .edges
-            .get(&self.id)
-            .is_some_and(|edge| edge.generation() == self.generation);
-        if ours {
-            state.edges.remove(&self.id);
-            state.announce(&self.id, None);
-        }
+        let ours = |edge: &EdgeHandle| edge.generation() == self.generation;
+        self.registry.write().remove(&self.id, ours);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use grpc_multiplexer_process::{
 use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
 
-use crate::{Limits, ServerConfig};
+use crate::{DuplicateClientId, Limits, ServerConfig};
 
 /// How a [`Server`](crate::Server) behaves. The default is that of the binary's options.
 ///
@@ -25,6 +25,8 @@ use crate::{Limits, ServerConfig};
 pub struct Settings {
     /// How long calls in flight may take to finish after a stop was asked for. Default 25 s.
     pub drain_timeout: Duration,
+    /// What becomes of an edge that comes with the id of another. Default [`DuplicateClientId::Reject`].
+    pub duplicate_client_id: DuplicateClientId,
     /// Timeouts of tunnels.
     pub tunnel: TunnelConfig,
     /// How much of everything there may be.
@@ -35,6 +37,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             drain_timeout: DRAIN_TIME,
+            duplicate_client_id: DuplicateClientId::default(),
             tunnel: TunnelConfig::default(),
             limits: Limits::default(),
         }
@@ -46,6 +49,7 @@ impl Settings {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let tunnel_timeout = reader.one(TUNNEL_TIMEOUT.path, tunnel_timeout);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
+        let duplicate_client_id = reader.one("duplicate-client-id", str::parse);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
             hello_timeout: limits.handshake_timeout,
@@ -54,6 +58,7 @@ impl Settings {
         };
         Some(Self {
             drain_timeout: drain_timeout?,
+            duplicate_client_id: duplicate_client_id?,
             tunnel,
             limits,
         })

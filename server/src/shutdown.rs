@@ -49,7 +49,7 @@ impl Shutdown {
     ) {
         let record = &callers.proxy.record;
         health.not_serving().await;
-        let tunnels = edges.registry.snapshot().edges;
+        let tunnels = edges.registry.edges();
         info!(
             calls = record.in_flight(),
             tunnels = tunnels.len(),
@@ -75,7 +75,7 @@ impl Shutdown {
         self.close.cancel();
         settled(&callers.connections).await;
 
-        let tunnels = edges.registry.snapshot().edges;
+        let tunnels = edges.registry.edges();
         let lanes = futures::future::join_all(tunnels.iter().map(|edge| edge.lanes().close()));
         // What is left is counted at the end.
         let _ = timeout(LAST_WORDS, lanes).await;

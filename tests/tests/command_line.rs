@@ -175,6 +175,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                     "<HOST:PORT>",
                     "[default: 127.0.0.1:7612] ",
                 ),
+                ("duplicate-client-id", "<WHAT>", "[default: reject] "),
                 ("max-caller-connections", "<COUNT>", "[default: 10000] "),
                 (
                     "max-caller-connections-per-address",

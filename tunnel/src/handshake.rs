@@ -182,6 +182,12 @@ impl Accepted {
         &self.hello
     }
 
+    /// The handle of the tunnel to come. What is opened on it leaves after the welcome.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        self.starting.session()
+    }
+
     /// Takes the tunnel. The version is filled in.
     ///
     /// # Errors
@@ -278,8 +284,6 @@ pub fn unsupported_in(hello: &Hello) -> Option<Refused> {
         );
     }
     let unserved = [
-        (!hello.resume_token.is_empty(), "resume_token"),
-        (hello.tunnel_slot != 0, "tunnel_slot"),
         (hello.auth.is_some(), "auth"),
         (
             hello.limits.is_some_and(|limits| limits.max_streams != 0),

@@ -2,243 +2,177 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
-use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict, Welcome};
+use grpc_multiplexer_tunnel::message::{Code, Hello, Refused, Welcome};
 use grpc_multiplexer_tunnel::{
-    Accepted, Arrival, BARE_ENDPOINT, ClientId, Established, HandshakeError, LegacyEdge,
-    TunnelConfig, unsupported_in,
+    Accepted, Arrival, Established, HandshakeError, LegacyEdge, Session,
 };
-use http::uri::{Authority, Scheme};
+use tracing::{info, warn};
 
 use super::EdgeHandle;
-use super::lanes::Lanes;
-use crate::limits::EdgeLimits;
-use crate::registry::{Registration, Registry, Reservation};
+use super::listener::Edges;
+use super::offer::{Offer, refused, verdicts};
+use crate::registry::{Conflict, Identity, Newcomer, Registered, Registration, Token};
 
-/// Longest description of its software that an edge may give.
-const SOFTWARE: usize = 128;
+/// When an edge whose id another has should ask again: often enough that callers who wait for the id do not notice the
+/// moment in which it has no edge, where one edge is stopped and another started in its place.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// An edge that was admitted.
-pub(crate) struct Admitted {
-    pub(crate) edge: Arc<EdgeHandle>,
-    pub(crate) tunnel: Established,
-    /// The edge is reachable while this lives.
-    pub(crate) registration: Registration,
+pub(super) struct Admitted {
+    pub(super) edge: Arc<EdgeHandle>,
+    pub(super) tunnel: Established,
+    /// The edge is reachable while this lives, unless another takes its place.
+    pub(super) registration: Registration,
 }
 
-/// Answers an edge: taken and registered, or refused with the reason.
-///
-/// The edge becomes reachable before its tunnel's task runs, so before the welcome leaves: an edge that knows itself
-/// connected is.
-pub(crate) async fn admit(
-    arrival: Arrival,
-    remote: SocketAddr,
-    registry: &Arc<Registry>,
-    config: &TunnelConfig,
-    limits: EdgeLimits,
-    server_id: &str,
-) -> Result<Admitted, HandshakeError> {
-    match arrival {
-        Arrival::Hello(accepted) => {
-            welcome(accepted, remote, registry, config, limits, server_id).await
+impl Edges {
+    /// Answers an edge: taken and registered, or refused with the reason.
+    ///
+    /// The edge becomes reachable before its tunnel's task runs, so before the welcome leaves: an edge that knows itself
+    /// connected is.
+    pub(super) async fn admit(
+        &self,
+        arrival: Arrival,
+        remote: SocketAddr,
+    ) -> Result<Admitted, HandshakeError> {
+        match arrival {
+            Arrival::Hello(accepted) => self.welcome(accepted, remote).await,
+            Arrival::Legacy(edge) => self.take_legacy(edge, remote).await,
         }
-        Arrival::Legacy(edge) => take_legacy(edge, remote, registry, config, limits),
     }
-}
 
-async fn welcome(
-    accepted: Accepted,
-    remote: SocketAddr,
-    registry: &Arc<Registry>,
-    config: &TunnelConfig,
-    limits: EdgeLimits,
-    server_id: &str,
-) -> Result<Admitted, HandshakeError> {
-    let wanted = match consider(accepted.hello(), registry) {
-        Ok(wanted) => wanted,
-        Err(refused) => {
-            say_refused(remote, &refused);
-            accepted.refuse(refused.clone()).await?;
-            return Err(HandshakeError::Refused(Box::new(refused)));
+    async fn welcome(
+        &self,
+        accepted: Accepted,
+        remote: SocketAddr,
+    ) -> Result<Admitted, HandshakeError> {
+        let session = accepted.session();
+        let considered = self.consider(accepted.hello(), &session, remote).await;
+        let Registered {
+            edge,
+            registration,
+            token,
+        } = match considered {
+            Ok(registered) => registered,
+            Err(refused) => {
+                say_refused(remote, &refused);
+                accepted.refuse(refused.clone()).await?;
+                return Err(HandshakeError::Refused(Box::new(refused)));
+            }
+        };
+        let welcome = Welcome {
+            server_id: self.server_id.clone(),
+            verdicts: verdicts(accepted.hello(), edge.generation()),
+            heartbeat: prost_types::Duration::try_from(self.config.heartbeat.interval).ok(),
+            resume_token: token.as_ref().map(Token::bytes).unwrap_or_default(),
+            ..Welcome::default()
+        };
+        Ok(Admitted {
+            tunnel: accepted.welcome(welcome).await?,
+            edge,
+            registration,
+        })
+    }
+
+    async fn consider(
+        &self,
+        hello: &Hello,
+        session: &Session,
+        remote: SocketAddr,
+    ) -> Result<Registered, Refused> {
+        let offer = Offer::of(hello, remote)?;
+        let identity =
+            Identity::of(hello).map_err(|error| refused(Code::Malformed, &error.to_string()))?;
+        self.register(&offer, identity.as_ref(), session).await
+    }
+
+    /// An edge of the original's is told nothing: a tunnel that is not taken is closed.
+    async fn take_legacy(
+        &self,
+        edge: LegacyEdge,
+        remote: SocketAddr,
+    ) -> Result<Admitted, HandshakeError> {
+        let offer = Offer::legacy(edge.client_id().clone(), remote);
+        let tunnel = edge.take(&self.config);
+        match self.register(&offer, None, &tunnel.session).await {
+            Ok(registered) => Ok(Admitted {
+                edge: registered.edge,
+                tunnel,
+                registration: registered.registration,
+            }),
+            Err(refused) => {
+                say_refused(remote, &refused);
+                Err(HandshakeError::Refused(Box::new(refused)))
+            }
         }
-    };
-    let software = software(accepted.hello());
-    let welcome = Welcome {
-        server_id: server_id.to_owned(),
-        verdicts: wanted.verdicts,
-        heartbeat: prost_types::Duration::try_from(config.heartbeat.interval).ok(),
-        ..Welcome::default()
-    };
-    let tunnel = accepted.welcome(welcome).await?;
-    Ok(wanted
-        .offer
-        .register(tunnel, software, remote, config, limits))
-}
+    }
 
-/// An edge of the original's says its id and no more, and is told nothing: a tunnel that is not taken is closed.
-fn take_legacy(
-    edge: LegacyEdge,
-    remote: SocketAddr,
-    registry: &Arc<Registry>,
-    config: &TunnelConfig,
-    limits: EdgeLimits,
-) -> Result<Admitted, HandshakeError> {
-    let client_id = edge.client_id().clone();
-    let reservation = reserve(&client_id, registry).map_err(|refused| {
-        say_refused(remote, &refused);
-        HandshakeError::Refused(Box::new(refused))
-    })?;
-    let offer = Offer {
-        reservation,
-        endpoint_id: BARE_ENDPOINT,
-        client_id,
-        scheme: Scheme::HTTP,
-        // Such an edge makes calls of its own of ours, with an authority of its own.
-        authority: Authority::from_static("localhost"),
-    };
-    let software = "legacy".to_owned();
-    Ok(offer.register(edge.take(config), software, remote, config, limits))
+    /// Gives an edge its id, or says why not. Whoever has it is asked for a sign of life first, where that matters.
+    async fn register(
+        &self,
+        offer: &Offer,
+        identity: Option<&Identity>,
+        session: &Session,
+    ) -> Result<Registered, Refused> {
+        let newcomer = Newcomer {
+            id: &offer.client_id,
+            identity,
+            duplicates: self.settings.now(|settings| settings.duplicate_client_id),
+            silent: &[],
+        };
+        let register = |newcomer| {
+            let (dial_timeout, limits) = (self.config.dial_timeout, self.limits.per_edge());
+            let edge = |generation| offer.edge(session, generation, dial_timeout, limits);
+            self.registry.register(newcomer, edge)
+        };
+        let mut registered = register(&newcomer);
+        if let Err(Conflict::Taken) = registered
+            && let Some(silent) = self.registry.probe(newcomer.id).await
+        {
+            registered = register(&Newcomer {
+                silent: &silent,
+                ..newcomer
+            });
+        }
+        registered.map_err(|conflict| refuse(&conflict, offer))
+    }
 }
 
 fn say_refused(remote: SocketAddr, refused: &Refused) {
-    tracing::info!(%remote, reason = %refused.text, "edge refused");
+    info!(%remote, reason = %refused.text, "edge refused");
 }
 
-/// What an edge offers, with the place that is kept for it.
-struct Offer {
-    reservation: Reservation,
-    endpoint_id: u32,
-    client_id: ClientId,
-    scheme: Scheme,
-    authority: Authority,
-}
-
-impl Offer {
-    fn register(
-        self,
-        tunnel: Established,
-        software: String,
-        remote: SocketAddr,
-        config: &TunnelConfig,
-        limits: EdgeLimits,
-    ) -> Admitted {
-        let session = &tunnel.session;
-        let edge = Arc::new(EdgeHandle {
-            client_id: self.client_id,
-            generation: self.reservation.generation(),
-            session: session.clone(),
-            lanes: Lanes::new(
-                session.clone(),
-                self.endpoint_id,
-                config.dial_timeout,
-                limits,
-            ),
-            scheme: self.scheme,
-            authority: self.authority,
-            software,
-            remote,
-            since: SystemTime::now(),
-        });
-        let registration = self.reservation.publish(Arc::clone(&edge));
-        Admitted {
-            edge,
-            tunnel,
-            registration,
+fn refuse(conflict: &Conflict, offer: &Offer) -> Refused {
+    let Offer {
+        client_id, remote, ..
+    } = offer;
+    match conflict {
+        Conflict::Taken => {
+            let text = format!(
+                "another edge is connected as '{client_id}'; each edge needs a name of its own"
+            );
+            duplicate(&text, ASK_AGAIN)
+        }
+        Conflict::Held { left, incumbent } => {
+            if let Some(incumbent) = incumbent {
+                warn!(
+                    %client_id, %incumbent, newcomer = %remote, hold = ?left,
+                    "edges take one client id from each other in turn: the newcomers are refused for a while"
+                );
+            }
+            let text = format!(
+                "several edges take '{client_id}' from each other in turn; each edge needs a name of its own"
+            );
+            duplicate(&text, *left)
         }
     }
 }
 
-/// What of a hello is served.
-struct Wanted {
-    offer: Offer,
-    verdicts: Vec<Verdict>,
-}
-
-/// Takes the first endpoint; every further one gets its own no.
-fn consider(hello: &Hello, registry: &Arc<Registry>) -> Result<Wanted, Refused> {
-    if let Some(refused) = unsupported_in(hello) {
-        return Err(refused);
-    }
-    let Some((endpoint, further)) = hello.endpoints.split_first() else {
-        return Err(refused(Code::Malformed, "the hello offers no endpoint"));
-    };
-    if let Some(field) = unserved_field(endpoint) {
-        let text = format!("this server does not serve an endpoint's {field}");
-        return Err(refused(Code::Unsupported, &text));
-    }
-    let client_id: ClientId = endpoint
-        .client_id
-        .parse()
-        .map_err(|error| refused(Code::InvalidClientId, &format!("client id {error}")))?;
-    let scheme = match endpoint.scheme.as_str() {
-        "http" => Scheme::HTTP,
-        "https" => Scheme::HTTPS,
-        _ => return Err(refused(Code::Malformed, "scheme must be http or https")),
-    };
-    let authority = endpoint
-        .authority
-        .parse()
-        .map_err(|_| refused(Code::Malformed, "authority is not HOST or HOST:PORT"))?;
-    let reservation = reserve(&client_id, registry)?;
-    let mut verdicts = vec![Verdict {
-        endpoint_id: endpoint.id,
-        generation: reservation.generation(),
-        ..Verdict::default()
-    }];
-    verdicts.extend(further.iter().map(|endpoint| Verdict {
-        endpoint_id: endpoint.id,
-        code: Code::Unsupported.into(),
-        text: "this server serves one endpoint per edge".to_owned(),
-        ..Verdict::default()
-    }));
-    Ok(Wanted {
-        offer: Offer {
-            reservation,
-            endpoint_id: endpoint.id,
-            client_id,
-            scheme,
-            authority,
-        },
-        verdicts,
-    })
-}
-
-fn reserve(client_id: &ClientId, registry: &Arc<Registry>) -> Result<Reservation, Refused> {
-    registry.reserve(client_id).map_err(|_| {
-        let text = format!(
-            "another edge is connected as '{client_id}'; each edge needs a name of its own"
-        );
-        refused(Code::DuplicateClientId, &text)
-    })
-}
-
-/// A field of an endpoint that is set and not served yet.
-fn unserved_field(endpoint: &Endpoint) -> Option<&'static str> {
-    [
-        (!endpoint.labels.is_empty(), "labels"),
-        (!endpoint.services.is_empty(), "services"),
-        (!endpoint.path_prefixes.is_empty(), "path_prefixes"),
-        (endpoint.weight != 0, "weight"),
-    ]
-    .into_iter()
-    .find_map(|(set, field)| set.then_some(field))
-}
-
-/// What the edge says of its software, made harmless for logs and lists.
-fn software(hello: &Hello) -> String {
-    hello
-        .software
-        .chars()
-        .filter(|c| c.is_ascii_graphic() || *c == ' ')
-        .take(SOFTWARE)
-        .collect()
-}
-
-fn refused(code: Code, text: &str) -> Refused {
+fn duplicate(text: &str, retry_after: Duration) -> Refused {
     Refused {
-        code: code.into(),
-        text: text.to_owned(),
-        retry_after: None,
+        retry_after: prost_types::Duration::try_from(retry_after).ok(),
+        ..refused(Code::DuplicateClientId, text)
     }
 }

@@ -1,4 +1,4 @@
-//! Takes tunnels: accept, hello, admit, and one task per edge until its tunnel ends.
+//! Takes tunnels: accept, hello, admit, and one task per tunnel until it ends.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,19 +8,16 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::Counted;
 use grpc_multiplexer_tunnel::message::{Code, Refused};
-use grpc_multiplexer_tunnel::{
-    Arrival, BoxedIo, Established, HandshakeError, Incoming, Session, TunnelConfig, accept, tune,
-};
+use grpc_multiplexer_tunnel::{Arrival, BoxedIo, HandshakeError, TunnelConfig, accept, tune};
 use rand::Rng as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, debug, info, info_span, warn};
 
-use super::EdgeHandle;
-use super::admit::{Admitted, admit};
+use super::admit::Admitted;
+use super::tunnel::run;
 use crate::accept::accept_loop;
 use crate::greet::{Mistakes, Protocol, greet};
 use crate::limits::Limits;
@@ -30,9 +27,7 @@ use crate::overload::{Overload, Taken};
 use crate::proxy::misplaced;
 use crate::registry::Registry;
 use crate::seldom::Seldom;
-
-/// How long an edge's stream may take to say what it is for.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+use crate::settings::Live;
 
 /// When an edge may come again that was one too many, in milliseconds: spread out, as many may be.
 const FULL_RETRY: Range<u64> = 5_000..10_000;
@@ -52,6 +47,7 @@ pub(crate) struct Edges {
     pub(crate) tunnels: Arc<Semaphore>,
     pub(crate) overload: Arc<Overload>,
     pub(crate) turned_away: Seldom,
+    pub(crate) settings: Live,
     pub(crate) server_id: String,
     /// Where callers should have called that called here.
     pub(crate) proxy_port: u16,
@@ -109,7 +105,8 @@ impl Edges {
         match admitted {
             Some(Some((admitted, _place))) => {
                 let _counted = Counted::on(&self.metrics.tunnels);
-                self.close.run_until_cancelled(run(admitted)).await;
+                let run = run(admitted, &self.metrics);
+                self.close.run_until_cancelled(run).await;
             }
             Some(None) => {}
             None => {
@@ -192,16 +189,7 @@ impl Edges {
             let reason = "this server has as many tunnels as it takes";
             return Err(full(arrival, remote, reason).await);
         };
-        let admitted = admit(
-            arrival,
-            remote,
-            &self.registry,
-            &self.config,
-            self.limits.per_edge(),
-            &self.server_id,
-        )
-        .await?;
-        Ok((admitted, place))
+        Ok((self.admit(arrival, remote).await?, place))
     }
 }
 
@@ -220,70 +208,5 @@ async fn full(arrival: Arrival, remote: SocketAddr, reason: &str) -> HandshakeEr
             Err(error) => error,
         },
         Arrival::Legacy(_) => HandshakeError::Refused(Box::new(refused)),
-    }
-}
-
-/// One edge, from its registration to the end of its tunnel.
-async fn run(admitted: Admitted) {
-    let Admitted {
-        edge,
-        tunnel,
-        registration,
-    } = admitted;
-    let Established {
-        session,
-        incoming,
-        task,
-    } = tunnel;
-    info!(
-        client_id = %edge.client_id(),
-        generation = edge.generation(),
-        software = %edge.software(),
-        "edge connected"
-    );
-    let mut tasks = JoinSet::new();
-    tasks.spawn(task.run().in_current_span());
-    tasks.spawn(async move {
-        refuse_streams(incoming).await;
-        std::future::pending().await
-    });
-    let mut registration = Some(registration);
-    let end = tokio::select! {
-        biased;
-        end = session.closed() => end,
-        drain = session.peer_drains() => {
-            info!(client_id = %edge.client_id(), reason = %drain.reason.escape_debug(), "edge drains");
-            drop(registration.take());
-            close_when_idle(&session, &edge).await;
-            session.closed().await
-        }
-    };
-    drop(registration);
-    info!(client_id = %edge.client_id(), reason = %end.to_string().escape_debug(), "edge disconnected");
-}
-
-/// Streams of the edge's own are for kinds that nobody serves yet.
-async fn refuse_streams(mut incoming: Incoming) {
-    while let Some(stream) = incoming.next().await {
-        match stream.read_open(OPEN_TIMEOUT).await {
-            Ok(pending) => {
-                let reason = "this server takes no streams from edges";
-                pending.refuse(Code::Unsupported, reason).await;
-            }
-            Err(error) => debug!(%error, "stream not opened"),
-        }
-    }
-}
-
-/// Closes the tunnel of an edge that goes away, once its calls are over. The edge itself sets the limit: it hangs up.
-async fn close_when_idle(session: &Session, edge: &EdgeHandle) {
-    let close = async {
-        edge.lanes().idle().await;
-        edge.lanes().close().await;
-    };
-    tokio::select! {
-        biased;
-        _ = session.closed() => {}
-        () = close => session.close(Code::Ok, "drained"),
     }
 }

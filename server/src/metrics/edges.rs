@@ -15,7 +15,7 @@ pub(crate) struct EdgesNow(pub(crate) Arc<Registry>);
 
 impl Collector for EdgesNow {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let edges = self.0.snapshot().edges;
+        let edges = self.0.edges();
         let streams: usize = edges.iter().map(|edge| edge.session().open_streams()).sum();
         let streams = ConstGauge::new(i64::try_from(streams).unwrap_or(i64::MAX));
         let encoder = encoder.encode_descriptor(

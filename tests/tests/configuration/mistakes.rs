@@ -21,7 +21,7 @@ log-level: no
 log-level: info
 log-format: [pretty]
 drain-timeout: 25
-client-id: rainbow
+colour: red
 ",
     );
     let mut command = with(SERVER, &["--config", &file, "--drain-timeout", "soon"]);
@@ -34,7 +34,7 @@ grpc-multiplexer-server cannot start:
 FILE:1:1: proxy-listner: unknown key; did you mean proxy-listener?
 FILE:4:1: log-level: given twice; first in line 3
 FILE:5:13: log-format: expected a single value, not a list
-FILE:7:1: client-id: unknown key
+FILE:7:1: colour: unknown key
 FILE:2:17: proxy-listener: \"localhost\": the port is missing; expected host:port, for example host.example:1234
 variable GRPC_MULTIPLEXER_SERVER_MULTIPLEXER_LISTENER: \"::1\": an IPv6 address with a port needs brackets, for \
 example [::1]:1234

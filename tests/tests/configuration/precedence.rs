@@ -30,6 +30,11 @@ fn rows(folder: &Folder) -> Vec<Row> {
     let mut rows = vec![
         row(SERVER, "proxy-listener", ["a:1", "b:2", "c:3"]),
         row(SERVER, "multiplexer-listener", ["a:1", "b:2", "c:3"]),
+        row(
+            SERVER,
+            "duplicate-client-id",
+            ["replace", "balance", "reject"],
+        ),
         row(SERVER, "max-caller-connections", ["1", "2", "3"]),
         row(
             SERVER,
@@ -184,6 +189,7 @@ async fn the_defaults_are_the_originals() {
                 ("proxy-listener", "localhost:7592"),
                 ("multiplexer-listener", "localhost:7602"),
                 ("admin-listener", "127.0.0.1:7612"),
+                ("duplicate-client-id", "reject"),
                 ("drain-timeout", "25s"),
                 ("log-level", "info"),
                 ("log-format", "pretty"),

@@ -135,12 +135,10 @@ fn a_hello_that_no_server_serves_is_refused_by_name() {
     let none = refused(&|hello| (hello.min_version, hello.max_version) = (0, 0));
     assert_eq!(none.0, Code::Version);
     type Change<'a> = &'a dyn Fn(&mut Hello);
-    let fields: [(&str, Change<'_>); 6] = [
+    let fields: [(&str, Change<'_>); 4] = [
         ("flight", &|hello| {
             hello.critical_features = vec!["flight".to_owned()]
         }),
-        ("resume_token", &|hello| hello.resume_token = vec![1]),
-        ("tunnel_slot", &|hello| hello.tunnel_slot = 1),
         ("auth", &|hello| hello.auth = Some(Auth::default())),
         ("limits", &|hello| {
             hello.limits = Some(crate::message::Limits { max_streams: 4 });

@@ -98,7 +98,7 @@ export interface WatchGRPCServerRequest {
      */
     filter: string;
     /**
-     * Whether `edge` is filled in on CONNECTED.
+     * Whether `edge` is filled in on CONNECTED and UPDATED.
      *
      * @generated from protobuf field: bool details = 4
      */
@@ -129,7 +129,7 @@ export interface WatchGRPCServerResponse {
      */
     revision: string;
     /**
-     * The edge, when details were asked for. Set on CONNECTED.
+     * The edge, when details were asked for. Set on CONNECTED and UPDATED.
      *
      * @generated from protobuf field: grpc.multiplexer.v1.Edge edge = 4
      */

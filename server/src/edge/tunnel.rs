@@ -1,0 +1,104 @@
+//! One tunnel, from its registration to its end.
+
+use std::time::Duration;
+
+use grpc_multiplexer_tunnel::message::Code;
+use grpc_multiplexer_tunnel::{Established, Incoming};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{Instrument as _, debug, info};
+
+use super::EdgeHandle;
+use super::admit::Admitted;
+use crate::metrics::Metrics;
+use crate::registry::{Ousted, Why};
+
+/// How long an edge's stream may take to say what it is for.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves a tunnel until it ends.
+pub(super) async fn run(admitted: Admitted, metrics: &Metrics) {
+    let Admitted {
+        edge,
+        tunnel,
+        mut registration,
+    } = admitted;
+    let Established {
+        session,
+        incoming,
+        task,
+    } = tunnel;
+    info!(
+        client_id = %edge.client_id(),
+        generation = edge.generation(),
+        software = %edge.software(),
+        "edge connected"
+    );
+    let mut tasks = JoinSet::new();
+    tasks.spawn(task.run().in_current_span());
+    tasks.spawn(async move {
+        refuse_streams(incoming).await;
+        std::future::pending().await
+    });
+    let leave = async {
+        tokio::select! {
+            biased;
+            ousted = registration.ousted() => {
+                metrics.taken_over(ousted.why);
+                give_way(&edge, ousted).await;
+            }
+            drain = session.peer_drains() => {
+                info!(client_id = %edge.client_id(), reason = %drain.reason.escape_debug(), "edge drains");
+                drop(registration);
+                close_when_idle(&edge).await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = session.closed() => {}
+        () = leave => {}
+    }
+    let end = session.closed().await;
+    info!(client_id = %edge.client_id(), reason = %end.to_string().escape_debug(), "edge disconnected");
+}
+
+/// Streams of the edge's own are for kinds that nobody serves yet.
+async fn refuse_streams(mut incoming: Incoming) {
+    while let Some(stream) = incoming.next().await {
+        match stream.read_open(OPEN_TIMEOUT).await {
+            Ok(pending) => {
+                let reason = "this server takes no streams from edges";
+                pending.refuse(Code::Unsupported, reason).await;
+            }
+            Err(error) => debug!(%error, "stream not opened"),
+        }
+    }
+}
+
+/// Closes the tunnel of an edge that goes away, once its calls are over. The edge itself sets the limit: it hangs up.
+async fn close_when_idle(edge: &EdgeHandle) {
+    edge.lanes().idle().await;
+    edge.lanes().close().await;
+    edge.session().close(Code::Ok, "drained");
+}
+
+/// Closes a tunnel whose place another has, once its calls are over or have had their time. Calls that still wait for a
+/// lane go to the other.
+async fn give_way(edge: &EdgeHandle, ousted: Ousted) {
+    let Ousted { why, successor } = ousted;
+    info!(
+        client_id = %edge.client_id(), generation = edge.generation(), successor, reason = %why,
+        "another tunnel took the place of this one"
+    );
+    let code = match why {
+        Why::Superseded => Code::Ok,
+        Why::Silent | Why::Replaced => {
+            edge.session().supersede(&why.to_string());
+            Code::DuplicateClientId
+        }
+    };
+    // Past this its calls end with it.
+    let _ = timeout(why.calls_may_take(), edge.lanes().close()).await;
+    edge.session().close(code, &why.to_string());
+}

@@ -1,0 +1,104 @@
+//! Who is told of changes: in order, without waiting for anybody, and never more than a bounded number behind.
+
+use std::sync::Arc;
+
+use grpc_multiplexer_tunnel::ClientId;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Sessions, Snapshot};
+
+/// Changes that a watcher may be behind before it is cut.
+const QUEUE: usize = 1024;
+/// Watchers at a time.
+const MOST: usize = 1000;
+
+/// What happened to an id.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    /// Its first tunnel came up.
+    Connected(Arc<Sessions>),
+    /// Its tunnels are others now, and there was one all the time.
+    Updated(Arc<Sessions>),
+    /// Its last tunnel is gone, or takes no calls any more.
+    Disconnected,
+}
+
+/// What watchers are told.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) client_id: ClientId,
+    pub(crate) event: Event,
+    pub(crate) revision: u64,
+}
+
+/// What a watcher gets.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) changes: mpsc::Receiver<Change>,
+    /// Cancelled when the watcher fell too far behind.
+    pub(crate) cut: CancellationToken,
+}
+
+/// As many watchers as are served are there already.
+#[derive(Debug)]
+pub(crate) struct TooManyWatchers;
+
+/// One who watches: where changes go, and what cuts it.
+#[derive(Debug)]
+struct Watcher {
+    changes: mpsc::Sender<Change>,
+    /// Whether it knows of updates.
+    updates: bool,
+    cut: CancellationToken,
+}
+
+impl Watcher {
+    /// Tells it, or cuts it if it is too far behind. False when it is no watcher any more.
+    fn tell(&self, change: &Change) -> bool {
+        if matches!(change.event, Event::Updated(_)) && !self.updates {
+            return true;
+        }
+        let told = self.changes.try_send(change.clone());
+        if let Err(mpsc::error::TrySendError::Full(_)) = told {
+            self.cut.cancel();
+        }
+        told.is_ok()
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Watchers(Vec<Watcher>);
+
+impl Watchers {
+    /// One more, who knows what `snapshot` shows.
+    pub(super) fn add(
+        &mut self,
+        snapshot: Snapshot,
+        updates: bool,
+    ) -> Result<Subscription, TooManyWatchers> {
+        self.0.retain(|watcher| !watcher.changes.is_closed());
+        if self.0.len() >= MOST {
+            return Err(TooManyWatchers);
+        }
+        let (sender, changes) = mpsc::channel(QUEUE);
+        let cut = CancellationToken::new();
+        self.0.push(Watcher {
+            changes: sender,
+            updates,
+            cut: cut.clone(),
+        });
+        Ok(Subscription {
+            snapshot,
+            changes,
+            cut,
+        })
+    }
+
+    /// Tells every watcher. One that is full is cut, one that is gone is freed.
+    pub(super) fn tell(&mut self, change: &Change) {
+        self.0.retain(|watcher| watcher.tell(change));
+    }
+}
