@@ -34,12 +34,9 @@ pub(super) async fn run(admitted: Admitted, metrics: &Metrics) {
         software = %edge.software(),
         "edge connected"
     );
-    let mut tasks = JoinSet::new();
-    tasks.spawn(task.run().in_current_span());
-    tasks.spawn(async move {
-        refuse_streams(incoming).await;
-        std::future::pending().await
-    });
+    let (mut work, mut refusals) = (JoinSet::new(), JoinSet::new());
+    work.spawn(task.run().in_current_span());
+    refusals.spawn(refuse_streams(incoming));
     let leave = async {
         tokio::select! {
             biased;
@@ -61,6 +58,8 @@ pub(super) async fn run(admitted: Admitted, metrics: &Metrics) {
     }
     let end = session.closed().await;
     info!(client_id = %edge.client_id(), reason = %end.to_string().escape_debug(), "edge disconnected");
+    // Its goodbye is on its way out, which has its own time.
+    work.join_next().await;
 }
 
 /// Streams of the edge's own are for kinds that nobody serves yet.
