@@ -231,6 +231,7 @@ impl Server {
         let callers = Arc::new(Callers {
             proxy: Arc::new(Proxy {
                 registry,
+                settings: self.settings.clone(),
                 local: Local::new(services, shutdown.drain.clone()),
                 record,
                 metadata: limits.metadata,

@@ -26,6 +26,7 @@ const DURATIONS: (f64, f64, u16) = (0.0005, 2.0, 19);
 pub(crate) struct Metrics {
     calls: Family<Ended, Counter>,
     failures: Family<Failed, Counter>,
+    retries: Family<Failed, Counter>,
     call_duration: Histogram,
     handshakes: Family<Handshake, Counter>,
     turned_away: Family<TurnedAway, Counter>,
@@ -97,6 +98,7 @@ impl Default for Metrics {
         Self {
             calls: Family::default(),
             failures: Family::default(),
+            retries: Family::default(),
             call_duration: Histogram::new(exponential_buckets(shortest, factor, buckets)),
             handshakes: Family::default(),
             turned_away: Family::default(),
@@ -125,6 +127,11 @@ impl Metrics {
             "failures",
             "Calls that this server failed, by reason, as x-mux-error names it",
             self.failures.clone(),
+        );
+        families.register(
+            "retries",
+            "Calls that were sent once more, since no backend took them, by why the first try failed",
+            self.retries.clone(),
         );
         families.register(
             "call_duration_seconds",
@@ -191,6 +198,11 @@ impl Metrics {
     /// A call was failed by this server.
     pub(crate) fn call_failed(&self, reason: &'static str) {
         self.failures.get_or_create(&Failed { reason }).inc();
+    }
+
+    /// A call is sent once more.
+    pub(crate) fn call_retried(&self, reason: &'static str) {
+        self.retries.get_or_create(&Failed { reason }).inc();
     }
 
     /// A connection was closed before anything was said.

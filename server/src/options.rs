@@ -44,6 +44,15 @@ const OPTIONS: &[OptionSpec] = &[
         help: "What to do with an edge that comes with the id of another: reject it while the other gives a sign of \
                life, let it replace the other, or balance calls over both",
     },
+    OptionSpec {
+        path: "replay-buffer",
+        value_name: "SIZE",
+        default: Some("64KiB"),
+        many: false,
+        secret: false,
+        reload: true,
+        help: "Bytes of a request that are kept to be sent again where no backend took them",
+    },
     limit(
         "max-caller-connections",
         "COUNT",

@@ -6,6 +6,7 @@ mod code;
 pub(crate) mod crowd;
 mod flow;
 mod forward;
+mod intake;
 pub(crate) mod listener;
 mod local;
 mod metadata;
@@ -15,10 +16,9 @@ mod reply;
 mod rescue;
 mod timeout;
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use grpc_multiplexer_tunnel::{ClientId, LANES};
@@ -26,7 +26,7 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::request::Parts;
 use http::{Method, Request, Uri};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::EdgeHandle;
@@ -35,23 +35,22 @@ use crate::edge::lanes::{NoLane, Slot};
 use crate::limits::MetadataLimits;
 use crate::overload::Overload;
 use crate::registry::Registry;
+use crate::settings::Live;
 use caller::Caller;
 pub(crate) use code::Code;
 use forward::{Ending, Ends, forward};
+use intake::Intake;
 pub(crate) use local::{CutOff, Local, OwnServices, Upload};
 use metadata::{GRPC_TIMEOUT, to_backend};
 pub(crate) use record::Record;
 use reply::{CallerGone, Reply};
 pub(crate) use rescue::Failure;
 
-/// How long an upload is read on after its answer, at least and at most. DATA that is under way when a stream is reset
-/// counts against the caller's connection, which dies of too much of it.
-const UPLOAD_DRAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
-
 /// What every call needs.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) settings: Live,
     pub(crate) local: Local,
     pub(crate) record: Arc<Record>,
     pub(crate) metadata: MetadataLimits,
@@ -63,12 +62,30 @@ pub(crate) struct Proxy {
 /// One call on its way to an edge.
 struct Call {
     head: Parts,
-    upload: RecvStream,
+    intake: Intake,
     reply: Reply,
     deadline: Option<Instant>,
-    caller: Arc<Caller>,
     /// Which edge it names, once that is known.
     id: Option<ClientId>,
+}
+
+/// How a call ended that has no answer yet.
+enum Unanswered {
+    /// There is nobody to answer.
+    CallerGone,
+    Failed(Failure),
+}
+
+impl From<Failure> for Unanswered {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<CallerGone> for Unanswered {
+    fn from(_: CallerGone) -> Self {
+        Self::CallerGone
+    }
 }
 
 impl Proxy {
@@ -81,43 +98,38 @@ impl Proxy {
     ) {
         let in_flight = self.record.start();
         let (head, upload) = request.into_parts();
+        let mut reply = Reply::new(respond);
         // First, so that what is no gRPC request gets the same answer whatever edges there are.
         let checked = check::request(&head, self.metadata);
+        // Our own services need no edge, and discovery ignores one that is named.
+        if let Ok(deadline) = checked
+            && self.local.takes(&head)
+        {
+            let method = head.uri.path().to_owned();
+            let ending = self.local.serve(head, upload, &mut reply, deadline).await;
+            return in_flight.ended(&method, None, &ending);
+        }
+        let keep = self.settings.now(|settings| settings.replay_buffer);
         let mut call = Call {
             deadline: checked.as_ref().ok().copied().flatten(),
             head,
-            upload,
-            reply: Reply::new(respond),
-            caller,
+            intake: Intake::new(upload, caller, keep),
+            reply,
             id: None,
         };
         let result = match checked {
-            Err(failure) => Err(failure),
-            // Our own services need no edge, and discovery ignores one that is named.
-            Ok(_) if self.local.takes(&call.head) => {
-                let Call {
-                    head,
-                    upload,
-                    mut reply,
-                    deadline,
-                    ..
-                } = call;
-                let method = head.uri.path().to_owned();
-                let ending = self.local.serve(head, upload, &mut reply, deadline).await;
-                return in_flight.ended(&method, None, &ending);
-            }
             Ok(_) => self.steps(&mut call).await,
+            Err(failure) => Err(failure.into()),
         };
-        let ending = result.unwrap_or_else(|failure| match call.reply.fail(&failure) {
-            Ok(()) => Ending::Failed(failure),
-            Err(CallerGone) => Ending::CallerGone,
-        });
+        let ending = result.unwrap_or_else(|unanswered| call.answer(unanswered));
         in_flight.ended(call.head.uri.path(), call.id.as_ref(), &ending);
-        call.drain_upload().await;
+        if call.reply.is_over() {
+            call.intake.drain().await;
+        }
     }
 
     /// The steps of a call to an edge, in their order.
-    async fn steps(&self, call: &mut Call) -> Result<Ending, Failure> {
+    async fn steps(&self, call: &mut Call) -> Result<Ending, Unanswered> {
         let id = check::client_id(&call.head.headers)?;
         let overload = Failure::Overload { sent: false };
         let _underway = self.overload.call().ok_or(overload)?;
@@ -126,97 +138,126 @@ impl Proxy {
         self.deliver(call, &id).await
     }
 
-    /// Brings a call to its edge; once more, elsewhere or anew, where it is proven that the first try reached nobody.
-    async fn deliver(&self, call: &mut Call, id: &ClientId) -> Result<Ending, Failure> {
-        let edge = self.registry.get(id);
-        let edge = edge.ok_or_else(|| Failure::UnknownEdge(id.clone()))?;
+    /// Brings a call to its edge; once more, elsewhere or anew, where it is proven that no backend took it.
+    async fn deliver(&self, call: &mut Call, id: &ClientId) -> Result<Ending, Unanswered> {
+        let edge = self.edge(id)?;
         let first = match self.try_deliver(call, &edge).await {
-            Err((failure, false)) if failure.is_retriable() => failure,
-            other => return other.map_err(|(failure, _)| failure),
+            Err(Unanswered::Failed(first)) if first.is_retriable() && call.intake.rewind() => first,
+            other => return other,
         };
-        let Some(edge) = self.registry.get(id) else {
-            return Err(first);
-        };
-        self.try_deliver(call, &edge)
-            .await
-            .map_err(|(failure, _)| failure)
+        drop(edge);
+        self.record.retried(&first);
+        match self.edge(id) {
+            Ok(edge) => self.try_deliver(call, &edge).await,
+            // It was there a moment ago, and what it failed of then is the better answer.
+            Err(Failure::UnknownEdge(_)) => Err(first.into()),
+            Err(other) => Err(other.into()),
+        }
     }
 
-    /// One try. The flag of an error says whether bytes of the caller were taken.
+    /// The edge of that id, if calls can go to it.
+    fn edge(&self, id: &ClientId) -> Result<Arc<EdgeHandle>, Failure> {
+        let edge = self.registry.get(id);
+        let edge = edge.ok_or_else(|| Failure::UnknownEdge(id.clone()))?;
+        if edge.session().in_rotation() {
+            Ok(edge)
+        } else {
+            Err(Failure::EdgeAway(id.clone()))
+        }
+    }
+
+    /// One try.
     async fn try_deliver(
         &self,
         call: &mut Call,
         edge: &Arc<EdgeHandle>,
-    ) -> Result<Ending, (Failure, bool)> {
+    ) -> Result<Ending, Unanswered> {
         let id = edge.client_id();
-        if !edge.session().in_rotation() {
-            return Err((Failure::EdgeAway(id.clone()), false));
-        }
         let mut lanes = 0;
         let (stream, ended) = loop {
-            let slot = match self.admit(call, edge).await {
-                Ok(Some(slot)) => slot,
-                Ok(None) => return Ok(Ending::CallerGone),
-                Err(failure) => return Err((failure, false)),
-            };
-            let ended = call.upload.is_end_stream();
-            let request = call
-                .backend_request(edge)
-                .ok_or((Failure::Internal, false))?;
+            let slot = self.admit(call, edge).await?;
+            let ended = call.intake.is_over();
+            let request = call.backend_request(edge).ok_or(Failure::Internal)?;
             match LaneStream::start(slot, request, ended) {
                 Ok(stream) => break (stream, ended),
                 // The lane ended just now. It takes no calls any more, so the next one is another.
                 Err(_) if lanes < LANES => lanes += 1,
-                Err(error) => return Err((Failure::of_stream(&error, id), false)),
+                Err(error) => return Err(Failure::of_stream(&error, id).into()),
             }
         };
         let ends = Ends {
             id,
             path: call.head.uri.path(),
-            upload: &mut call.upload,
+            intake: &mut call.intake,
             reply: &mut call.reply,
-            caller: &call.caller,
             lanes: edge.lanes(),
             deadline: call.deadline,
             metadata: self.metadata,
             stalled: self.overload.stalled(),
             cut: &self.cut,
         };
-        forward(ends, stream, ended).await
+        Ok(forward(ends, stream, ended).await?)
     }
 
-    /// A place on a lane, within the call's time and while its caller is there (`None` once it is not).
-    async fn admit(
-        &self,
-        call: &mut Call,
-        edge: &Arc<EdgeHandle>,
-    ) -> Result<Option<Slot>, Failure> {
-        let deadline = call.deadline;
-        let acquire = async {
-            let acquire = edge.lanes().acquire(call.head.uri.path(), call.caller.id());
-            match deadline {
-                Some(deadline) => timeout_at(deadline, acquire)
-                    .await
-                    .map_err(|_| Failure::Deadline { sent: false }),
-                None => Ok(acquire.await),
-            }
-        };
-        let reply = &mut call.reply;
-        let acquired = tokio::select! {
-            biased;
-            acquired = acquire => acquired?,
-            _ = poll_fn(|cx| reply.poll_gone(cx)) => return Ok(None),
-            () = self.cut.cancelled() => return Err(Failure::Draining { sent: false }),
-        };
+    /// A place on a lane.
+    async fn admit(&self, call: &mut Call, edge: &Arc<EdgeHandle>) -> Result<Slot, Unanswered> {
+        let acquire = edge
+            .lanes()
+            .acquire(call.head.uri.path(), call.intake.caller().id());
+        let acquired = self.while_wanted(&mut call.intake, &mut call.reply, call.deadline, acquire);
         let id = edge.client_id();
-        acquired.map(Some).map_err(|no_lane| match no_lane {
-            NoLane::Busy => Failure::EdgeBusy(id.clone()),
-            NoLane::Dial(failure) => Failure::of_dial(failure, id),
+        acquired.await?.map_err(|no_lane| match no_lane {
+            NoLane::Busy => Failure::EdgeBusy(id.clone()).into(),
+            NoLane::Dial(failure) => Failure::of_dial(failure, id).into(),
         })
+    }
+
+    /// Awaits `work` while it is wanted: within the call's time, with its caller there, and as long as calls may run.
+    /// What the caller sends meanwhile is read.
+    async fn while_wanted<T>(
+        &self,
+        intake: &mut Intake,
+        reply: &mut Reply,
+        deadline: Option<Instant>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Unanswered> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            gone = poll_fn(|cx| poll_gone(cx, intake, reply)) => Err(gone.into()),
+            () = over(deadline) => Err(Failure::Deadline { sent: false }.into()),
+            () = self.cut.cancelled() => Err(Failure::Draining { sent: false }.into()),
+        }
+    }
+}
+
+/// Ready once the caller is gone. Reads what it sends.
+fn poll_gone(cx: &mut Context<'_>, intake: &mut Intake, reply: &mut Reply) -> Poll<CallerGone> {
+    match intake.poll_read(cx) {
+        Ok(()) => reply.poll_gone(cx),
+        Err(gone) => Poll::Ready(gone),
+    }
+}
+
+async fn over(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
     }
 }
 
 impl Call {
+    /// Tells the caller, if it is there.
+    fn answer(&mut self, unanswered: Unanswered) -> Ending {
+        let Unanswered::Failed(failure) = unanswered else {
+            return Ending::CallerGone;
+        };
+        match self.reply.fail(&failure) {
+            Ok(()) => Ending::Failed(failure),
+            Err(CallerGone) => Ending::CallerGone,
+        }
+    }
+
     /// The request as the backend gets it.
     fn backend_request(&self, edge: &EdgeHandle) -> Option<Request<()>> {
         let mut uri = http::uri::Parts::default();
@@ -234,29 +275,5 @@ impl Call {
                 .insert(GRPC_TIMEOUT, timeout::format(left));
         }
         Some(request)
-    }
-
-    /// Reads on what the caller still sends, for a while, and throws it away.
-    async fn drain_upload(&mut self) {
-        if !self.reply.is_over() {
-            return;
-        }
-        let (least, most) = UPLOAD_DRAIN;
-        let limit = (self.caller.rtt() * 4).clamp(least, most);
-        let upload = &mut self.upload;
-        let read = poll_fn(|cx| {
-            loop {
-                match upload.poll_data(cx) {
-                    Poll::Ready(Some(Ok(data))) => {
-                        // The stream may be over, and with it its window.
-                        let _ = upload.flow_control().release_capacity(data.len());
-                    }
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        });
-        // Past this, dropping the stream resets it with NO_ERROR.
-        let _ = tokio::time::timeout(limit, read).await;
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use grpc_multiplexer_process::{
-    DRAIN_TIME, DRAIN_TIMEOUT, Reader, TUNNEL_TIMEOUT, duration, tunnel_timeout,
+    DRAIN_TIME, DRAIN_TIMEOUT, Reader, TUNNEL_TIMEOUT, duration, size, tunnel_timeout,
 };
 use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
@@ -29,6 +29,9 @@ pub struct Settings {
     pub duplicate_client_id: DuplicateClientId,
     /// Timeouts of tunnels.
     pub tunnel: TunnelConfig,
+    /// Bytes of a request that are kept until its backend answers, to be sent again where it is proven that no backend
+    /// took them. Default 64 KiB.
+    pub replay_buffer: usize,
     /// How much of everything there may be.
     pub limits: Limits,
 }
@@ -39,6 +42,7 @@ impl Default for Settings {
             drain_timeout: DRAIN_TIME,
             duplicate_client_id: DuplicateClientId::default(),
             tunnel: TunnelConfig::default(),
+            replay_buffer: 64 * 1024,
             limits: Limits::default(),
         }
     }
@@ -50,6 +54,7 @@ impl Settings {
         let tunnel_timeout = reader.one(TUNNEL_TIMEOUT.path, tunnel_timeout);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
         let duplicate_client_id = reader.one("duplicate-client-id", str::parse);
+        let replay_buffer = reader.one("replay-buffer", size);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
             hello_timeout: limits.handshake_timeout,
@@ -60,6 +65,8 @@ impl Settings {
             drain_timeout: drain_timeout?,
             duplicate_client_id: duplicate_client_id?,
             tunnel,
+            // What does not fit is no limit.
+            replay_buffer: usize::try_from(replay_buffer?).unwrap_or(usize::MAX),
             limits,
         })
     }

@@ -49,6 +49,8 @@ fn every_mistake_of_the_server_is_told_at_once() {
         "7612",
         "--drain-timeout",
         "5",
+        "--replay-buffer",
+        "64KB",
         "--log-level",
         "loud",
         "--log-format",
@@ -176,6 +178,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                     "[default: 127.0.0.1:7612] ",
                 ),
                 ("duplicate-client-id", "<WHAT>", "[default: reject] "),
+                ("replay-buffer", "<SIZE>", "[default: 64KiB] "),
                 ("max-caller-connections", "<COUNT>", "[default: 10000] "),
                 (
                     "max-caller-connections-per-address",

@@ -131,7 +131,7 @@ async fn a_second_failure_is_answered() {
 }
 
 #[tokio::test]
-async fn a_call_whose_bytes_were_taken_is_not_tried_again() {
+async fn without_a_replay_buffer_a_call_whose_bytes_were_taken_is_not_tried_again() {
     for (goes_away, code, message, reason) in [
         (None, 14, "mux: stream refused", "refused"),
         (
@@ -159,7 +159,8 @@ async fn a_call_whose_bytes_were_taken_is_not_tried_again() {
             }
         })
         .await;
-        let path = Path::to(&backend).await;
+        let none = ["--replay-buffer", "0"];
+        let path = Path::with(&none, &backend.address.to_string(), &[]).await;
         let mut call = path.start(&[]).await;
         call.data(b"bytes", true).await;
         let answer = call.answer().await;

@@ -4,22 +4,25 @@
 //! ends the whole connection when small ones pile up behind one slow reader. Credit for what was read goes back only
 //! when the next hop took the bytes, so a slow reader slows its own writer and nobody else, and memory is bounded by
 //! the stream's window.
+//!
+//! A flow can keep the first bytes that it passed on, to begin anew with another next hop. What is sent again then has
+//! no credit to give back: it did that when it went out for the first time.
 
-use std::collections::VecDeque;
+mod chunks;
+mod kept;
+
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use http::HeaderMap;
 
 use crate::windows::Holdings;
-
-/// Frames smaller than this are merged with their neighbours while they wait; larger ones are passed on as they are,
-/// uncopied. A frame keeps the whole read buffer alive that it came in, so small ones must not.
-const MERGED: usize = 8 * 1024;
+use chunks::Chunks;
+use kept::Kept;
 
 /// How the source ended. Only END_STREAM on the wire is an end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum End {
     Plain,
     Trailers(HeaderMap),
@@ -29,25 +32,39 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct TargetGone;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Flow {
-    queue: VecDeque<Bytes>,
-    /// Merged small frames, behind the queue.
-    tail: BytesMut,
-    held: usize,
+    held: Chunks,
+    /// Bytes at the front of these that went out before, and have no credit left to give.
+    again: usize,
     moved: u64,
     end: Option<End>,
+    kept: Option<Kept>,
 }
 
 impl Flow {
-    pub(crate) fn new() -> Self {
+    /// One that can begin anew while no more than `limit` bytes went out.
+    pub(crate) fn keeping(limit: usize) -> Self {
         Self {
-            queue: VecDeque::new(),
-            tail: BytesMut::new(),
-            held: 0,
-            moved: 0,
-            end: None,
+            kept: Some(Kept::new(limit)),
+            ..Self::default()
         }
+    }
+
+    /// Will not begin anew.
+    pub(crate) fn forget(&mut self) {
+        self.kept = None;
+    }
+
+    /// Begins anew, this once: what went out goes out again. False when more of it did than is kept.
+    pub(crate) fn rewind(&mut self) -> bool {
+        let Some((chunks, end)) = self.kept.take().map(Kept::into_parts) else {
+            return false;
+        };
+        self.again = chunks.len();
+        self.held.prepend(chunks);
+        self.end = self.end.take().or(end);
+        true
     }
 
     /// Bytes that came in since the beginning.
@@ -57,7 +74,7 @@ impl Flow {
 
     /// Bytes of them that did not go out yet.
     pub(crate) fn held(&self) -> usize {
-        self.held
+        self.held.len()
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -66,10 +83,24 @@ impl Flow {
 
     /// How the source ended, once everything before the end went out.
     pub(crate) fn take_end(&mut self) -> Option<End> {
-        if self.held > 0 {
+        if self.held.len() > 0 {
             return None;
         }
-        self.end.take()
+        let end = self.end.take()?;
+        if let Some(kept) = &mut self.kept {
+            kept.keep_end(&end);
+        }
+        Some(end)
+    }
+
+    /// Whether nothing is left to pass on, now and later, but a plain end.
+    pub(crate) fn is_over(&self, source: &RecvStream) -> bool {
+        self.held.len() == 0
+            && match self.end {
+                Some(End::Plain) => true,
+                Some(End::Trailers(_)) => false,
+                None => source.is_end_stream(),
+            }
     }
 
     /// Takes everything that `source` has. Ready when there will be no more, with an error if it did not end well.
@@ -83,7 +114,8 @@ impl Flow {
             match source.poll_data(cx) {
                 Poll::Ready(Some(Ok(data))) => {
                     holdings.add(data.len());
-                    self.push(data);
+                    self.moved += data.len() as u64;
+                    self.held.push(data);
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => {
@@ -113,10 +145,10 @@ impl Flow {
     ) -> Poll<Result<(), TargetGone>> {
         let mut passed = 0;
         let result = loop {
-            if self.held == 0 {
+            if self.held.len() == 0 {
                 break Poll::Ready(Ok(()));
             }
-            target.reserve_capacity(self.held);
+            target.reserve_capacity(self.held.len());
             let mut room = target.capacity();
             if room == 0 {
                 match target.poll_capacity(cx) {
@@ -128,107 +160,38 @@ impl Flow {
             if room == 0 {
                 continue;
             }
-            let chunk = self.pop(room);
+            let chunk = self.held.pop(room);
             passed += chunk.len();
-            let last = close && self.held == 0 && matches!(self.end, Some(End::Plain));
-            if last {
-                self.end = None;
+            if self.kept.as_mut().is_some_and(|kept| !kept.keep(&chunk)) {
+                self.kept = None;
             }
+            let last = close && matches!(self.end, Some(End::Plain)) && self.take_end().is_some();
             if target.send_data(chunk, last).is_err() {
                 break Poll::Ready(Err(TargetGone));
             }
         };
-        if passed > 0 {
-            holdings.remove(passed);
-            if let Some(source) = source {
-                // The stream may be over, and with it its window.
-                let _ = source.flow_control().release_capacity(passed);
-            }
-        }
+        self.credit(passed, source, holdings);
         result
     }
 
     /// Forgets what is held; it will not go out.
     pub(crate) fn discard(&mut self, source: Option<&mut RecvStream>, holdings: &Holdings) {
-        holdings.remove(self.held);
-        if let Some(source) = source {
-            // The stream may be over, and with it its window.
-            let _ = source.flow_control().release_capacity(self.held);
-        }
-        self.held = 0;
-        self.queue.clear();
-        self.tail.clear();
+        self.credit(self.held.len(), source, holdings);
+        self.held.clear();
     }
 
-    fn push(&mut self, data: Bytes) {
-        self.held += data.len();
-        self.moved += data.len() as u64;
-        let merge = data.len() < MERGED && (!self.tail.is_empty() || !self.queue.is_empty());
-        if merge {
-            self.tail.extend_from_slice(&data);
+    /// Gives back the credit for bytes that left the front, where they still have it.
+    fn credit(&mut self, bytes: usize, source: Option<&mut RecvStream>, holdings: &Holdings) {
+        let again = bytes.min(self.again);
+        self.again -= again;
+        let bytes = bytes - again;
+        if bytes == 0 {
             return;
         }
-        if !self.tail.is_empty() {
-            self.queue.push_back(self.tail.split().freeze());
+        holdings.remove(bytes);
+        if let Some(source) = source {
+            // The stream may be over, and with it its window.
+            let _ = source.flow_control().release_capacity(bytes);
         }
-        if !data.is_empty() {
-            self.queue.push_back(data);
-        }
-    }
-
-    fn pop(&mut self, most: usize) -> Bytes {
-        let chunk = match self.queue.front_mut() {
-            Some(front) if front.len() > most => front.split_to(most),
-            Some(_) => self.queue.pop_front().unwrap_or_default(),
-            None => {
-                let n = most.min(self.tail.len());
-                self.tail.split_to(n).freeze()
-            }
-        };
-        self.held -= chunk.len();
-        chunk
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn bytes_and_their_order_survive_any_cut(
-            frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..3_000), 0..20),
-            takes in proptest::collection::vec(1usize..4_000, 1..60),
-        ) {
-            let mut flow = Flow::new();
-            let mut out = Vec::new();
-            let mut takes = takes.into_iter().cycle();
-            let sent: Vec<u8> = frames.concat();
-            for frame in frames {
-                flow.push(Bytes::from(frame));
-                let most = takes.next().unwrap();
-                out.extend_from_slice(&flow.pop(most));
-            }
-            while flow.held > 0 {
-                let most = takes.next().unwrap();
-                let chunk = flow.pop(most);
-                prop_assert!(chunk.len() <= most);
-                out.extend_from_slice(&chunk);
-            }
-            prop_assert_eq!(out, sent);
-        }
-    }
-
-    #[test]
-    fn tiny_frames_are_merged() {
-        let mut flow = Flow::new();
-        for _ in 0..10_000 {
-            flow.push(Bytes::from_static(b"tiny"));
-        }
-        assert_eq!(flow.queue.len(), 1, "the first, and the rest in the tail");
-        assert_eq!(flow.pop(usize::MAX).len(), 4);
-        assert_eq!(flow.pop(usize::MAX).len(), 39_996);
     }
 }

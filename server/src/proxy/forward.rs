@@ -11,15 +11,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::ClientId;
-use h2::{Reason, RecvStream};
+use h2::Reason;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-use super::caller::Caller;
 use super::code::Code;
 use super::flow::{End, Flow};
+use super::intake::Intake;
 use super::metadata::{GRPC_STATUS, to_caller, trailers_to_backend};
 use super::reply::{CallerGone, Reply};
 use super::rescue::Failure;
@@ -46,9 +46,8 @@ pub(crate) enum Ending {
 pub(crate) struct Ends<'a> {
     pub(crate) id: &'a ClientId,
     pub(crate) path: &'a str,
-    pub(crate) upload: &'a mut RecvStream,
+    pub(crate) intake: &'a mut Intake,
     pub(crate) reply: &'a mut Reply,
-    pub(crate) caller: &'a Caller,
     pub(crate) lanes: &'a Arc<Lanes>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) metadata: MetadataLimits,
@@ -78,13 +77,12 @@ impl From<CallerGone> for Stop {
     }
 }
 
-/// Pumps a call to its end. `Err` when it failed before anything was answered; then `.1` says whether any of the
-/// caller's bytes were taken, which rules out another try.
+/// Pumps a call to its end. `Err` when it failed before anything was answered.
 pub(crate) async fn forward(
     ends: Ends<'_>,
     stream: LaneStream,
     request_ended: bool,
-) -> Result<Ending, (Failure, bool)> {
+) -> Result<Ending, Failure> {
     let lane = Arc::clone(stream.lane());
     let timer = ends
         .deadline
@@ -93,10 +91,8 @@ pub(crate) async fn forward(
     let mut pump = Pump {
         lane,
         stream: Some(stream),
-        up: Flow::new(),
         up_over: request_ended,
-        up_trailers: false,
-        down: Flow::new(),
+        down: Flow::default(),
         status_in_headers: None,
         promoted: false,
         load: Load::new(ends.stalled),
@@ -125,11 +121,8 @@ struct Pump<'a> {
     lane: Arc<Lane>,
     /// `None` once the backend's half is over.
     stream: Option<LaneStream>,
-    up: Flow,
     /// The request's end went out, or nobody reads it any more.
     up_over: bool,
-    /// The request's trailers were taken.
-    up_trailers: bool,
     down: Flow,
     status_in_headers: Option<Code>,
     promoted: bool,
@@ -172,8 +165,9 @@ impl Pump<'_> {
         self.poll_headers(cx)?;
         self.poll_down(cx)?;
         self.promote();
-        let held = self.up.held() + self.down.held();
-        let moved = self.up.moved() + self.down.moved();
+        let intake = &self.ends.intake;
+        let held = intake.held() + self.down.held();
+        let moved = intake.moved() + self.down.moved();
         if self.load.is(cx, held, moved - held as u64) {
             return Err(Stop::Shed);
         }
@@ -185,25 +179,17 @@ impl Pump<'_> {
         if self.up_over {
             return Ok(());
         }
-        let holdings = self.ends.caller.holdings();
-        let upload = &mut *self.ends.upload;
-        // A reset is no end: not even one with NO_ERROR may look like one to the backend.
-        if let Poll::Ready(Err(_)) = self.up.poll_fill(cx, upload, holdings) {
-            return Err(Stop::CallerGone);
-        }
+        let intake = &mut *self.ends.intake;
+        intake.poll_read(cx)?;
         let Some(stream) = &mut self.stream else {
             return Ok(());
         };
-        let was_plain = self.up.has_ended();
-        match self
-            .up
-            .poll_pass(cx, stream.send(), Some(upload), holdings, true)
-        {
+        let was_plain = intake.has_ended();
+        match intake.poll_pass(cx, stream.send()) {
             Poll::Ready(Ok(())) => {
-                let sent = match self.up.take_end() {
+                let sent = match intake.take_end() {
                     Some(End::Plain) => stream.send().send_data(bytes::Bytes::new(), true).is_ok(),
                     Some(End::Trailers(mut trailers)) => {
-                        self.up_trailers = true;
                         if self.ends.metadata.are_passed_by(&trailers) {
                             return Err(Stop::Failed(Failure::Metadata { sent: true }));
                         }
@@ -234,6 +220,7 @@ impl Pump<'_> {
             return Ok(());
         };
         let parts = parts.map_err(Stop::Backend)?;
+        self.ends.intake.settle();
         let whole = stream.body().is_some_and(|body| body.is_end_stream());
         let status = parts.headers.get(GRPC_STATUS);
         self.status_in_headers = status.map(|status| Code::read(Some(status)));
@@ -322,9 +309,9 @@ impl Pump<'_> {
         if self.promoted {
             return;
         }
-        let (up, down) = (self.up.moved(), self.down.moved());
+        let (up, down) = (self.ends.intake.moved(), self.down.moved());
         if up > BULK {
-            self.ends.caller.promote();
+            self.ends.intake.caller().promote();
         }
         if up > BULK || down > BULK {
             self.promoted = true;
@@ -341,21 +328,21 @@ impl Pump<'_> {
 
     /// Ends the backend's half with a failure: the answer, if there is none yet, and what comes after the bytes so far
     /// otherwise.
-    fn fail(&mut self, failure: Failure) -> Result<(), (Failure, bool)> {
+    fn fail(&mut self, failure: Failure) -> Result<(), Failure> {
         self.leave_backend(&failure);
         self.up_over = true;
         if self.ends.reply.has_started() {
             self.failing = Some(failure.after_headers(self.ends.id));
             return Ok(());
         }
-        Err((failure, self.up.moved() > 0 || self.up_trailers))
+        Err(failure)
     }
 
     /// Ends both halves with a failure now.
-    fn cut(mut self, failure: Failure) -> Result<Ending, (Failure, bool)> {
+    fn cut(mut self, failure: Failure) -> Result<Ending, Failure> {
         self.leave_backend(&failure);
         if !self.ends.reply.has_started() {
-            return Err((failure, true));
+            return Err(failure);
         }
         Ok(match self.ends.reply.fail(&failure) {
             Ok(()) => Ending::Failed(failure),
@@ -364,7 +351,7 @@ impl Pump<'_> {
     }
 
     /// Ends both halves to free what they hold.
-    fn shed(mut self) -> Result<Ending, (Failure, bool)> {
+    fn shed(mut self) -> Result<Ending, Failure> {
         let failure = Failure::Overload { sent: true };
         if self.down.held() == 0 {
             return self.cut(failure);
@@ -406,10 +393,8 @@ impl Pump<'_> {
 }
 
 impl Drop for Pump<'_> {
-    /// What is held will not go out: its credit goes back, or the connections would miss it while the streams linger.
+    /// What is held will not go out: its credit goes back, or the lane would miss it while the stream lingers.
     fn drop(&mut self) {
-        let upload = Some(&mut *self.ends.upload);
-        self.up.discard(upload, self.ends.caller.holdings());
         let body = self.stream.as_mut().and_then(LaneStream::body);
         self.down.discard(body, self.lane.holdings());
     }

@@ -10,6 +10,7 @@ use tracing::field::display;
 
 use super::code::Code;
 use super::forward::Ending;
+use super::rescue::Failure;
 use crate::metrics::{Metrics, Origin};
 
 /// Calls over the whole process.
@@ -26,6 +27,12 @@ impl Record {
     /// Calls being served.
     pub(crate) fn in_flight(&self) -> i64 {
         self.metrics.calls_in_flight.get()
+    }
+
+    /// Counts a call that is sent once more.
+    pub(crate) fn retried(&self, first: &Failure) {
+        self.metrics.call_retried(first.reason());
+        debug!(reason = first.reason(), "a call is sent once more");
     }
 
     /// Counts a call for as long as the guard lives, however it ends.

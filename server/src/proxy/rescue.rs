@@ -95,11 +95,15 @@ impl Failure {
         self.row().reason.as_str()
     }
 
-    /// Whether the call may be tried once more: nothing of it reached a backend, and another try may go elsewhere.
+    /// Whether the call may be tried once more: it is proven that no backend took it, and another try may end better.
     pub(crate) fn is_retriable(&self) -> bool {
         matches!(
             self,
-            Self::Unprocessed(_) | Self::Refused | Self::BackendCalm { taken: false }
+            Self::Unprocessed(_)
+                | Self::Refused
+                | Self::BackendCalm { taken: false }
+                | Self::BackendConnect(..)
+                | Self::BackendTimeout(_)
         )
     }
 

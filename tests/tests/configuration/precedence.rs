@@ -35,6 +35,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
             "duplicate-client-id",
             ["replace", "balance", "reject"],
         ),
+        row(SERVER, "replay-buffer", ["1KiB", "2MiB", "0"]),
         row(SERVER, "max-caller-connections", ["1", "2", "3"]),
         row(
             SERVER,

@@ -30,14 +30,22 @@ fn http_statuses_become_the_codes_of_the_specification() {
 fn what_is_retried_reached_nobody() {
     let id: ClientId = "a".parse().unwrap();
     for failure in [
-        Failure::Unprocessed(id),
+        Failure::Unprocessed(id.clone()),
         Failure::Refused,
         Failure::BackendCalm { taken: false },
+        Failure::BackendConnect(id.clone(), "refused"),
+        Failure::BackendTimeout(id.clone()),
     ] {
         assert!(failure.is_retriable());
         assert_eq!(failure.row().reached, Reached::No, "{failure:?}");
     }
-    assert!(!Failure::BackendCalm { taken: true }.is_retriable());
+    for failure in [
+        Failure::BackendCalm { taken: true },
+        Failure::BackendLost(id.clone()),
+        Failure::TunnelLost(id),
+    ] {
+        assert!(!failure.is_retriable(), "{failure:?}");
+    }
 }
 
 #[test]
