@@ -90,7 +90,7 @@ after() {
 # start_server [FLAG...]: a server; PROXY and TUNNELS are its addresses for callers and for edges.
 start_server() {
   start server multiplexer_listener= "$BIN/grpc-multiplexer-server" \
-    --proxy-listener 127.0.0.1:0 --multiplexer-listener 127.0.0.1:0 "$@"
+    --proxy-listener 127.0.0.1:0 --multiplexer-listener 127.0.0.1:0 --warm-up 0s "$@"
   PROXY=$(after server proxy_listener=)
   TUNNELS=$(after server multiplexer_listener=)
 }

@@ -24,6 +24,7 @@ mod seldom;
 mod services;
 mod settings;
 mod shutdown;
+mod waiting;
 mod windows;
 
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use limits::{Limits, MetadataLimits};
 pub use options::PROGRAM;
 pub use settings::Settings;
+pub use waiting::WaitSettings;
 
 /// A server whose sockets listen, ready to run.
 ///
@@ -236,6 +238,7 @@ impl Server {
                 record,
                 metadata: limits.metadata,
                 overload,
+                drain: shutdown.drain.clone(),
                 cut: shutdown.cut.clone(),
             }),
             drain: shutdown.drain.clone(),

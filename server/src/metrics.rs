@@ -39,6 +39,8 @@ pub(crate) struct Metrics {
     takeovers: Family<Takeover, Counter>,
     /// Calls being served.
     pub(crate) calls_in_flight: Gauge,
+    /// Of these, calls that wait for an edge that is away.
+    pub(crate) calls_waiting: Gauge,
     /// Callers that are connected.
     pub(crate) caller_connections: Gauge,
     /// Tunnels that are up.
@@ -107,6 +109,7 @@ impl Default for Metrics {
             memory_limit: Gauge::default(),
             takeovers: Family::default(),
             calls_in_flight: Gauge::default(),
+            calls_waiting: Gauge::default(),
             caller_connections: Gauge::default(),
             tunnels: Gauge::default(),
         }
@@ -162,6 +165,11 @@ impl Metrics {
             "calls_in_flight",
             "Calls being served",
             self.calls_in_flight.clone(),
+        );
+        families.register(
+            "calls_waiting",
+            "Calls that wait for an edge that is away",
+            self.calls_waiting.clone(),
         );
         families.register(
             "caller_connections",

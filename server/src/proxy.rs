@@ -35,7 +35,7 @@ use crate::edge::lanes::{NoLane, Slot};
 use crate::limits::MetadataLimits;
 use crate::overload::Overload;
 use crate::registry::Registry;
-use crate::settings::Live;
+use crate::settings::{Live, Settings};
 use caller::Caller;
 pub(crate) use code::Code;
 use forward::{Ending, Ends, forward};
@@ -55,6 +55,8 @@ pub(crate) struct Proxy {
     pub(crate) record: Arc<Record>,
     pub(crate) metadata: MetadataLimits,
     pub(crate) overload: Arc<Overload>,
+    /// Cancelled when the server goes away: edges that left come back to another one.
+    pub(crate) drain: CancellationToken,
     /// Cancelled when calls in flight must end.
     pub(crate) cut: CancellationToken,
 }
@@ -140,29 +142,52 @@ impl Proxy {
 
     /// Brings a call to its edge; once more, elsewhere or anew, where it is proven that no backend took it.
     async fn deliver(&self, call: &mut Call, id: &ClientId) -> Result<Ending, Unanswered> {
-        let edge = self.edge(id)?;
+        let edge = self.edge(call, id).await?;
         let first = match self.try_deliver(call, &edge).await {
             Err(Unanswered::Failed(first)) if first.is_retriable() && call.intake.rewind() => first,
             other => return other,
         };
         drop(edge);
         self.record.retried(&first);
-        match self.edge(id) {
+        match self.edge(call, id).await {
             Ok(edge) => self.try_deliver(call, &edge).await,
             // It was there a moment ago, and what it failed of then is the better answer.
-            Err(Failure::UnknownEdge(_)) => Err(first.into()),
-            Err(other) => Err(other.into()),
+            Err(Unanswered::Failed(Failure::UnknownEdge(_))) => Err(first.into()),
+            Err(other) => Err(other),
         }
     }
 
-    /// The edge of that id, if calls can go to it.
-    fn edge(&self, id: &ClientId) -> Result<Arc<EdgeHandle>, Failure> {
-        let edge = self.registry.get(id);
-        let edge = edge.ok_or_else(|| Failure::UnknownEdge(id.clone()))?;
-        if edge.session().in_rotation() {
-            Ok(edge)
-        } else {
-            Err(Failure::EdgeAway(id.clone()))
+    /// The edge of that id, as soon as calls can go to it. One that is away is waited for.
+    async fn edge(&self, call: &mut Call, id: &ClientId) -> Result<Arc<EdgeHandle>, Unanswered> {
+        let look = || {
+            let edge = self.registry.get(id);
+            edge.filter(|edge| edge.session().in_rotation())
+        };
+        if let Some(edge) = look() {
+            return Ok(edge);
+        }
+        let settings = self.settings.now(Settings::waiting);
+        let _counted = self.record.waits();
+        let wait = async {
+            tokio::select! {
+                biased;
+                found = self.registry.waiting().wait(id, &settings, look) => {
+                    found.map_err(|absence| Failure::of_absence(absence, id))
+                }
+                () = self.is_left_for_good(id) => Err(Failure::Draining { sent: false }),
+            }
+        };
+        let found = self.while_wanted(&mut call.intake, &mut call.reply, call.deadline, wait);
+        Ok(found.await??)
+    }
+
+    /// Waits until this server goes away and no tunnel of that id is left: an edge comes back to another server then.
+    async fn is_left_for_good(&self, id: &ClientId) {
+        self.drain.cancelled().await;
+        while let Some(edge) = self.registry.get(id)
+            && !edge.session().is_closed()
+        {
+            edge.session().closed().await;
         }
     }
 

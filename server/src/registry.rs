@@ -28,6 +28,7 @@ use tokio::sync::oneshot;
 
 use crate::DuplicateClientId;
 use crate::edge::EdgeHandle;
+use crate::waiting::Waiting;
 use entry::Entry;
 pub(crate) use entry::{Ousted, Why};
 pub(crate) use identity::{Identity, Token};
@@ -84,6 +85,7 @@ pub(crate) struct Registered {
 #[derive(Debug)]
 pub(crate) struct Registry {
     state: RwLock<State>,
+    waiting: Arc<Waiting>,
     /// Tells the revisions of one process from another's.
     process: u32,
 }
@@ -93,14 +95,18 @@ struct State {
     /// None of them is empty.
     ids: HashMap<ClientId, Entry>,
     watchers: Watchers,
+    /// Is told, under the same lock, which ids come and leave.
+    waiting: Arc<Waiting>,
     revision: u64,
     last_generation: Generation,
 }
 
 impl Registry {
     pub(crate) fn new() -> Arc<Self> {
+        let state = State::default();
         Arc::new(Self {
-            state: RwLock::default(),
+            waiting: Arc::clone(&state.waiting),
+            state: RwLock::new(state),
             process: rand::rng().random(),
         })
     }
@@ -108,6 +114,11 @@ impl Registry {
     /// The edge for a new call to that id, if one of its tunnels is up.
     pub(crate) fn get(&self, id: &ClientId) -> Option<Arc<EdgeHandle>> {
         self.read().ids.get(id)?.sessions.pick().cloned()
+    }
+
+    /// The calls that wait for edges.
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// Gives `newcomer` its id, and makes it reachable as what `edge` makes of its generation.
@@ -204,6 +215,8 @@ impl State {
             self.begin_epoch(id, sessions);
         } else {
             self.announce(id, Event::Updated(sessions));
+            // The others may owe a sign of life.
+            self.waiting.changed(id);
         }
         Ok((edge, ousted))
     }
@@ -227,12 +240,14 @@ impl State {
     /// The first tunnel of `id` is up.
     fn begin_epoch(&mut self, id: &ClientId, sessions: Arc<Sessions>) {
         self.announce(id, Event::Connected(sessions));
+        self.waiting.arrived(id);
     }
 
     /// The last tunnel of `id` is gone.
     fn end_epoch(&mut self, id: &ClientId) {
         self.ids.remove(id);
         self.announce(id, Event::Disconnected);
+        self.waiting.left(id);
     }
 
     fn announce(&mut self, id: &ClientId, event: Event) {

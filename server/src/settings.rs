@@ -8,6 +8,7 @@ use grpc_multiplexer_process::{
 use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
 
+use crate::waiting::WaitSettings;
 use crate::{DuplicateClientId, Limits, ServerConfig};
 
 /// How a [`Server`](crate::Server) behaves. The default is that of the binary's options.
@@ -29,6 +30,8 @@ pub struct Settings {
     pub duplicate_client_id: DuplicateClientId,
     /// Timeouts of tunnels.
     pub tunnel: TunnelConfig,
+    /// Which calls wait for an edge that is away.
+    pub waiting: WaitSettings,
     /// Bytes of a request that are kept until its backend answers, to be sent again where it is proven that no backend
     /// took them. Default 64 KiB.
     pub replay_buffer: usize,
@@ -42,6 +45,7 @@ impl Default for Settings {
             drain_timeout: DRAIN_TIME,
             duplicate_client_id: DuplicateClientId::default(),
             tunnel: TunnelConfig::default(),
+            waiting: WaitSettings::default(),
             replay_buffer: 64 * 1024,
             limits: Limits::default(),
         }
@@ -49,11 +53,20 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Which calls wait for an edge: no more than have a place or a turn on it once it is back.
+    pub(crate) fn waiting(&self) -> WaitSettings {
+        let room = self.limits.calls_per_edge + self.limits.queued_calls_per_edge;
+        let mut waiting = self.waiting.clone();
+        waiting.max_waiting_calls_per_edge = waiting.max_waiting_calls_per_edge.min(room);
+        waiting
+    }
+
     /// Reads the options of [`crate::PROGRAM`] that are settings. Mistakes are kept by `reader`.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let tunnel_timeout = reader.one(TUNNEL_TIMEOUT.path, tunnel_timeout);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
         let duplicate_client_id = reader.one("duplicate-client-id", str::parse);
+        let waiting = WaitSettings::read(reader);
         let replay_buffer = reader.one("replay-buffer", size);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
@@ -65,6 +78,7 @@ impl Settings {
             drain_timeout: drain_timeout?,
             duplicate_client_id: duplicate_client_id?,
             tunnel,
+            waiting: waiting?,
             // What does not fit is no limit.
             replay_buffer: usize::try_from(replay_buffer?).unwrap_or(usize::MAX),
             limits,

@@ -115,16 +115,22 @@ fn options<'a>(proxy: &'a str, multiplexer: &'a str, args: &[&'a str]) -> Vec<&'
     ];
     all.extend(args);
     all.extend(log_level(args));
+    all.extend(unless_given(args, &["--warm-up", "0"]));
     all
+}
+
+/// A server that never saw an edge says so at once, unless a test is about what it does after a start.
+fn unless_given<'a>(args: &[&str], option: &'a [&'a str]) -> &'a [&'a str] {
+    if args.contains(&option[0]) {
+        &[]
+    } else {
+        option
+    }
 }
 
 /// Each call, unless a test that makes many wants less.
 fn log_level(args: &[&str]) -> &'static [&'static str] {
-    if args.contains(&"--log-level") {
-        &[]
-    } else {
-        &["--log-level", "debug"]
-    }
+    unless_given(args, &["--log-level", "debug"])
 }
 
 fn field(line: &str, name: &str) -> SocketAddr {

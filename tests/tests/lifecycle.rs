@@ -418,7 +418,7 @@ async fn a_server_that_is_asked_to_stop_finishes_its_calls() {
 #[tokio::test]
 async fn an_edge_that_is_asked_to_stop_finishes_its_calls() {
     for signal in ["TERM", "INT"] {
-        let mux = Mux::start().await;
+        let mux = Mux::with(&["--reconnect-wait", "100ms"]).await;
         let (backend, go) = waiting().await;
         let mut edge = Edge::start(&mux, "a", backend.address).await;
         let caller = Caller::connect(mux.proxy).await;
@@ -428,7 +428,7 @@ async fn an_edge_that_is_asked_to_stop_finishes_its_calls() {
         edge.signal(signal);
         listed(&mux, &[]).await;
         let refused = whose(&caller, "a").await;
-        assert_eq!(refused, Err("Client 'a' not registered".to_owned()));
+        assert_eq!(refused, Err("mux: edge 'a' is not connected".to_owned()));
         call.data(b"after", true).await;
         go.add_permits(1);
         let answer = call.answer().await;

@@ -6,12 +6,12 @@
 )]
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use grpc_multiplexer_tests::{
-    Answer, Backend, Call, Caller, Ended, Frame, FrameConnection, H2Call, Path, frame_backend,
-    kind, metric,
+    Answer, Backend, Call, Caller, Edge, Ended, Frame, FrameConnection, H2Call, Mux, Path,
+    frame_backend, kind, metric, until,
 };
 use h2::Reason;
 use tokio::task::JoinSet;
@@ -122,11 +122,48 @@ async fn what_is_larger_than_the_buffer_is_not_sent_again() {
 
 const ID: (&str, &str) = ("client-id", "rainbow");
 
+/// Between the two tries the edge goes away: the call waits for it, with what it sent.
+#[tokio::test]
+async fn a_call_waits_between_its_tries() {
+    let refuse = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::clone(&refuse);
+    let first = Arc::new(AtomicBool::new(true));
+    let backend = Backend::h2(move |mut call| {
+        let (told, first) = (Arc::clone(&told), Arc::clone(&first));
+        async move {
+            call.read_all().await;
+            if first.swap(false, Ordering::Relaxed) {
+                told.notified().await;
+                return call.reset(Reason::REFUSED_STREAM);
+            }
+            call.ok(b"").await;
+        }
+    })
+    .await;
+    let path = Path::to(&backend).await;
+    let mut call = path.start(&[]).await;
+    call.data(b"body", true).await;
+    backend.calls(1).await;
+    // It takes no new calls, and finishes this one, which is to be delivered anew.
+    path.edge.signal("TERM");
+    until("the edge to drain", async || {
+        path.mux.listed().await.is_empty().then_some(())
+    })
+    .await;
+    refuse.notify_one();
+    path.mux.says("a call waits for its edge").await;
+    let _edge = Edge::start(&path.mux, "rainbow", backend.address).await;
+    call.answer().await.is_backends(0);
+    assert_eq!(backend.seen_call(1).body, b"body");
+}
+
 /// What the backend by hand does with a call, by the first letter of its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Order {
     /// Executes it and answers.
     Answer,
+    /// Executes it and never answers.
+    Hang,
     /// Refuses the stream, the first time.
     Refuse,
     /// Ends its connection with a GOAWAY that leaves the call out, the first time.
@@ -154,9 +191,10 @@ impl Book {
         let order = match token.as_bytes()[0] {
             b'r' if *seen == 1 => Order::Refuse,
             b'g' if *seen == 1 => Order::GoAway,
+            b'h' => Order::Hang,
             _ => Order::Answer,
         };
-        if order == Order::Answer {
+        if [Order::Answer, Order::Hang].contains(&order) {
             *ledger.executed.entry(token.to_owned()).or_default() += 1;
         }
         order
@@ -165,6 +203,17 @@ impl Book {
     fn executed(&self, token: &str) -> usize {
         let ledger = self.0.lock().unwrap();
         ledger.executed.get(token).copied().unwrap_or_default()
+    }
+
+    /// Waits until so many calls are executed whose tokens begin so.
+    async fn executes(&self, begin: &str, calls: usize) {
+        until("calls to be executed", async || {
+            let ledger = self.0.lock().unwrap();
+            let executed = ledger.executed.keys();
+            let executed = executed.filter(|token| token.starts_with(begin)).count();
+            (executed >= calls).then_some(())
+        })
+        .await;
     }
 
     async fn backend(&self) -> Backend {
@@ -208,6 +257,7 @@ async fn serve(mut connection: FrameConnection, book: Book) {
                     let begin = [Frame::headers(id, &begin, false), token];
                     connection.send_all(&begin).await;
                 }
+                Order::Hang => {}
                 Order::GoAway if !kept_later => {
                     last = id - 1;
                     connection.send(&Frame::go_away(last, 0)).await;
@@ -274,14 +324,14 @@ async fn make(caller: Arc<Caller>, kind: char, form: Form) -> Made {
 }
 
 /// Makes calls of every kind and form, all at once.
-async fn make_all(caller: &Arc<Caller>, kinds: &str, forms: &[Form]) -> Vec<Made> {
+fn make_all(caller: &Arc<Caller>, kinds: &str, forms: &[Form]) -> JoinSet<Made> {
     let mut calls = JoinSet::new();
     for kind in kinds.chars() {
         for form in forms {
             calls.spawn(make(Arc::clone(caller), kind, *form));
         }
     }
-    calls.join_all().await
+    calls
 }
 
 /// A call ended well and was executed once; or it was too long to be sent again, and was not executed.
@@ -303,11 +353,47 @@ async fn what_a_backend_throws_back_is_executed_once() {
     let path = Path::to(&backend).await;
     let caller = Arc::new(path.caller);
     for _ in 0..20 {
-        let mut made = make_all(&caller, "rrxr", &FORMS).await;
+        let mut made = make_all(&caller, "rrxr", &FORMS).join_all().await;
         // A GOAWAY also throws back what comes after its call, so there is one at a time.
         for form in FORMS {
-            made.extend(make_all(&caller, "xgyz", &[form]).await);
+            made.extend(make_all(&caller, "xgyz", &[form]).join_all().await);
         }
         made.iter().for_each(|call| is_settled(&book, call));
+    }
+}
+
+#[tokio::test]
+async fn an_edge_that_is_killed_again_and_again_costs_only_calls_that_had_arrived() {
+    let book = Book::default();
+    let backend = book.backend().await;
+    let mux = Mux::start().await;
+    let mut edge = Edge::start(&mux, "rainbow", backend.address).await;
+    let caller = Arc::new(Caller::connect(mux.proxy).await);
+    for round in 1..=5 {
+        let arrived = make_all(&caller, "hh", &FORMS);
+        book.executes("h", round * 2 * FORMS.len()).await;
+        // These are made around the kill, and go wherever they get.
+        let around = make_all(&caller, "xyz", &FORMS);
+        edge.kill().await;
+        edge = Edge::start(&mux, "rainbow", backend.address).await;
+        for (_, token, answer) in arrived.join_all().await {
+            let message = "mux: tunnel to edge 'rainbow' lost";
+            answer.is_ours(14, message, "tunnel-lost", "maybe");
+            assert_eq!(book.executed(&token), 1);
+        }
+        for (_, token, answer) in around.join_all().await {
+            let executed = book.executed(&token);
+            assert!(executed <= 1, "{token}");
+            match answer.code() {
+                Some(0) => assert_eq!(executed, 1, "{token}"),
+                // It may have arrived, and was not sent again.
+                _ => answer.is_ours(
+                    14,
+                    "mux: tunnel to edge 'rainbow' lost",
+                    "tunnel-lost",
+                    "maybe",
+                ),
+            }
+        }
     }
 }

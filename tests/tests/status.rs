@@ -320,9 +320,8 @@ fn every_line_of_the_page_of_errors_is_met_by_a_test() {
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
     for row in errors_page() {
-        // Nobody knows how to bring about `internal`; a slow watcher sees a reset, in `discovery`; and none here waits for
-        // a tunnel to owe a sign of life.
-        if ["internal", "slow-watcher", "edge-away"].contains(&row.reason) {
+        // Nobody knows how to bring about `internal`; and a slow watcher sees a reset, in `discovery`.
+        if ["internal", "slow-watcher"].contains(&row.reason) {
             continue;
         }
         let named = tests.contains(&format!("\"{}\"", row.reason));

@@ -39,7 +39,8 @@ const ANSWER: &[(&str, &str)] = &[("answer", "")];
 #[tokio::test]
 async fn a_lost_tunnel_ends_its_calls_and_none_is_tried_again() {
     let backend = waiting().await;
-    let mut path = Path::to(&backend).await;
+    let soon = ["--reconnect-wait", "200ms"];
+    let mut path = Path::with(&soon, &backend.address.to_string(), &[]).await;
     let before = path.ask(&[]).await;
     let mut after = path.start(ANSWER).await;
     after.bytes(6).await;
@@ -54,7 +55,8 @@ async fn a_lost_tunnel_ends_its_calls_and_none_is_tried_again() {
     assert_eq!(after.body, b"so far");
     assert_eq!(backend.seen().len(), 2);
     let next = path.ask(&[]).await.answer().await;
-    next.is_ours(5, "Client 'rainbow' not registered", "unknown-edge", "no");
+    let message = "mux: edge 'rainbow' is not connected";
+    next.is_ours(14, message, "edge-away", "no");
 }
 
 /// A backend by hand: the first `failing` calls are answered by `fail`, on their stream; later ones well. Counts calls.

@@ -229,6 +229,16 @@ impl Session {
         !self.is_closed() && !self.shared.activity.is_suspected()
     }
 
+    /// Waits until a peer that owed a sign of life gave one, and the tunnel is in rotation again. For one who waits; what
+    /// happens in between is told next.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn back_in_rotation(&self) {
+        self.shared.activity.trusted_again().await;
+    }
+
     /// Whether the peer speaks the original's wire: it cannot be told of a drain, says nothing of how a stream ended,
     /// and answers no open.
     #[must_use]

@@ -105,7 +105,7 @@ impl Edges {
         match admitted {
             Some(Some((admitted, _place))) => {
                 let _counted = Counted::on(&self.metrics.tunnels);
-                let run = run(admitted, &self.metrics);
+                let run = run(admitted, &self.metrics, &self.registry);
                 self.close.run_until_cancelled(run).await;
             }
             Some(None) => {}

@@ -1,5 +1,6 @@
 //! One tunnel, from its registration to its end.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::Code;
@@ -11,13 +12,13 @@ use tracing::{Instrument as _, debug, info};
 use super::EdgeHandle;
 use super::admit::Admitted;
 use crate::metrics::Metrics;
-use crate::registry::{Ousted, Why};
+use crate::registry::{Ousted, Registry, Why};
 
 /// How long an edge's stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves a tunnel until it ends.
-pub(super) async fn run(admitted: Admitted, metrics: &Metrics) {
+pub(super) async fn run(admitted: Admitted, metrics: &Metrics, registry: &Registry) {
     let Admitted {
         edge,
         tunnel,
@@ -44,6 +45,7 @@ pub(super) async fn run(admitted: Admitted, metrics: &Metrics) {
                 metrics.taken_over(ousted.why);
                 give_way(&edge, ousted).await;
             }
+            never = tell_of_rotation(&edge, registry) => match never {},
             drain = session.peer_drains() => {
                 info!(client_id = %edge.client_id(), reason = %drain.reason.escape_debug(), "edge drains");
                 drop(registration);
@@ -60,6 +62,14 @@ pub(super) async fn run(admitted: Admitted, metrics: &Metrics) {
     info!(client_id = %edge.client_id(), reason = %end.to_string().escape_debug(), "edge disconnected");
     // Its goodbye is on its way out, which has its own time.
     work.join_next().await;
+}
+
+/// Tells calls that wait for the edge when its tunnel takes them again.
+async fn tell_of_rotation(edge: &EdgeHandle, registry: &Registry) -> Infallible {
+    loop {
+        edge.session().back_in_rotation().await;
+        registry.waiting().changed(edge.client_id());
+    }
 }
 
 /// Streams of the edge's own are for kinds that nobody serves yet.

@@ -29,6 +29,11 @@ impl Record {
         self.metrics.calls_in_flight.get()
     }
 
+    /// Counts a call that waits for its edge, for as long as the guard lives.
+    pub(crate) fn waits(&self) -> Counted {
+        Counted::on(&self.metrics.calls_waiting)
+    }
+
     /// Counts a call that is sent once more.
     pub(crate) fn retried(&self, first: &Failure) {
         self.metrics.call_retried(first.reason());

@@ -14,6 +14,7 @@ use http::StatusCode;
 
 use super::code::Code;
 use crate::edge::lane::{DialFailure, LaneEnd, StreamError};
+use crate::waiting::Absence;
 
 /// What went wrong with a call, on our side of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(crate) enum Failure {
     BadId,
     /// No edge has it.
     UnknownEdge(ClientId),
-    /// Its tunnel is up, but owes a sign of life.
+    /// It was here lately, and did not come back in time.
     EdgeAway(ClientId),
     /// The edge cannot reach its backend.
     BackendConnect(ClientId, &'static str),
@@ -105,6 +106,16 @@ impl Failure {
                 | Self::BackendConnect(..)
                 | Self::BackendTimeout(_)
         )
+    }
+
+    /// What it is to a caller that its edge is not there.
+    pub(crate) fn of_absence(absence: Absence, id: &ClientId) -> Self {
+        match absence {
+            Absence::Unknown => Self::UnknownEdge(id.clone()),
+            Absence::Away => Self::EdgeAway(id.clone()),
+            Absence::TooManyForIt => Self::EdgeBusy(id.clone()),
+            Absence::TooMany => Self::Overload { sent: false },
+        }
     }
 
     /// What it is once the backend answered with headers: whatever else it says then, it has seen the call.

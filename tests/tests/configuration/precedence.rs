@@ -35,6 +35,11 @@ fn rows(folder: &Folder) -> Vec<Row> {
             "duplicate-client-id",
             ["replace", "balance", "reject"],
         ),
+        row(SERVER, "reconnect-wait", ["1s", "2m", "0"]),
+        row(SERVER, "remember-edges", ["1s", "2m", "0"]),
+        row(SERVER, "warm-up", ["1s", "2m", "0"]),
+        row(SERVER, "max-waiting-calls", ["1", "20", "300"]),
+        row(SERVER, "max-waiting-calls-per-edge", ["1", "20", "300"]),
         row(SERVER, "replay-buffer", ["1KiB", "2MiB", "0"]),
         row(SERVER, "max-caller-connections", ["1", "2", "3"]),
         row(

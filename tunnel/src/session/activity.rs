@@ -23,6 +23,7 @@ pub(crate) struct Activity {
     watched: AtomicBool,
     rtt: AtomicU64,
     suspected: AtomicBool,
+    trusted: Notify,
     moved: AtomicU64,
 }
 
@@ -37,6 +38,7 @@ impl Activity {
             watched: AtomicBool::new(false),
             rtt: AtomicU64::new(0),
             suspected: AtomicBool::new(false),
+            trusted: Notify::new(),
             moved: AtomicU64::new(0),
         }
     }
@@ -127,11 +129,23 @@ impl Activity {
     }
 
     pub(crate) fn set_suspected(&self, suspected: bool) {
-        self.suspected.store(suspected, Ordering::Relaxed);
+        self.suspected.store(suspected, Ordering::SeqCst);
+        if !suspected {
+            self.trusted.notify_one();
+        }
+    }
+
+    /// Waits until a peer that was suspected is not any more. For one who waits; what happens in between is told next.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub(crate) async fn trusted_again(&self) {
+        self.trusted.notified().await;
     }
 
     pub(crate) fn is_suspected(&self) -> bool {
-        self.suspected.load(Ordering::Relaxed)
+        self.suspected.load(Ordering::SeqCst)
     }
 
     fn now(&self) -> u64 {

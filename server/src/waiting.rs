@@ -1,0 +1,182 @@
+//! Waiting for an edge that is away: a call to one that was here lately waits a while for it to come back, and does not
+//! fail at once.
+//!
+//! The registry tells who comes and who leaves; calls look at the registry for themselves, and wait here for a reason
+//! to look again. Nobody waits for an edge that was never here: a mistyped name is told at once. Only right after a
+//! start that cannot be known, so then every edge counts as away.
+
+mod memory;
+mod options;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use grpc_multiplexer_tunnel::ClientId;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use tracing::debug;
+
+use memory::Memory;
+pub use options::WaitSettings;
+
+/// Why there is no edge for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// No edge of that id was here lately.
+    Unknown,
+    /// It was, and did not come back in time.
+    Away,
+    /// It was, and as many calls wait for it as may.
+    TooManyForIt,
+    /// As many calls wait in the process as may.
+    TooMany,
+}
+
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    memory: Memory,
+    queues: HashMap<ClientId, Queue>,
+    /// Calls in all queues.
+    calls: usize,
+}
+
+/// The calls that wait for one edge, in the order in which they came.
+#[derive(Debug, Default)]
+struct Queue {
+    calls: usize,
+    changed: Arc<Notify>,
+}
+
+/// As it is right after a start.
+impl Default for Waiting {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Waiting {
+    /// The first tunnel of that id is up.
+    pub(crate) fn arrived(&self, id: &ClientId) {
+        let mut state = self.lock();
+        state.memory.arrived(id);
+        state.tell(id);
+    }
+
+    /// The last one is gone.
+    pub(crate) fn left(&self, id: &ClientId) {
+        self.lock().memory.left(id, Instant::now());
+    }
+
+    /// A tunnel of that id takes calls again.
+    pub(crate) fn changed(&self, id: &ClientId) {
+        self.lock().tell(id);
+    }
+
+    /// Waits until `look` finds the edge of that id, for as long as `settings` let it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: a place among those that wait is lost, nothing else.
+    pub(crate) async fn wait<T>(
+        &self,
+        id: &ClientId,
+        settings: &WaitSettings,
+        look: impl Fn() -> Option<T>,
+    ) -> Result<T, Absence> {
+        let place = self.enter(id, settings)?;
+        debug!(client_id = %id, "a call waits for its edge");
+        let found = async {
+            loop {
+                let changed = place.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if let Some(found) = look() {
+                    return found;
+                }
+                changed.await;
+            }
+        };
+        timeout(settings.reconnect_wait, found)
+            .await
+            .map_err(|_| Absence::Away)
+    }
+
+    fn enter<'a>(
+        &'a self,
+        id: &'a ClientId,
+        settings: &WaitSettings,
+    ) -> Result<Place<'a>, Absence> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.memory.forget(now, settings.remember_edges);
+        let warming_up = now < self.started + settings.warm_up;
+        if !warming_up && !state.memory.knows(id) {
+            return Err(Absence::Unknown);
+        }
+        if settings.reconnect_wait.is_zero() {
+            return Err(Absence::Away);
+        }
+        if state.calls >= settings.max_waiting_calls {
+            return Err(Absence::TooMany);
+        }
+        let waiting = state.queues.get(id).map_or(0, |queue| queue.calls);
+        if waiting >= settings.max_waiting_calls_per_edge {
+            return Err(Absence::TooManyForIt);
+        }
+        state.calls += 1;
+        let queue = state.queues.entry(id.clone()).or_default();
+        queue.calls += 1;
+        Ok(Place {
+            waiting: self,
+            id,
+            changed: Arc::clone(&queue.changed),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic while the lock is held leaves maps that are still whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Lets the calls that wait for `id` look again, who came first first.
+    fn tell(&self, id: &ClientId) {
+        if let Some(queue) = self.queues.get(id) {
+            queue.changed.notify_waiters();
+        }
+    }
+}
+
+/// A call's place among those that wait.
+struct Place<'a> {
+    waiting: &'a Waiting,
+    id: &'a ClientId,
+    changed: Arc<Notify>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.waiting.lock();
+        state.calls -= 1;
+        let Some(queue) = state.queues.get_mut(self.id) else {
+            return;
+        };
+        queue.calls -= 1;
+        if queue.calls == 0 {
+            state.queues.remove(self.id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
