@@ -1,14 +1,17 @@
 //! One edge: its tunnel, what it offers, and the lanes to its backend.
 
 mod admit;
+mod budget;
 mod gate;
 pub(crate) mod lane;
 pub(crate) mod lanes;
+mod lessons;
 pub(crate) mod listener;
 pub(crate) mod offer;
 pub(crate) mod places;
 mod queue;
 mod sniff;
+mod tolerance;
 mod tunnel;
 
 use std::net::SocketAddr;

@@ -166,12 +166,27 @@ impl FrameConnection {
     ///
     /// When the peer does not speak HTTP/2.
     pub async fn accept(socket: TcpStream) -> Self {
+        Self::accept_with(socket, &[]).await
+    }
+
+    /// The backend's end: reads the preface, and says these SETTINGS.
+    ///
+    /// # Panics
+    ///
+    /// When the peer does not speak HTTP/2.
+    pub async fn accept_with(socket: TcpStream, settings: &[(u16, u32)]) -> Self {
         socket.set_nodelay(true).unwrap();
         let mut connection = Self {
             socket,
             buffer: BytesMut::new(),
         };
-        connection.send(&Frame::settings(false)).await;
+        let payload: Vec<u8> = settings
+            .iter()
+            .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+            .collect();
+        connection
+            .send(&Frame::new(kind::SETTINGS, 0, 0, &payload))
+            .await;
         while connection.buffer.len() < PREFACE.len() {
             let read = connection.socket.read_buf(&mut connection.buffer).await;
             assert_ne!(read.unwrap(), 0, "no preface");

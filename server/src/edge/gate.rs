@@ -7,8 +7,11 @@
 //!
 //! So a reset goes out at once when its stream is proved, or while few unproved ones are out; else the stream is held.
 //! Held streams are released by proof, or, when the backend answers nothing, by two round trips of a harmless frame
-//! (SETTINGS) that are at least [`LAG`] apart: a backend that reads its input and still answers that much later has
+//! (SETTINGS) that are some time (`lag`) apart: a backend that reads its input and still answers that much later has
 //! accepted what came before. A frozen backend stops that clock by itself, which a plain delay would not.
+//!
+//! Backends that count all resets are another matter: what they bear is a [`Budget`], and a stream is also held while
+//! none of it is left.
 //!
 //! *Source:* `recv_reset` and `next_incoming` of the h2 crate; measured against backends on tonic, grpc-go, C++,
 //! Python, Node and Java.
@@ -16,12 +19,12 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use h2::Reason;
 use tokio::time::Instant;
 
-/// Unproved resets that may be out at a time; below h2's limit of 20.
-const CREDIT: usize = 16;
-/// Between the acknowledgement of one marker and the next marker.
-const LAG: Duration = Duration::from_millis(20);
+use super::budget::{Budget, Room};
+use super::tolerance::Tolerance;
+
 /// Between two looks for an acknowledgement.
 const RETRY: Duration = Duration::from_millis(5);
 /// Unproved and held streams together, above which a lane with held streams takes no new call.
@@ -41,6 +44,7 @@ pub(crate) struct Gate<H> {
     /// Oldest first.
     held: VecDeque<(u32, H)>,
     marker: Marker,
+    budget: Budget,
     /// The lane ended: nothing is held any more.
     over: bool,
 }
@@ -65,7 +69,7 @@ enum Marker {
     Sent {
         /// Highest stream opened before this marker.
         covers: u32,
-        /// Highest stream opened before the marker that was acknowledged [`LAG`] before this one was sent.
+        /// Highest stream opened before the marker that was acknowledged a lag before this one was sent.
         candidate: Option<u32>,
         look_at: Instant,
     },
@@ -74,7 +78,7 @@ enum Marker {
 }
 
 impl<H> Gate<H> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(budget: Budget) -> Self {
         Self {
             accepted: 0,
             opened: 0,
@@ -82,6 +86,7 @@ impl<H> Gate<H> {
             unproved: VecDeque::new(),
             held: VecDeque::new(),
             marker: Marker::Idle,
+            budget,
             over: false,
         }
     }
@@ -90,6 +95,7 @@ impl<H> Gate<H> {
     pub(crate) fn opened(&mut self, id: u32) {
         self.opened = self.opened.max(id);
         self.unaccepted.insert(id);
+        self.budget.started();
     }
 
     /// A stream ended by itself.
@@ -107,11 +113,9 @@ impl<H> Gate<H> {
     }
 
     /// A stream is cancelled: gives `handle` back when it may be reset now, and keeps it otherwise.
-    pub(crate) fn cancel(&mut self, id: u32, handle: H) -> Option<H> {
-        if self.over || id <= self.accepted {
-            return Some(handle);
-        }
-        if self.held.is_empty() && self.take_credit(id) {
+    pub(crate) fn cancel(&mut self, id: u32, handle: H, now: Instant) -> Option<H> {
+        let in_turn = id <= self.accepted || self.held.is_empty();
+        if self.over || (in_turn && self.may_reset(id, now)) {
             return Some(handle);
         }
         self.held.push_back((id, handle));
@@ -119,24 +123,39 @@ impl<H> Gate<H> {
     }
 
     /// The next held stream that may be reset now.
-    pub(crate) fn release(&mut self) -> Option<H> {
+    pub(crate) fn release(&mut self, now: Instant) -> Option<H> {
         let (id, _) = self.held.front()?;
         let id = *id;
-        if id > self.accepted && !self.take_credit(id) {
+        if !self.may_reset(id, now) {
             return None;
         }
         self.held.pop_front().map(|(_, handle)| handle)
     }
 
-    fn take_credit(&mut self, id: u32) -> bool {
-        let accepted = self.accepted;
-        self.unproved.retain(|unproved| *unproved > accepted);
-        if self.unproved.len() >= CREDIT {
+    /// Whether `id` may be reset now; if so, it is.
+    fn may_reset(&mut self, id: u32, now: Instant) -> bool {
+        if !self.is_safe(id) || !self.budget.take(now) {
             return false;
         }
-        self.unproved.push_back(id);
-        self.unaccepted.remove(&id);
+        if id > self.accepted {
+            self.unproved.push_back(id);
+            self.unaccepted.remove(&id);
+        }
         true
+    }
+
+    /// Whether a reset of `id` is among the unproved ones that any backend bears, or proved.
+    fn is_safe(&mut self, id: u32) -> bool {
+        let accepted = self.accepted;
+        self.unproved.retain(|unproved| *unproved > accepted);
+        id <= accepted || self.unproved.len() < self.budget.tolerance().credit
+    }
+
+    /// When a held stream may be reset that waits for nothing but the budget.
+    pub(crate) fn refill_at(&mut self) -> Option<Instant> {
+        let (id, _) = self.held.front()?;
+        let id = *id;
+        self.is_safe(id).then(|| self.budget.next_at())?
     }
 
     /// Asks what became of each held stream. One that ended needs no reset any more; an answer proves as much as any.
@@ -160,6 +179,11 @@ impl<H> Gate<H> {
         }
     }
 
+    /// The stream that is held longest.
+    pub(crate) fn first_held(&self) -> Option<&H> {
+        self.held.front().map(|(_, handle)| handle)
+    }
+
     /// Streams held now.
     pub(crate) fn held(&self) -> usize {
         self.held.len()
@@ -171,15 +195,24 @@ impl<H> Gate<H> {
         std::mem::take(&mut self.held)
     }
 
-    /// Whether the lane may take a new call. While streams are held, the queue belongs in front of the lane and not
-    /// into the backend.
-    pub(crate) fn takes_calls(&self) -> bool {
-        self.held.is_empty() || self.unaccepted.len() < OPEN_MAX
+    /// Whether the lane may take a new call beside `open` ones. While streams are held, the queue belongs in front of
+    /// the lane and not into the backend.
+    pub(crate) fn room(&mut self, open: usize, now: Instant) -> Room {
+        if !self.held.is_empty() && self.unaccepted.len() >= OPEN_MAX {
+            return Room::Full;
+        }
+        self.budget.room(open, now)
+    }
+
+    /// What is to be learnt if the backend ends the lane with `reason` now.
+    pub(crate) fn lesson(&self, reason: Reason, now: Instant) -> Option<Tolerance> {
+        self.budget.lesson(reason, now)
     }
 
     /// When to try to send a marker, while one is wanted.
     pub(crate) fn marker_at(&mut self, now: Instant) -> Option<Instant> {
-        if self.held.is_empty() {
+        let first = self.held.front().map(|(id, _)| *id);
+        if first.is_none_or(|id| id <= self.accepted) {
             self.marker = Marker::Idle;
             return None;
         }
@@ -215,7 +248,7 @@ impl<H> Gate<H> {
                 }
                 Marker::Acknowledged {
                     candidate: covers,
-                    send_at: now + LAG,
+                    send_at: now + self.budget.tolerance().lag,
                 }
             }
             (
@@ -245,8 +278,15 @@ impl<H> Gate<H> {
 mod tests {
     use super::*;
 
+    const CREDIT: usize = Tolerance::UNCOUNTED.credit;
+    const LAG: Duration = Tolerance::UNCOUNTED.lag;
+
     fn opened(streams: u32) -> Gate<u32> {
-        let mut gate = Gate::new();
+        with(Tolerance::UNCOUNTED, streams)
+    }
+
+    fn with(tolerance: Tolerance, streams: u32) -> Gate<u32> {
+        let mut gate = Gate::new(Budget::new(tolerance, Instant::now()));
         for n in 0..streams {
             gate.opened(2 * n + 1);
         }
@@ -254,9 +294,14 @@ mod tests {
     }
 
     fn cancel_all(gate: &mut Gate<u32>, streams: u32) -> usize {
+        let now = Instant::now();
         (0..streams)
-            .filter(|n| gate.cancel(2 * n + 1, 2 * n + 1).is_some())
+            .filter(|n| gate.cancel(2 * n + 1, 2 * n + 1, now).is_some())
             .count()
+    }
+
+    fn release(gate: &mut Gate<u32>) -> Option<u32> {
+        gate.release(Instant::now())
     }
 
     #[test]
@@ -264,7 +309,7 @@ mod tests {
         let mut gate = opened(1_000);
         assert_eq!(cancel_all(&mut gate, 1_000), CREDIT);
         assert_eq!(gate.held(), 1_000 - CREDIT);
-        assert_eq!(gate.release(), None);
+        assert_eq!(release(&mut gate), None);
     }
 
     #[test]
@@ -272,7 +317,7 @@ mod tests {
         let mut gate = opened(100);
         cancel_all(&mut gate, 50);
         gate.answered(2 * 40 + 1);
-        let released = std::iter::from_fn(|| gate.release()).count();
+        let released = std::iter::from_fn(|| release(&mut gate)).count();
         // 41 are proved; the rest of the 50 fit the credit.
         assert_eq!(released, 50 - CREDIT);
         assert_eq!(gate.held(), 0);
@@ -293,7 +338,7 @@ mod tests {
         let start = now;
         let mut tries = 0;
         // A backend that acknowledges at once.
-        while gate.release().is_none() {
+        while release(&mut gate).is_none() {
             now = gate.marker_at(now).unwrap();
             gate.marker_tried(now, true);
             tries += 1;
@@ -313,19 +358,20 @@ mod tests {
             now = gate.marker_at(now).unwrap();
             gate.marker_tried(now, false);
         }
-        assert_eq!(gate.release(), None);
+        assert_eq!(release(&mut gate), None);
     }
 
     #[test]
     fn a_lane_with_held_streams_takes_calls_only_below_the_cap() {
         let mut gate = opened(200);
-        assert!(gate.takes_calls(), "nothing is held");
+        let now = Instant::now();
+        assert_eq!(gate.room(200, now), Room::Free, "nothing is held");
         cancel_all(&mut gate, 100);
-        assert!(!gate.takes_calls());
+        assert_eq!(gate.room(200, now), Room::Full);
         for n in 0..200 {
             gate.ended(2 * n + 1);
         }
-        assert!(gate.takes_calls());
+        assert_eq!(gate.room(84, now), Room::Free);
     }
 
     #[test]
@@ -338,7 +384,7 @@ mod tests {
         });
         // Everything up to 81, and from there on as many as the credit allows.
         assert_eq!(
-            std::iter::from_fn(|| gate.release()).last(),
+            std::iter::from_fn(|| release(&mut gate)).last(),
             Some(81 + 2 * 16)
         );
     }
@@ -348,8 +394,28 @@ mod tests {
         let mut gate = opened(100);
         cancel_all(&mut gate, 50);
         gate.clear();
-        assert_eq!(gate.cancel(199, 199), Some(199));
+        assert_eq!(gate.cancel(199, 199, Instant::now()), Some(199));
         assert_eq!(gate.held(), 0);
+    }
+
+    #[test]
+    fn proved_streams_wait_for_the_budget_and_ask_for_no_markers() {
+        let mut gate = with(Tolerance::of_settings(&[]), 1_000);
+        gate.answered(1_999);
+        assert_eq!(cancel_all(&mut gate, 1_000), 900);
+        assert_eq!(release(&mut gate), None);
+        assert_eq!(gate.marker_at(Instant::now()), None);
+        let refill = gate.refill_at().unwrap();
+        assert_eq!(gate.release(refill), Some(1_801));
+        assert_eq!(gate.release(refill), None);
+    }
+
+    #[test]
+    fn what_is_not_proved_does_not_wait_for_the_budget_alone() {
+        let mut gate = with(Tolerance::of_settings(&[]), 100);
+        cancel_all(&mut gate, 100);
+        assert_eq!(gate.refill_at(), None);
+        assert!(gate.marker_at(Instant::now()).is_some());
     }
 
     #[test]

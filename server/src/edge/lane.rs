@@ -8,23 +8,25 @@ mod stream;
 mod task;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use h2::Reason;
 use h2::client::SendRequest;
 use tokio::sync::SetOnce;
+use tokio::time::Instant;
 
+use super::budget::{Budget, Room};
 use super::gate::Gate;
+use super::lessons::Lessons;
+use super::tolerance::Tolerance;
 use crate::windows::Holdings;
 use stream::Held;
 
 pub(crate) use dial::DialFailure;
 pub(crate) use stream::{LaneStream, StreamError};
 pub(crate) use task::LaneTask;
-
-/// Calls on one lane at a time, if the backend allows as many.
-pub(crate) const CALLS: usize = 256;
 
 /// Why a lane ended, as far as its calls care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,37 +47,64 @@ pub(crate) struct Lane {
     bulk: AtomicBool,
     closing: AtomicBool,
     gate: Mutex<Gate<Held>>,
+    lessons: Arc<Lessons>,
     holdings: Holdings,
     end: SetOnce<LaneEnd>,
 }
 
 impl Lane {
-    fn new(sender: SendRequest<Bytes>) -> Self {
+    fn new(sender: SendRequest<Bytes>, tolerance: Tolerance, lessons: Arc<Lessons>) -> Self {
+        let now = Instant::now();
+        let budget = Budget::new(lessons.apply(tolerance, now), now);
         Self {
             sender: Mutex::new(Some(sender)),
             calls: AtomicUsize::new(0),
             bulk: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            gate: Mutex::new(Gate::new()),
+            gate: Mutex::new(Gate::new(budget)),
+            lessons,
             holdings: Holdings::default(),
             end: SetOnce::new(),
         }
     }
 
     /// Whether a new call can start here.
-    pub(crate) fn takes_calls(&self) -> bool {
-        let mut sender = lock(&self.sender);
-        let Some(sender) = sender.as_mut() else {
-            return false;
-        };
-        // After a GOAWAY the calls it spares go on, but a new one would be thrown back, and its one retry with it.
-        let mut nobody = Context::from_waker(Waker::noop());
-        if let Poll::Ready(Err(_)) = sender.poll_ready(&mut nobody) {
-            self.retire();
-            return false;
+    pub(crate) fn room(&self, now: Instant) -> Room {
+        if self.is_over() || self.error().is_some() {
+            return Room::Full;
         }
-        let limit = CALLS.min(sender.current_max_send_streams());
-        !self.closing.load(Ordering::Relaxed) && self.calls() < limit && self.gate().takes_calls()
+        let limit = lock(&self.sender)
+            .as_ref()
+            .map_or(0, SendRequest::current_max_send_streams);
+        let calls = self.calls();
+        if calls >= limit {
+            return Room::Full;
+        }
+        self.gate().room(calls, now)
+    }
+
+    /// Why no call can start here any more, once that is so. After a GOAWAY the calls it spares go on, but a new one
+    /// would be thrown back, and its one retry with it.
+    fn error(&self) -> Option<h2::Error> {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let ready = lock(&self.sender).as_mut()?.poll_ready(&mut nobody);
+        let Poll::Ready(Err(error)) = ready else {
+            return None;
+        };
+        self.retire();
+        Some(error)
+    }
+
+    /// The backend said GOAWAY. Whatever its reason, it drains: what it spares goes on, and can still be cancelled.
+    fn went_away(&self, error: &h2::Error) {
+        tracing::debug!(%error, "backend goes away");
+        let reason = error.reason().unwrap_or(Reason::NO_ERROR);
+        let now = Instant::now();
+        let lesson = self.gate().lesson(reason, now);
+        if let Some(lesson) = lesson {
+            tracing::warn!(%error, "a backend bears fewer cancelled calls than expected");
+            self.lessons.learn(lesson, now);
+        }
     }
 
     pub(crate) fn is_over(&self) -> bool {

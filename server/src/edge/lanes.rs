@@ -1,8 +1,9 @@
 //! The lanes of one edge: opened when needed, one at a time, and closed when idle.
 //!
 //! Calls are admitted here, bounded and in turns over caller connections, *before* they reach HTTP/2: its own queue has
-//! no bound and no turns. A lane with a call that moves much becomes bulk, and new calls go to another lane; a path that was seen to be
-//! bulk starts on a bulk lane.
+//! no bound and no turns. A lane with a call that moves much becomes bulk, and new calls go to another lane; a path that
+//! was seen to be bulk starts on a bulk lane. A lane that sent as many resets as its backend bears makes way for a fresh
+//! one.
 
 use std::collections::HashSet;
 use std::future::pending;
@@ -13,11 +14,13 @@ use std::time::Duration;
 
 use grpc_multiplexer_tunnel::{LANES, Session};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
+use super::budget::Room;
 use super::lane::{DialFailure, Lane, LaneTask};
+use super::lessons::Lessons;
 use super::places::{self, CallerId, Places};
 use crate::limits::EdgeLimits;
 
@@ -32,6 +35,12 @@ const BULK_PATH_LENGTH: usize = 256;
 const FAIL_FAST_FIRST: Duration = Duration::from_millis(100);
 /// And for this long at most.
 const FAIL_FAST_MOST: Duration = Duration::from_secs(2);
+
+/// Lanes that only wait for the ends of their calls, at most, when another is to join them for its resets: a call may
+/// last for ever, and the tunnel has no more than [`LANES`].
+const DRAINING: usize = 8;
+/// Between two looks whether a lane may send resets again.
+const REFILL: Duration = Duration::from_millis(50);
 
 /// Why a call got no lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +63,7 @@ pub(crate) struct Lanes {
     /// Whose turn it is to wait for a lane: of all calls, and of those whose path is bulk.
     turns: [Arc<Places>; 2],
     state: Mutex<State>,
+    lessons: Arc<Lessons>,
     /// A lane came up or failed.
     changed: Notify,
     /// Who wants to be told that there is room.
@@ -98,6 +108,7 @@ impl Lanes {
             // Those who wait for a lane have places, so they are no more than these.
             turns: std::array::from_fn(|_| Places::new(1, limits.calls)),
             state: Mutex::default(),
+            lessons: Arc::default(),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             room: Notify::new(),
@@ -127,10 +138,17 @@ impl Lanes {
         {
             return Ok(Slot { lane, place });
         }
-        // The wait for a full edge is short; for a backend that is being dialled it is the dial's own.
+        // The wait for a full edge is short; for a backend that is being dialled it is the dial's own, and as long for
+        // one that can bear no more resets now.
         let limit = self.dial_timeout * 2 + self.patience;
         let lane = timeout(limit, self.wait_for_lane(path, turns.take(caller))).await;
-        let lane = lane.map_err(|_| NoLane::Dial(DialFailure::Timeout))??;
+        let lane = lane.map_err(|_| {
+            if self.lock().opening {
+                NoLane::Dial(DialFailure::Timeout)
+            } else {
+                NoLane::Busy
+            }
+        })??;
         Ok(Slot { lane, place })
     }
 
@@ -165,8 +183,9 @@ impl Lanes {
             {
                 return Ok(lane);
             }
-            // A lane that is being opened takes its own time.
-            if self.lock().opening {
+            // A lane that is being opened takes its own time, and so does a backend that is to bear resets again.
+            let (opening, soon) = self.lock().why_wait(Instant::now());
+            if opening || soon {
                 full_since = None;
             } else {
                 full_since.get_or_insert_with(Instant::now);
@@ -176,6 +195,8 @@ impl Lanes {
                 next = &mut turn, if has_turn.is_none() => has_turn = Some(next.ok_or(NoLane::Busy)?),
                 () = changed => {}
                 () = room, if has_turn.is_some() => {}
+                // Nobody tells of resets that may be sent again.
+                () = sleep(REFILL), if soon && has_turn.is_some() => {}
                 () = at(full_since.map(|since| since + self.patience)) => {
                     if !self.lock().opening {
                         return Err(NoLane::Busy);
@@ -192,18 +213,16 @@ impl Lanes {
             return Err(NoLane::Dial(DialFailure::Unprocessed));
         }
         let bulk = state.bulk_paths.contains(path);
+        let now = Instant::now();
         state.lanes.retain(|lane| !lane.is_over());
-        let open = state.lanes.iter().filter(|lane| lane.takes_calls());
-        // Few lanes in use share their header compression best: the first with room, of the fitting sort.
-        let (fitting, other): (Vec<_>, Vec<_>) = open.partition(|lane| lane.is_bulk() == bulk);
-        if let Some(lane) = fitting.first() {
+        if let Some(lane) = state.fitting(bulk, now) {
             lane.call_started();
-            return Ok(Some(Arc::clone(lane)));
+            return Ok(Some(lane));
         }
-        let other = other.first().map(|lane| Arc::clone(lane));
-        let failing = state
-            .failure
-            .filter(|failure| Instant::now() < failure.until);
+        let failing = state.failure.filter(|failure| now < failure.until);
+        if failing.is_none() {
+            state.rotate(now);
+        }
         let has_room = state.alive < LANES;
         if has_room && failing.is_none() && !state.opening {
             state.opening = true;
@@ -211,8 +230,9 @@ impl Lanes {
             let open = Arc::clone(self).open_lane(bulk);
             self.tasks.spawn(open.in_current_span());
         }
-        // A lane of the other sort is better than none, where no further one can be had.
-        if let Some(lane) = other.filter(|_| failing.is_some() || !has_room) {
+        if (failing.is_some() || !has_room)
+            && let Some(lane) = state.other(now)
+        {
             lane.call_started();
             return Ok(Some(lane));
         }
@@ -230,7 +250,13 @@ impl Lanes {
             lanes: &self,
             opening: true,
         };
-        let opened = Lane::open(&self.session, self.endpoint_id, self.dial_timeout).await;
+        let opened = Lane::open(
+            &self.session,
+            self.endpoint_id,
+            self.dial_timeout,
+            &self.lessons,
+        )
+        .await;
         alive.opening = false;
         let task = self.opened(opened, bulk);
         self.changed.notify_waiters();
@@ -322,6 +348,44 @@ impl Lanes {
 }
 
 impl State {
+    /// The lane for a call. Few lanes in use share their header compression best: the first with room, of the fitting
+    /// sort.
+    fn fitting(&self, bulk: bool, now: Instant) -> Option<Arc<Lane>> {
+        let mut lanes = self.lanes.iter();
+        lanes
+            .find(|lane| lane.is_bulk() == bulk && lane.room(now) == Room::Free)
+            .cloned()
+    }
+
+    /// A lane that is better than none.
+    fn other(&self, now: Instant) -> Option<Arc<Lane>> {
+        let rooms = self.lanes.iter().map(|lane| (lane.room(now), lane));
+        let (room, lane) = rooms.min_by_key(|(room, _)| *room)?;
+        (room <= Room::Worn).then(|| Arc::clone(lane))
+    }
+
+    /// Lanes that sent as many resets as their backend bears end with their calls, and others take their place. One for
+    /// which there is no place among those that end takes calls again when it may send resets again.
+    fn rotate(&mut self, now: Instant) {
+        let kept = self.lanes.len() + usize::from(self.opening);
+        let places = (DRAINING + kept).saturating_sub(self.alive);
+        let over = self
+            .lanes
+            .iter()
+            .filter(|lane| matches!(lane.room(now), Room::Worn | Room::Spent));
+        for lane in over.take(places) {
+            tracing::debug!("lane rotated");
+            lane.close();
+        }
+        self.lanes.retain(|lane| !lane.is_over());
+    }
+
+    /// Whether a lane is being opened, and whether one will have room as soon as it may send resets again.
+    fn why_wait(&self, now: Instant) -> (bool, bool) {
+        let soon = self.lanes.iter().any(|lane| lane.room(now) == Room::Spent);
+        (self.opening, soon)
+    }
+
     fn fail(&mut self, why: DialFailure, now: Instant) {
         let hold = self
             .failure

@@ -1,77 +1,75 @@
 //! The I/O under a lane: a tunnel stream that looks at the backend's first frame.
 //!
 //! Whatever speaks HTTP/2 says SETTINGS first. Anything else at the backend's address (an HTTP/1.1 server, a TLS
-//! server without TLS at the edge) is found here, before a call was written, and so proven unprocessed.
+//! server without TLS at the edge) is found here, before a call was written, and so proven unprocessed. What the
+//! SETTINGS say tells what the backend bears of resets.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use grpc_multiplexer_tunnel::{Speaks, TunnelStream};
 
+use super::tolerance::Tolerance;
+
 const FRAME_HEADER: usize = 9;
+/// So much of the SETTINGS is looked at: sixteen of them. Those of a known backend are fewer.
+const SETTINGS: usize = 16 * 6;
 
 /// What the backend said first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum FirstFrame {
-    Nothing,
-    Settings,
+    Settings(Tolerance),
     NotHttp2,
 }
 
-/// Shared view of what the backend said first.
-#[derive(Debug, Clone)]
-pub(crate) struct Sniffed(Arc<AtomicU8>);
-
-impl Sniffed {
-    pub(crate) fn get(&self) -> FirstFrame {
-        match self.0.load(Ordering::Relaxed) {
-            1 => FirstFrame::Settings,
-            2 => FirstFrame::NotHttp2,
-            _ => FirstFrame::Nothing,
-        }
-    }
-}
+/// Shared view of what the backend said first, once it did.
+pub(crate) type Sniffed = Arc<OnceLock<FirstFrame>>;
 
 #[derive(Debug)]
 pub(crate) struct Sniffer {
     stream: TunnelStream,
     seen: Option<Vec<u8>>,
-    verdict: Arc<AtomicU8>,
+    verdict: Sniffed,
 }
 
 impl Sniffer {
     pub(crate) fn new(stream: TunnelStream) -> (Self, Sniffed) {
-        let verdict = Arc::new(AtomicU8::new(0));
+        let verdict = Sniffed::default();
         let sniffer = Self {
             stream,
             seen: Some(Vec::with_capacity(FRAME_HEADER)),
             verdict: Arc::clone(&verdict),
         };
-        (sniffer, Sniffed(verdict))
+        (sniffer, verdict)
     }
 
     fn look(&mut self, bytes: &[u8]) {
         let Some(seen) = &mut self.seen else { return };
-        seen.extend(bytes.iter().take(FRAME_HEADER - seen.len()));
-        if let Some(settings) = is_settings(seen) {
-            let verdict = if settings { 1 } else { 2 };
-            self.verdict.store(verdict, Ordering::Relaxed);
+        seen.extend(bytes.iter().take(FRAME_HEADER + SETTINGS - seen.len()));
+        if let Some(verdict) = first_frame(seen) {
+            // Only the first verdict is ever reached.
+            let _ = self.verdict.set(verdict);
             self.seen = None;
         }
     }
 }
 
-/// Whether a header begins SETTINGS; `None` while it may. Many a TLS alert is shorter than a header.
-fn is_settings(seen: &[u8]) -> Option<bool> {
+/// What the first bytes begin; `None` while they may begin SETTINGS. Many a TLS alert is shorter than a header.
+fn first_frame(seen: &[u8]) -> Option<FirstFrame> {
     match seen {
-        [first, ..] if *first != 0 => Some(false),
+        [first, ..] if *first != 0 => Some(FirstFrame::NotHttp2),
         _ if seen.len() < FRAME_HEADER => None,
-        _ => Some(Speaks::of_server(seen) == Some(Speaks::Http2)),
+        _ if Speaks::of_server(seen) != Some(Speaks::Http2) => Some(FirstFrame::NotHttp2),
+        [_, high, low, ..] => {
+            let length = usize::from(u16::from_be_bytes([*high, *low])).min(SETTINGS);
+            let payload = seen.get(FRAME_HEADER..FRAME_HEADER + length)?;
+            Some(FirstFrame::Settings(Tolerance::of_settings(payload)))
+        }
+        _ => None,
     }
 }
 
@@ -110,22 +108,33 @@ impl AsyncWrite for Sniffer {
 
 #[cfg(test)]
 mod tests {
-    use super::is_settings;
+    use super::*;
 
     #[test]
     fn only_settings_pass() {
         for (seen, settings) in [
-            (&[0, 0, 18, 4, 0, 0, 0, 0, 0][..], Some(true)),
-            (&[0, 0, 0, 4, 0, 0, 0, 0, 0], Some(true)),
+            (&[0, 0, 0, 4, 0, 0, 0, 0, 0][..], Some(true)),
+            (&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0], Some(true)),
             (b"HTTP/1.1 ", Some(false)),
             (b"H", Some(false)),
             (&[0x15, 3, 3, 0, 2, 2, 70], Some(false)),
             // An acknowledgement.
             (&[0, 0, 0, 4, 1, 0, 0, 0, 0], Some(false)),
             (&[0, 0, 0, 4], None),
+            (&[0, 0, 6, 4, 0, 0, 0, 0, 0], None),
             (&[], None),
         ] {
-            assert_eq!(is_settings(seen), settings, "{seen:?}");
+            let said = first_frame(seen).map(|frame| matches!(frame, FirstFrame::Settings(_)));
+            assert_eq!(said, settings, "{seen:?}");
         }
+    }
+
+    #[test]
+    fn settings_without_end_are_looked_at_so_far_and_no_further() {
+        let mut seen = vec![0, 0x40, 0, 4, 0, 0, 0, 0, 0];
+        seen.extend([0; SETTINGS - 1]);
+        assert_eq!(first_frame(&seen), None);
+        seen.push(0);
+        assert!(first_frame(&seen).is_some());
     }
 }

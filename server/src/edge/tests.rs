@@ -270,6 +270,42 @@ async fn a_call_keeps_its_lane_open() {
     assert_eq!(bench.session.open_streams(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_held_call_keeps_its_place() {
+    // It acknowledges nothing, and so proves nothing.
+    let bench = Bench::new(Backend::Notes).await;
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        calls.push(bench.call(bench.slot(PATH).await));
+    }
+    drop(calls);
+    assert_eq!(bench.lanes.calls(), 84);
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(bench.lanes.calls(), 84);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_with_nothing_but_held_calls_ends_when_it_takes_no_more() {
+    let bench = Bench::new(Backend::Notes).await;
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        calls.push(bench.call(bench.slot(PATH).await));
+    }
+    let innocent = bench.call(bench.slot(PATH).await);
+    let lane = Arc::clone(innocent.lane());
+    drop(calls);
+    lane.close();
+    advance(Duration::from_secs(1)).await;
+    assert_eq!(bench.lanes.calls(), 85, "a call is still on it");
+    innocent.finish();
+    let start = Instant::now();
+    while bench.session.open_streams() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(5));
+        advance(Duration::from_millis(10)).await;
+    }
+    assert_eq!(bench.lanes.calls(), 0);
+}
+
 /// Backends count pings as abuse: grpc-go, and so every edge of the original's, ends the connection at the third.
 #[tokio::test(start_paused = true)]
 async fn no_ping_is_ever_sent_on_a_lane() {

@@ -13,7 +13,9 @@ use h2::client::{Connection, SendRequest};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Lane, LaneTask};
+use crate::edge::lessons::Lessons;
 use crate::edge::sniff::{FirstFrame, Sniffed, Sniffer};
+use crate::edge::tolerance::Tolerance;
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW};
 
 /// Largest header list that is read at all. Our own limit is far lower; this one must be so high that too large a list
@@ -39,6 +41,7 @@ impl Lane {
         session: &Session,
         endpoint_id: u32,
         dial_timeout: Duration,
+        lessons: &Arc<Lessons>,
     ) -> Result<(Arc<Self>, LaneTask), DialFailure> {
         let started = Instant::now();
         let stream = session
@@ -49,14 +52,14 @@ impl Lane {
         let (io, sniffed) = Sniffer::new(stream);
         // One limit for all that the backend has to do.
         let greet = timeout_at(started + dial_timeout, greet(io, &sniffed));
-        let (sender, connection) = match greet.await {
+        let (sender, connection, tolerance) = match greet.await {
             Ok(Ok(greeted)) => greeted,
             // The tunnel went, and the backend is not to blame.
             _ if session.is_closed() => return Err(DialFailure::Unprocessed),
             Ok(Err(failure)) => return Err(failure),
             Err(_) => return Err(DialFailure::Timeout),
         };
-        let lane = Arc::new(Self::new(sender));
+        let lane = Arc::new(Self::new(sender, tolerance, Arc::clone(lessons)));
         let task = LaneTask::new(Arc::clone(&lane), connection, session.clone(), peer);
         Ok((lane, task))
     }
@@ -77,13 +80,13 @@ fn dial_failure(error: OpenError) -> DialFailure {
     }
 }
 
-type H2 = (SendRequest<Bytes>, Connection<Sniffer, Bytes>);
+type H2 = (SendRequest<Bytes>, Connection<Sniffer, Bytes>, Tolerance);
 
 /// Says our preface, and waits for the backend's.
 async fn greet(io: Sniffer, sniffed: &Sniffed) -> Result<H2, DialFailure> {
     let not_http2 = |_: h2::Error| match sniffed.get() {
-        FirstFrame::Nothing | FirstFrame::Settings => DialFailure::Refused,
-        FirstFrame::NotHttp2 => DialFailure::NotHttp2,
+        None | Some(FirstFrame::Settings(_)) => DialFailure::Refused,
+        Some(FirstFrame::NotHttp2) => DialFailure::NotHttp2,
     };
     let (sender, mut connection) = h2::client::Builder::new()
         .enable_push(false)
@@ -101,16 +104,16 @@ async fn greet(io: Sniffer, sniffed: &Sniffed) -> Result<H2, DialFailure> {
         .handshake(io)
         .await
         .map_err(not_http2)?;
-    poll_fn(|cx| {
+    let tolerance = poll_fn(|cx| {
         let over = Pin::new(&mut connection).poll(cx);
         match (sniffed.get(), over) {
-            (FirstFrame::Settings, Poll::Pending) => Poll::Ready(Ok(())),
-            (FirstFrame::NotHttp2, _) => Poll::Ready(Err(DialFailure::NotHttp2)),
+            (Some(FirstFrame::Settings(tolerance)), Poll::Pending) => Poll::Ready(Ok(*tolerance)),
+            (Some(FirstFrame::NotHttp2), _) => Poll::Ready(Err(DialFailure::NotHttp2)),
             (_, Poll::Ready(Err(error))) => Poll::Ready(Err(not_http2(error))),
             (_, Poll::Ready(Ok(()))) => Poll::Ready(Err(DialFailure::Refused)),
-            (FirstFrame::Nothing, Poll::Pending) => Poll::Pending,
+            (None, Poll::Pending) => Poll::Pending,
         }
     })
     .await?;
-    Ok((sender, connection))
+    Ok((sender, connection, tolerance))
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
 use http::Request;
+use tokio::time::Instant;
 
 use super::{Lane, LaneEnd, lock};
 use crate::edge::gate::Meanwhile;
@@ -45,6 +46,8 @@ pub(crate) struct LaneStream {
 pub(super) struct Held {
     send: SendStream<Bytes>,
     receive: Receive,
+    /// When its call was given up.
+    cancelled: Option<Instant>,
     _slot: Slot,
 }
 
@@ -55,6 +58,11 @@ enum Receive {
 }
 
 impl Held {
+    /// Since when it waits for its reset.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.cancelled
+    }
+
     pub(super) fn reset(mut self) {
         self.send.send_reset(Reason::CANCEL);
     }
@@ -116,6 +124,7 @@ impl LaneStream {
             live: Some(Held {
                 send,
                 receive: Receive::Headers(response),
+                cancelled: None,
                 _slot: slot,
             }),
         })
@@ -191,9 +200,13 @@ impl LaneStream {
 
 impl Drop for LaneStream {
     fn drop(&mut self) {
-        let Some(held) = self.live.take() else { return };
-        let now = self.lane.gate().cancel(self.id, held);
-        match now {
+        let Some(mut held) = self.live.take() else {
+            return;
+        };
+        let now = Instant::now();
+        held.cancelled = Some(now);
+        let held = self.lane.gate().cancel(self.id, held, now);
+        match held {
             Some(held) => held.reset(),
             // The lane's task takes it from here.
             None => self.lane.holdings.wake(),

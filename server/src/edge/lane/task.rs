@@ -21,6 +21,8 @@ use crate::windows::Tuner;
 const IDLE: Duration = Duration::from_secs(30);
 /// How long the word on why a stream ended may trail its end.
 const WORD_OF_END: Duration = Duration::from_secs(1);
+/// A cancelled call that is held for longer is worth a word.
+const LONG_HOLD: Duration = Duration::from_millis(250);
 
 /// The work behind a [`Lane`].
 pub(crate) struct LaneTask {
@@ -32,6 +34,10 @@ pub(crate) struct LaneTask {
     target: u32,
     timer: Pin<Box<Sleep>>,
     idle_since: Option<Instant>,
+    /// The backend's GOAWAY was noted.
+    went_away: bool,
+    /// It was said that streams are held for long.
+    warned: bool,
 }
 
 impl LaneTask {
@@ -50,6 +56,8 @@ impl LaneTask {
             target: 0,
             timer: Box::pin(sleep_until(Instant::now())),
             idle_since: None,
+            went_away: false,
+            warned: false,
         }
     }
 
@@ -58,6 +66,7 @@ impl LaneTask {
         let _always = EndOnDrop(Arc::clone(&self.lane));
         let result = poll_fn(|cx| self.poll(cx)).await;
         self.lane.retire();
+        self.note_go_away(result.as_ref().err());
         let Self { connection, .. } = self;
         // Closes the stream, and with it what the edge still says about it.
         drop(connection);
@@ -71,14 +80,18 @@ impl LaneTask {
         loop {
             let now = Instant::now();
             let markers = self.mark(now);
-            self.poll_held(cx);
+            let refill = self.poll_held(now, cx);
+            if self.is_forsaken(refill.is_some()) {
+                return Poll::Ready(Ok(()));
+            }
             self.grow(now);
             self.retarget();
             let idle = self.idle(now);
             if let Poll::Ready(end) = Pin::new(&mut self.connection).poll(cx) {
                 return Poll::Ready(end);
             }
-            let Some(wake_at) = [markers, idle].into_iter().flatten().min() else {
+            self.note_go_away(self.lane.error().as_ref());
+            let Some(wake_at) = [markers, refill, idle].into_iter().flatten().min() else {
                 return Poll::Pending;
             };
             if self.timer.deadline() != wake_at {
@@ -90,20 +103,50 @@ impl LaneTask {
         }
     }
 
-    /// Lets go of held streams that may be reset now, or ended by themselves.
-    fn poll_held(&self, cx: &mut Context<'_>) {
+    /// Lets go of held streams that may be reset now, or ended by themselves. Returns when to come back.
+    fn poll_held(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Instant> {
         let mut over = Vec::new();
         let mut gate = self.lane.gate();
-        if gate.held() == 0 {
-            return;
+        let Some(since) = gate.first_held().map(Held::since) else {
+            self.warned = false;
+            return None;
+        };
+        if !self.warned && since.is_some_and(|since| now > since + LONG_HOLD) {
+            self.warned = true;
+            tracing::warn!(
+                held = gate.held(),
+                "a backend learns late that calls were cancelled"
+            );
         }
         gate.look_after_held(|held| held.poll_discard(cx));
-        while let Some(held) = gate.release() {
+        while let Some(held) = gate.release(now) {
             over.push(held);
         }
+        let refill = gate.refill_at();
         drop(gate);
         // Without the lock: what a handle does when it goes is not ours to know.
         over.into_iter().for_each(Held::reset);
+        refill
+    }
+
+    /// Whether all that is left are cancelled calls that wait for their reset on a lane that takes no more: its end is
+    /// theirs too. One that sent all the resets that its backend bears is such a lane.
+    fn is_forsaken(&self, spent: bool) -> bool {
+        let held = self.lane.gate().held();
+        if held == 0 || held != self.lane.calls() || !(spent || self.lane.is_over()) {
+            return false;
+        }
+        self.lane.retire();
+        true
+    }
+
+    /// Notes the backend's GOAWAY, once.
+    fn note_go_away(&mut self, error: Option<&h2::Error>) {
+        let error = error.filter(|error| error.is_go_away() && error.is_remote());
+        if let Some(error) = error.filter(|_| !self.went_away) {
+            self.went_away = true;
+            self.lane.went_away(error);
+        }
     }
 
     /// Sends a marker if one is due. Returns when to come back.
