@@ -2,6 +2,7 @@
 //!
 //! Labels are closed sets. A client id is never one: whoever may register edges could make as many series as it likes.
 
+mod cancels;
 mod edges;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use prometheus_client::registry::Registry as Families;
 
 use crate::proxy::Code;
 use crate::registry::Why;
+pub(crate) use cancels::{Cancels, Hold};
 pub(crate) use edges::EdgesNow;
 
 /// Shortest bucket of call durations in seconds, the factor between two, and their number: up to 131 s.
@@ -45,6 +47,8 @@ pub(crate) struct Metrics {
     pub(crate) caller_connections: Gauge,
     /// Tunnels that are up.
     pub(crate) tunnels: Gauge,
+    /// Cancelled calls on their way to backends.
+    pub(crate) cancels: Cancels,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -112,6 +116,7 @@ impl Default for Metrics {
             calls_waiting: Gauge::default(),
             caller_connections: Gauge::default(),
             tunnels: Gauge::default(),
+            cancels: Cancels::default(),
         }
     }
 }
@@ -187,6 +192,7 @@ impl Metrics {
             "Tunnels that lost their client id to another, by reason: superseded, silent or replaced",
             self.takeovers.clone(),
         );
+        self.cancels.register(families);
     }
 
     /// A call ended.

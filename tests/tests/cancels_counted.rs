@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::join_all;
-use grpc_multiplexer_tests::{Backend, Call, Caller, Frame, FrameConnection, Path, kind, until};
+use grpc_multiplexer_tests::{
+    Backend, Call, Caller, Frame, FrameConnection, Path, kind, metric, until, within,
+};
 use h2::Reason;
 use tokio::time::{Instant, interval};
 
@@ -20,6 +22,9 @@ const INTERNAL_ERROR: u32 = 2;
 const UNKNOWN: &[(u16, u32)] = &[(3, 1_000)];
 const OF_NODE: &[(u16, u32)] = &[];
 const OF_HYPER: &[(u16, u32)] = &[(3, 200), (4, 1 << 20), (5, 16_384), (6, 16_384)];
+
+/// Between two looks of a backend that accepts. Less than what proves to us that it did.
+const ACCEPTS: Duration = Duration::from_millis(15);
 
 /// What a backend bears of resets on one connection.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +65,11 @@ impl Log {
 
     /// Waits until so many calls came that hang.
     async fn hanging(&self, calls: usize) {
-        until(&format!("{calls} calls that hang"), async || {
-            self.note(|seen| (seen.hanging >= calls).then_some(()))
+        // At once: what follows is to come before the backend accepted them.
+        within(&format!("{calls} calls that hang"), async {
+            while self.note(|seen| seen.hanging) < calls {
+                tokio::task::yield_now().await;
+            }
         })
         .await;
     }
@@ -75,7 +83,7 @@ impl Log {
     }
 }
 
-/// One connection of a backend: answers `echo`, begins an answer to `stream`, and leaves `hang` alone.
+/// One connection of a backend: answers `echo`, begins an answer to `stream` and goes on at `more`, and leaves `hang` alone.
 struct Connection {
     frames: FrameConnection,
     bears: Bears,
@@ -84,7 +92,8 @@ struct Connection {
     last: u32,
     open: BTreeSet<u32>,
     unaccepted: BTreeSet<u32>,
-    reset_unaccepted: usize,
+    /// Of them, those that were reset: they count until they are accepted.
+    reset_unaccepted: BTreeSet<u32>,
     resets: usize,
     tokens: f64,
     refilled: Instant,
@@ -96,13 +105,12 @@ impl Connection {
         // No call's bytes wait for a window.
         let window = Frame::new(kind::WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes());
         self.frames.send(&window).await;
-        let mut accept = interval(Duration::from_millis(5));
+        let mut accept = interval(ACCEPTS);
         loop {
             let frame = tokio::select! {
                 biased;
                 _ = accept.tick() => {
-                    self.unaccepted.clear();
-                    self.reset_unaccepted = 0;
+                    self.accept(u32::MAX - 1);
                     continue;
                 }
                 frame = self.frames.frame() => frame,
@@ -131,13 +139,19 @@ impl Connection {
         self.unaccepted.insert(stream);
     }
 
+    /// In the order in which they came.
+    fn accept(&mut self, up_to: u32) {
+        self.unaccepted = self.unaccepted.split_off(&(up_to + 1));
+        self.reset_unaccepted = self.reset_unaccepted.split_off(&(up_to + 1));
+    }
+
     async fn data(&mut self, frame: &Frame) {
         let stream = frame.stream;
         let headers = [(":status", "200"), ("content-type", "application/grpc")];
         match frame.payload.get(5..) {
             _ if !self.open.contains(&stream) => {}
             Some(b"echo") => {
-                self.unaccepted = self.unaccepted.split_off(&(stream + 1));
+                self.accept(stream);
                 self.open.remove(&stream);
                 let answer = [
                     Frame::headers(stream, &headers, false),
@@ -154,6 +168,10 @@ impl Connection {
                 self.frames.send_all(&begin).await;
             }
             Some(b"hang") => self.log.note(|seen| seen.hanging += 1),
+            Some(b"more") => {
+                let more = Frame::data(stream, &frame.payload, false);
+                self.frames.send(&more).await;
+            }
             // The end of a request that was never ended.
             _ => self
                 .log
@@ -182,9 +200,9 @@ impl Connection {
                 return true;
             }
             Bears::In30s(most) if self.resets > most => ENHANCE_YOUR_CALM,
-            Bears::Unaccepted(most) if self.unaccepted.remove(&stream) => {
-                self.reset_unaccepted += 1;
-                if self.reset_unaccepted <= most {
+            Bears::Unaccepted(most) if self.unaccepted.contains(&stream) => {
+                self.reset_unaccepted.insert(stream);
+                if self.reset_unaccepted.len() <= most {
                     return true;
                 }
                 ENHANCE_YOUR_CALM
@@ -217,7 +235,7 @@ async fn backend(settings: &'static [(u16, u32)], bears: Bears) -> (Backend, Log
                 last: 0,
                 open: BTreeSet::new(),
                 unaccepted: BTreeSet::new(),
-                reset_unaccepted: 0,
+                reset_unaccepted: BTreeSet::new(),
                 resets: 0,
                 tokens: match bears {
                     Bears::Bucket { burst, .. } => burst,
@@ -252,6 +270,13 @@ async fn stream(caller: &Caller) -> Call {
     call
 }
 
+/// More comes and goes on a call that [`stream`] began.
+async fn still_flows(call: &mut Call) {
+    let more = message("more");
+    call.data(&more, false).await;
+    call.bytes(message("stream").len() + more.len()).await;
+}
+
 async fn echo(caller: &Caller) {
     let answer = start(caller, "echo", true).await.answer().await;
     assert_eq!(answer.code(), Some(0), "{answer:?}");
@@ -280,12 +305,25 @@ async fn survives(settings: &'static [(u16, u32)], bears: Bears, cancels: usize)
     let path = Path::to(&backend).await;
     let mut innocent = stream(&path.caller).await;
     storm(&path, &log, cancels, 100).await;
+    until("no call is held", async || {
+        let held = metric(path.mux.admin, "cancels_held").await;
+        (held == 0.0).then_some(())
+    })
+    .await;
     // It is still there, and can still be cancelled.
-    innocent.data(&message("more"), false).await;
+    still_flows(&mut innocent).await;
     innocent.reset(Reason::CANCEL);
     log.cancelled(cancels + 1).await;
+    let resets = metric(path.mux.admin, "lane_resets_total").await;
+    let waits = metric(path.mux.admin, "cancel_hold_seconds_count").await;
+    assert!(
+        resets > 0.0 && waits >= resets,
+        "{resets} resets, {waits} waits"
+    );
+    let rotations = metric(path.mux.admin, "lane_rotations_total").await;
     log.note(|seen| {
         assert_eq!(seen.deaths, 0, "{seen:?}");
+        assert!(rotations < seen.connections as f64, "{rotations}: {seen:?}");
         assert_eq!(
             seen.ended, 0,
             "a cancelled upload looked like an end: {seen:?}"
@@ -338,13 +376,21 @@ async fn a_backend_that_bears_less_than_its_kind_is_learnt_from() {
         }
         calls.iter_mut().for_each(|call| call.reset(Reason::CANCEL));
         log.cancelled(wave * 40).await;
+        // A call that crosses the GOAWAY may find no other lane.
+        let code = "backend_go_aways_total{code=\"internal-error\"}";
+        until("each GOAWAY arrived", async || {
+            let arrived = metric(path.mux.admin, code).await;
+            (arrived == log.note(|seen| seen.deaths) as f64).then_some(())
+        })
+        .await;
         echo(&path.caller).await;
     }
     let deaths = log.note(|seen| seen.deaths);
     assert_eq!(deaths, 1, "one is enough to learn");
+    assert!(metric(path.mux.admin, "lane_rotations_total").await > 1.0);
     path.mux.says("bears fewer cancelled calls").await;
     // The call on the connection that was ended goes on, and can still be cancelled.
-    innocent.data(&message("more"), false).await;
+    still_flows(&mut innocent).await;
     innocent.reset(Reason::CANCEL);
     log.cancelled(401).await;
 }

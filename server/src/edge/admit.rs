@@ -11,6 +11,7 @@ use grpc_multiplexer_tunnel::{
 use tracing::{info, warn};
 
 use super::EdgeHandle;
+use super::lanes::Terms;
 use super::listener::Edges;
 use super::offer::{Offer, refused, verdicts};
 use crate::registry::{Conflict, Identity, Newcomer, Registered, Registration, Token};
@@ -123,8 +124,12 @@ impl Edges {
             silent: &[],
         };
         let register = |newcomer| {
-            let (dial_timeout, limits) = (self.config.dial_timeout, self.limits.per_edge());
-            let edge = |generation| offer.edge(session, generation, dial_timeout, limits);
+            let dial_timeout = self.config.dial_timeout;
+            let terms = Terms {
+                limits: self.limits.per_edge(),
+                cancels: self.metrics.cancels.clone(),
+            };
+            let edge = |generation| offer.edge(session, generation, dial_timeout, terms);
             self.registry.register(newcomer, edge)
         };
         let mut registered = register(&newcomer);

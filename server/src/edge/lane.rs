@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::budget::{Budget, Room};
 use super::gate::Gate;
-use super::lessons::Lessons;
+use super::resets::Resets;
 use super::tolerance::Tolerance;
 use crate::windows::Holdings;
 use stream::Held;
@@ -47,22 +47,22 @@ pub(crate) struct Lane {
     bulk: AtomicBool,
     closing: AtomicBool,
     gate: Mutex<Gate<Held>>,
-    lessons: Arc<Lessons>,
+    resets: Arc<Resets>,
     holdings: Holdings,
     end: SetOnce<LaneEnd>,
 }
 
 impl Lane {
-    fn new(sender: SendRequest<Bytes>, tolerance: Tolerance, lessons: Arc<Lessons>) -> Self {
+    fn new(sender: SendRequest<Bytes>, tolerance: Tolerance, resets: Arc<Resets>) -> Self {
         let now = Instant::now();
-        let budget = Budget::new(lessons.apply(tolerance, now), now);
+        let budget = Budget::new(resets.apply(tolerance, now), now);
         Self {
             sender: Mutex::new(Some(sender)),
             calls: AtomicUsize::new(0),
             bulk: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             gate: Mutex::new(Gate::new(budget)),
-            lessons,
+            resets,
             holdings: Holdings::default(),
             end: SetOnce::new(),
         }
@@ -99,11 +99,12 @@ impl Lane {
     fn went_away(&self, error: &h2::Error) {
         tracing::debug!(%error, "backend goes away");
         let reason = error.reason().unwrap_or(Reason::NO_ERROR);
+        self.resets.cancels().went_away(reason);
         let now = Instant::now();
         let lesson = self.gate().lesson(reason, now);
         if let Some(lesson) = lesson {
             tracing::warn!(%error, "a backend bears fewer cancelled calls than expected");
-            self.lessons.learn(lesson, now);
+            self.resets.learn(lesson, now);
         }
     }
 

@@ -20,9 +20,10 @@ use tracing::Instrument as _;
 
 use super::budget::Room;
 use super::lane::{DialFailure, Lane, LaneTask};
-use super::lessons::Lessons;
 use super::places::{self, CallerId, Places};
+use super::resets::Resets;
 use crate::limits::EdgeLimits;
+use crate::metrics::Cancels;
 
 /// Bytes in one direction that make a call, its lane and its path bulk.
 pub(crate) const BULK: u64 = 1024 * 1024;
@@ -51,6 +52,13 @@ pub(crate) enum NoLane {
     Dial(DialFailure),
 }
 
+/// What the lanes of every edge go by.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) limits: EdgeLimits,
+    pub(crate) cancels: Cancels,
+}
+
 /// The lanes of one edge.
 #[derive(Debug)]
 pub(crate) struct Lanes {
@@ -63,7 +71,7 @@ pub(crate) struct Lanes {
     /// Whose turn it is to wait for a lane: of all calls, and of those whose path is bulk.
     turns: [Arc<Places>; 2],
     state: Mutex<State>,
-    lessons: Arc<Lessons>,
+    resets: Arc<Resets>,
     /// A lane came up or failed.
     changed: Notify,
     /// Who wants to be told that there is room.
@@ -97,18 +105,18 @@ impl Lanes {
         session: Session,
         endpoint_id: u32,
         dial_timeout: Duration,
-        limits: EdgeLimits,
+        terms: Terms,
     ) -> Arc<Self> {
         Arc::new(Self {
             session,
             endpoint_id,
             dial_timeout,
-            patience: limits.patience,
-            calls: Places::new(limits.calls, limits.queued),
+            patience: terms.limits.patience,
+            calls: Places::new(terms.limits.calls, terms.limits.queued),
             // Those who wait for a lane have places, so they are no more than these.
-            turns: std::array::from_fn(|_| Places::new(1, limits.calls)),
+            turns: std::array::from_fn(|_| Places::new(1, terms.limits.calls)),
             state: Mutex::default(),
-            lessons: Arc::default(),
+            resets: Arc::new(Resets::new(terms.cancels)),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             room: Notify::new(),
@@ -221,7 +229,7 @@ impl Lanes {
         }
         let failing = state.failure.filter(|failure| now < failure.until);
         if failing.is_none() {
-            state.rotate(now);
+            state.rotate(now, self.resets.cancels());
         }
         let has_room = state.alive < LANES;
         if has_room && failing.is_none() && !state.opening {
@@ -254,7 +262,7 @@ impl Lanes {
             &self.session,
             self.endpoint_id,
             self.dial_timeout,
-            &self.lessons,
+            &self.resets,
         )
         .await;
         alive.opening = false;
@@ -366,7 +374,7 @@ impl State {
 
     /// Lanes that sent as many resets as their backend bears end with their calls, and others take their place. One for
     /// which there is no place among those that end takes calls again when it may send resets again.
-    fn rotate(&mut self, now: Instant) {
+    fn rotate(&mut self, now: Instant, cancels: &Cancels) {
         let kept = self.lanes.len() + usize::from(self.opening);
         let places = (DRAINING + kept).saturating_sub(self.alive);
         let over = self
@@ -375,6 +383,7 @@ impl State {
             .filter(|lane| matches!(lane.room(now), Room::Worn | Room::Spent));
         for lane in over.take(places) {
             tracing::debug!("lane rotated");
+            cancels.rotated();
             lane.close();
         }
         self.lanes.retain(|lane| !lane.is_over());

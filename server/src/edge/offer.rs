@@ -8,8 +8,7 @@ use grpc_multiplexer_tunnel::{BARE_ENDPOINT, ClientId, Session, unsupported_in};
 use http::uri::{Authority, Scheme};
 
 use super::EdgeHandle;
-use super::lanes::Lanes;
-use crate::limits::EdgeLimits;
+use super::lanes::{Lanes, Terms};
 use crate::registry::Generation;
 
 /// Longest description of its software that an edge may give.
@@ -80,13 +79,13 @@ impl Offer {
         session: &Session,
         generation: Generation,
         dial_timeout: Duration,
-        limits: EdgeLimits,
+        terms: Terms,
     ) -> EdgeHandle {
         EdgeHandle {
             client_id: self.client_id.clone(),
             generation,
             session: session.clone(),
-            lanes: Lanes::new(session.clone(), self.endpoint_id, dial_timeout, limits),
+            lanes: Lanes::new(session.clone(), self.endpoint_id, dial_timeout, terms),
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
             software: self.software.clone(),

@@ -16,9 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
 
 use super::lane::{DialFailure, LaneStream};
-use super::lanes::{Lanes, NoLane, Slot};
+use super::lanes::{Lanes, NoLane, Slot, Terms};
 use super::places::CallerId;
 use crate::limits::Limits;
+use crate::metrics::Cancels;
 
 const PATH: &str = "/s/m";
 const CALLER: CallerId = CallerId(1);
@@ -92,7 +93,10 @@ impl Bench {
                 session.clone(),
                 1,
                 Duration::from_secs(5),
-                Limits::default().per_edge(),
+                Terms {
+                    limits: Limits::default().per_edge(),
+                    cancels: Cancels::default(),
+                },
             ),
             session,
             opened,

@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::*;
+use crate::edge::lanes::Terms;
 use crate::edge::offer::Offer;
-use crate::limits::EdgeLimits;
+use crate::metrics::Cancels;
 
 const IDS: [&str; 2] = ["a", "b"];
 const DIAL: Duration = Duration::from_secs(5);
@@ -29,8 +30,11 @@ fn remote() -> SocketAddr {
     "127.0.0.1:1".parse().unwrap()
 }
 
-fn limits() -> EdgeLimits {
-    crate::Limits::default().per_edge()
+fn terms() -> Terms {
+    Terms {
+        limits: crate::Limits::default().per_edge(),
+        cancels: Cancels::default(),
+    }
 }
 
 fn identity(instance: u8, slot: u32, resume_token: Vec<u8>) -> Identity {
@@ -254,7 +258,7 @@ impl Bench {
             silent: &silent,
         };
         let offer = Offer::legacy(id(n), remote());
-        let edge = |generation| offer.edge(&session, generation, DIAL, limits());
+        let edge = |generation| offer.edge(&session, generation, DIAL, terms());
         let registered = self.registry.register(&newcomer, edge);
         assert_eq!(registered.is_ok(), stay.is_some(), "{registered:?}");
         let (Some(stay), Ok(registered)) = (stay, registered) else {
@@ -395,7 +399,7 @@ async fn a_call_goes_to_a_tunnel_in_rotation_and_else_to_any_that_is_up() {
             silent: &[],
         };
         let offer = Offer::legacy(id(0), remote());
-        let edge = |generation| offer.edge(session, generation, DIAL, limits());
+        let edge = |generation| offer.edge(session, generation, DIAL, terms());
         registry.register(&newcomer, edge).unwrap()
     };
     let (silent, _edge) = frozen(&mut tasks).await;

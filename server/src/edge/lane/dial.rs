@@ -13,7 +13,7 @@ use h2::client::{Connection, SendRequest};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Lane, LaneTask};
-use crate::edge::lessons::Lessons;
+use crate::edge::resets::Resets;
 use crate::edge::sniff::{FirstFrame, Sniffed, Sniffer};
 use crate::edge::tolerance::Tolerance;
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW};
@@ -41,7 +41,7 @@ impl Lane {
         session: &Session,
         endpoint_id: u32,
         dial_timeout: Duration,
-        lessons: &Arc<Lessons>,
+        resets: &Arc<Resets>,
     ) -> Result<(Arc<Self>, LaneTask), DialFailure> {
         let started = Instant::now();
         let stream = session
@@ -59,7 +59,7 @@ impl Lane {
             Ok(Err(failure)) => return Err(failure),
             Err(_) => return Err(DialFailure::Timeout),
         };
-        let lane = Arc::new(Self::new(sender, tolerance, Arc::clone(lessons)));
+        let lane = Arc::new(Self::new(sender, tolerance, Arc::clone(resets)));
         let task = LaneTask::new(Arc::clone(&lane), connection, session.clone(), peer);
         Ok((lane, task))
     }

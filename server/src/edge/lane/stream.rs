@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::{Lane, LaneEnd, lock};
 use crate::edge::gate::Meanwhile;
 use crate::edge::lanes::Slot;
+use crate::metrics::Hold;
 
 /// Why a call on a lane failed.
 #[derive(Debug)]
@@ -46,9 +47,9 @@ pub(crate) struct LaneStream {
 pub(super) struct Held {
     send: SendStream<Bytes>,
     receive: Receive,
-    /// When its call was given up.
-    cancelled: Option<Instant>,
-    _slot: Slot,
+    /// Since its call was given up.
+    hold: Option<Hold>,
+    slot: Slot,
 }
 
 #[derive(Debug)]
@@ -60,11 +61,12 @@ enum Receive {
 impl Held {
     /// Since when it waits for its reset.
     pub(super) fn since(&self) -> Option<Instant> {
-        self.cancelled
+        self.hold.as_ref().map(Hold::since)
     }
 
     pub(super) fn reset(mut self) {
         self.send.send_reset(Reason::CANCEL);
+        self.slot.lane().resets.cancels().reset();
     }
 
     /// Reads and throws away, so that nobody's window is kept.
@@ -124,8 +126,8 @@ impl LaneStream {
             live: Some(Held {
                 send,
                 receive: Receive::Headers(response),
-                cancelled: None,
-                _slot: slot,
+                hold: None,
+                slot,
             }),
         })
     }
@@ -204,7 +206,7 @@ impl Drop for LaneStream {
             return;
         };
         let now = Instant::now();
-        held.cancelled = Some(now);
+        held.hold = Some(self.lane.resets.cancels().hold(now));
         let held = self.lane.gate().cancel(self.id, held, now);
         match held {
             Some(held) => held.reset(),

@@ -36,8 +36,6 @@ pub(crate) struct LaneTask {
     idle_since: Option<Instant>,
     /// The backend's GOAWAY was noted.
     went_away: bool,
-    /// It was said that streams are held for long.
-    warned: bool,
 }
 
 impl LaneTask {
@@ -57,7 +55,6 @@ impl LaneTask {
             timer: Box::pin(sleep_until(Instant::now())),
             idle_since: None,
             went_away: false,
-            warned: false,
         }
     }
 
@@ -104,19 +101,12 @@ impl LaneTask {
     }
 
     /// Lets go of held streams that may be reset now, or ended by themselves. Returns when to come back.
-    fn poll_held(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Instant> {
+    fn poll_held(&self, now: Instant, cx: &mut Context<'_>) -> Option<Instant> {
         let mut over = Vec::new();
         let mut gate = self.lane.gate();
-        let Some(since) = gate.first_held().map(Held::since) else {
-            self.warned = false;
-            return None;
-        };
-        if !self.warned && since.is_some_and(|since| now > since + LONG_HOLD) {
-            self.warned = true;
-            tracing::warn!(
-                held = gate.held(),
-                "a backend learns late that calls were cancelled"
-            );
+        let since = gate.first_held()?.since();
+        if since.is_some_and(|since| now > since + LONG_HOLD) {
+            self.lane.resets.say_slow(gate.held(), now);
         }
         gate.look_after_held(|held| held.poll_discard(cx));
         while let Some(held) = gate.release(now) {
