@@ -25,6 +25,8 @@ pub(crate) enum Room {
     Worn,
     /// More calls are open than could be reset at once, because many were lately.
     Spent,
+    /// Cancelled calls wait on it for proof that the backend took them, and others that it should take first.
+    Gated,
     /// It has as many calls as it takes.
     Full,
 }

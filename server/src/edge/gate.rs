@@ -199,7 +199,7 @@ impl<H> Gate<H> {
     /// the lane and not into the backend.
     pub(crate) fn room(&mut self, open: usize, now: Instant) -> Room {
         if !self.held.is_empty() && self.unaccepted.len() >= OPEN_MAX {
-            return Room::Full;
+            return Room::Gated;
         }
         self.budget.room(open, now)
     }
@@ -367,7 +367,7 @@ mod tests {
         let now = Instant::now();
         assert_eq!(gate.room(200, now), Room::Free, "nothing is held");
         cancel_all(&mut gate, 100);
-        assert_eq!(gate.room(200, now), Room::Full);
+        assert_eq!(gate.room(200, now), Room::Gated);
         for n in 0..200 {
             gate.ended(2 * n + 1);
         }

@@ -147,7 +147,7 @@ impl Lanes {
             return Ok(Slot { lane, place });
         }
         // The wait for a full edge is short; for a backend that is being dialled it is the dial's own, and as long for
-        // one that can bear no more resets now.
+        // one that cannot be told now that calls were cancelled.
         let limit = self.dial_timeout * 2 + self.patience;
         let lane = timeout(limit, self.wait_for_lane(path, turns.take(caller))).await;
         let lane = lane.map_err(|_| {
@@ -223,6 +223,10 @@ impl Lanes {
         let bulk = state.bulk_paths.contains(path);
         let now = Instant::now();
         state.lanes.retain(|lane| !lane.is_over());
+        // A backend that is slow to take calls on one lane does not need more of them on another.
+        if self.resets.is_slow(now) && state.has(Room::Gated, now) {
+            return Ok(None);
+        }
         if let Some(lane) = state.fitting(bulk, now) {
             lane.call_started();
             return Ok(Some(lane));
@@ -231,16 +235,14 @@ impl Lanes {
         if failing.is_none() {
             state.rotate(now, self.resets.cancels());
         }
-        let has_room = state.alive < LANES;
-        if has_room && failing.is_none() && !state.opening {
+        let may_open = state.alive < LANES && failing.is_none();
+        if may_open && !state.opening {
             state.opening = true;
             state.alive += 1;
             let open = Arc::clone(self).open_lane(bulk);
             self.tasks.spawn(open.in_current_span());
         }
-        if (failing.is_some() || !has_room)
-            && let Some(lane) = state.other(now)
-        {
+        if !may_open && let Some(lane) = state.other(now) {
             lane.call_started();
             return Ok(Some(lane));
         }
@@ -389,9 +391,13 @@ impl State {
         self.lanes.retain(|lane| !lane.is_over());
     }
 
+    fn has(&self, room: Room, now: Instant) -> bool {
+        self.lanes.iter().any(|lane| lane.room(now) == room)
+    }
+
     /// Whether a lane is being opened, and whether one will have room as soon as it may send resets again.
     fn why_wait(&self, now: Instant) -> (bool, bool) {
-        let soon = self.lanes.iter().any(|lane| lane.room(now) == Room::Spent);
+        let soon = self.has(Room::Spent, now) || self.has(Room::Gated, now);
         (self.opening, soon)
     }
 

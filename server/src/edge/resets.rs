@@ -10,6 +10,8 @@ use crate::metrics::Cancels;
 
 /// For so long a lesson holds: a backend may be replaced by one that bears more.
 const HOLDS: Duration = Duration::from_secs(3_600);
+/// For so long a backend counts as slow that was.
+const SLOW: Duration = Duration::from_secs(10);
 /// Between two words on a backend that is slow.
 const REPEAT: Duration = Duration::from_secs(60);
 
@@ -24,6 +26,7 @@ pub(crate) struct Resets {
 struct State {
     lesson: Option<Lesson>,
     said_slow: Option<Instant>,
+    slow_until: Option<Instant>,
 }
 
 /// It bears fewer resets than its SETTINGS let expect.
@@ -62,13 +65,19 @@ impl Resets {
         }
     }
 
-    /// So many streams are held, some for long. Said once in a while only.
-    pub(crate) fn say_slow(&self, held: usize, now: Instant) {
+    /// So many streams are held on a lane, some for long. Said once in a while only.
+    pub(crate) fn slow(&self, held: usize, now: Instant) {
         let mut state = self.lock();
+        state.slow_until = Some(now + SLOW);
         if state.said_slow.is_none_or(|said| now > said + REPEAT) {
             state.said_slow = Some(now);
             tracing::warn!(held, "a backend learns late that calls were cancelled");
         }
+    }
+
+    /// Whether streams were held for long a moment ago.
+    pub(crate) fn is_slow(&self, now: Instant) -> bool {
+        self.lock().slow_until.is_some_and(|until| now < until)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

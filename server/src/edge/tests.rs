@@ -289,6 +289,31 @@ async fn a_held_call_keeps_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_backend_that_is_slow_to_take_calls_gets_no_more_of_them_on_another_lane() {
+    let bench = Bench::new(Backend::Notes).await;
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        calls.push(bench.call(bench.slot(PATH).await));
+    }
+    drop(calls);
+    let beside = bench.slot(PATH).await;
+    assert_eq!(bench.opened(), 2, "it may be quick");
+    for _ in 0..100 {
+        advance(Duration::from_millis(3)).await;
+        tokio::task::yield_now().await;
+    }
+    // On none, then, not even on one with room.
+    let start = Instant::now();
+    assert_eq!(
+        bench.lanes.acquire(PATH, CALLER).await.unwrap_err(),
+        NoLane::Busy
+    );
+    assert!(start.elapsed() > Duration::from_secs(10));
+    assert_eq!(bench.opened(), 2);
+    drop(beside);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lane_with_nothing_but_held_calls_ends_when_it_takes_no_more() {
     let bench = Bench::new(Backend::Notes).await;
     let mut calls = Vec::new();

@@ -21,7 +21,7 @@ use crate::windows::Tuner;
 const IDLE: Duration = Duration::from_secs(30);
 /// How long the word on why a stream ended may trail its end.
 const WORD_OF_END: Duration = Duration::from_secs(1);
-/// A cancelled call that is held for longer is worth a word.
+/// A backend is slow whose cancelled calls are held for longer.
 const LONG_HOLD: Duration = Duration::from_millis(250);
 
 /// The work behind a [`Lane`].
@@ -106,7 +106,7 @@ impl LaneTask {
         let mut gate = self.lane.gate();
         let since = gate.first_held()?.since();
         if since.is_some_and(|since| now > since + LONG_HOLD) {
-            self.lane.resets.say_slow(gate.held(), now);
+            self.lane.resets.slow(gate.held(), now);
         }
         gate.look_after_held(|held| held.poll_discard(cx));
         while let Some(held) = gate.release(now) {
