@@ -6,6 +6,7 @@
 
 mod counter;
 mod descriptors;
+mod estimate;
 mod memory;
 mod stalled;
 
@@ -22,6 +23,7 @@ use crate::metrics::Metrics;
 use counter::Counter;
 pub(crate) use counter::Taken;
 use descriptors::Descriptors;
+use estimate::Estimate;
 use memory::Memory;
 pub(crate) use stalled::{Load, Stalled};
 
@@ -132,11 +134,13 @@ impl Overload {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reset_at = Instant::now();
+        let mut estimate = Estimate::default();
         loop {
             let now = ticks.tick().await;
-            let Some(used) = self.memory.used() else {
+            let Some(resident) = self.memory.resident() else {
                 return;
             };
+            let used = estimate.used(resident, self.stalled.held());
             self.memory_is(used);
             metrics.shed.set(self.shed() as i64);
             metrics.memory.set(used.try_into().unwrap_or(i64::MAX));

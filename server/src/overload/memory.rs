@@ -2,8 +2,7 @@
 //!
 //! What counts is our own, and not all that the control group is charged with: shedding work of ours frees nothing of
 //! its neighbours'. What the kernel holds in our sockets is not in it; the share that is left of the whole by default has
-//! room for that. It is the resident memory: a process that embeds this server needs an allocator that gives freed memory
-//! back, or else it stays overloaded long after the load is gone.
+//! room for that.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,8 +33,8 @@ impl Memory {
         self.limit
     }
 
-    /// Bytes in use; `None` where there is no limit, or no telling.
-    pub(crate) fn used(self) -> Option<u64> {
+    /// Bytes that are resident; `None` where there is no limit, or no telling.
+    pub(crate) fn resident(self) -> Option<u64> {
         (self.limit < u64::MAX).then(resident).flatten()
     }
 }
@@ -92,11 +91,11 @@ mod tests {
     #[test]
     fn there_is_some_memory_and_this_process_has_some_of_it() {
         let memory = Memory::within(Portion::Percent(60));
-        let used = memory.used().unwrap();
+        let used = memory.resident().unwrap();
         assert!(used > 1 << 20, "{used}");
         assert!(used < memory.limit(), "{used} of {}", memory.limit());
         assert_eq!(Memory::within(Portion::Bytes(5)).limit(), 5);
-        assert_eq!(Memory::within(Portion::Bytes(0)).used(), None);
+        assert_eq!(Memory::within(Portion::Bytes(0)).resident(), None);
     }
 
     #[test]
