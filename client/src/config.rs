@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use grpc_multiplexer_process::{
-    AdminListener, DRAIN_TIMEOUT, HostPort, Reader, TUNNEL_TIMEOUT, duration, tunnel_timeout,
+    AdminListener, DRAIN_TIMEOUT, HostPort, Reader, TUNNEL_TIMEOUT, boolean, duration,
+    tunnel_timeout,
 };
 use grpc_multiplexer_tunnel::{ClientId, backend_tls, server_name};
 
+use crate::edge::MOST_TUNNELS;
 use crate::{Backend, BackendAddress, BackendTls, Edge, TunnelProtocol};
 
 /// What the options of [`crate::PROGRAM`] say.
@@ -37,18 +39,33 @@ impl Edge {
         let mut servers = reader
             .many("multiplexer-address", str::parse::<HostPort>)
             .into_iter();
+        let tunnels = reader.one("tunnels", read_tunnels);
+        let exit_on_superseded = reader.one("exit-on-superseded", boolean);
         let backend = read_backend(reader);
         let tunnel_protocol = reader.one("tunnel-protocol", str::parse::<TunnelProtocol>);
         let tunnel_timeout = reader.one(TUNNEL_TIMEOUT.path, tunnel_timeout);
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
+        if tunnels > Some(1) && tunnel_protocol == Some(TunnelProtocol::Legacy) {
+            let reason = "a server of the original's takes one tunnel of an edge; write 1";
+            reader.mistake("tunnels", reason);
+        }
         let client_id = client_id.unwrap_or_else(pet_name);
         let edge = Self::new(client_id, backend?, servers.next()?)
             .with_further_servers(servers)
+            .with_tunnels(tunnels?)
+            .with_exit_on_superseded(exit_on_superseded?)
             .with_tunnel_protocol(tunnel_protocol?)
             .with_tunnel_timeout(tunnel_timeout?)
             .with_drain_timeout(drain_timeout?);
         Some(edge)
     }
+}
+
+fn read_tunnels(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (1..=MOST_TUNNELS).contains(number))
+        .ok_or_else(|| format!("must be a number from 1 to {MOST_TUNNELS}"))
 }
 
 fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
@@ -167,6 +184,21 @@ mod tests {
     fn tls_options_without_tls_are_refused() {
         let said = read(&["--backend-server-name", "example.com"]).unwrap_err();
         assert!(said.contains("https://HOST:PORT"), "{said}");
+    }
+
+    #[test]
+    fn tunnels_are_one_to_eight_and_one_for_the_originals() {
+        for wrong in ["0", "9", "-1", "many", ""] {
+            let said = read(&["--tunnels", wrong]).unwrap_err();
+            assert!(said.contains("a number from 1 to 8"), "{said}");
+        }
+        for right in [1, 8] {
+            let edge = read(&["--tunnels", &right.to_string()]).unwrap();
+            assert_eq!(edge.tunnels, right);
+        }
+        let legacy = ["--tunnel-protocol", "legacy", "--tunnels", "2"];
+        let said = read(&legacy).unwrap_err();
+        assert!(said.contains("one tunnel of an edge"), "{said}");
     }
 
     #[test]

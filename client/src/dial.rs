@@ -37,6 +37,10 @@ pub(crate) enum AttemptError {
     Foreign(Speaks),
     #[error("the server hung up after the client id: another edge may have it")]
     HungUp,
+    #[error(
+        "the server is of the original's, which takes one tunnel of an edge: `tunnels` has no effect with it"
+    )]
+    OneTunnel,
     #[error(transparent)]
     Handshake(HandshakeError),
     #[error("no answer to a hello ({hello}), and none to the original's introduction")]
@@ -85,17 +89,23 @@ impl AttemptError {
             // Whoever answers there now is somebody else.
             Self::Foreign(_) => false,
             Self::Connect(_) | Self::ConnectTimeout | Self::HungUp | Self::Neither { .. } => true,
+            Self::OneTunnel => true,
         }
     }
 
     /// How long the server asked to wait.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<prost_types::Duration> {
         match self {
-            Self::Handshake(HandshakeError::Refused(refused)) => {
-                Duration::try_from(refused.retry_after?).ok()
-            }
+            Self::Handshake(HandshakeError::Refused(refused)) => refused.retry_after,
+            Self::OneTunnel => prost_types::Duration::try_from(ASK_AGAIN).ok(),
             _ => None,
         }
+    }
+
+    /// Whether the server takes this edge for another than that of its name.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Handshake(HandshakeError::Refused(refused))
+            if refused.code() == Code::DuplicateClientId)
     }
 }
 
@@ -104,6 +114,17 @@ pub(crate) struct Tunnel {
     pub(crate) established: Established,
     /// Which registration of the client id this is, where the server says so.
     pub(crate) generation: Option<u64>,
+    /// Proves to this server that later tunnels are of the same instance; empty where it gives none. Secret.
+    pub(crate) resume_token: Vec<u8>,
+}
+
+/// Which tunnel of which instance this is to be. Secret.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Introduction {
+    pub(crate) instance_id: Vec<u8>,
+    /// What the server gave last.
+    pub(crate) resume_token: Vec<u8>,
+    pub(crate) slot: u32,
 }
 
 /// What a server turned out to be. A hello leaves a name that nobody chose with a server of the original's, so such a
@@ -122,21 +143,21 @@ pub(crate) enum Known {
 pub(crate) async fn attempt(
     server: &HostPort,
     edge: &Edge,
-    instance_id: &[u8],
+    introduction: &Introduction,
     known: &mut Known,
 ) -> Result<Tunnel, AttemptError> {
     if edge.backend.is_in_process() {
-        return with_hello(server, edge, &edge.tunnel, instance_id).await;
+        return with_hello(server, edge, &edge.tunnel, introduction).await;
     }
     match (edge.tunnel_protocol, &*known) {
         (TunnelProtocol::V1, _) | (TunnelProtocol::Auto, Known::AnswersHello) => {
-            with_hello(server, edge, &edge.tunnel, instance_id).await
+            with_hello(server, edge, &edge.tunnel, introduction).await
         }
-        (TunnelProtocol::Legacy, _) => with_line(server, edge).await,
+        (TunnelProtocol::Legacy, _) => with_line(server, edge, introduction).await,
         (TunnelProtocol::Auto, Known::Original { since }) if since.elapsed() < ASK_AGAIN => {
-            with_line(server, edge).await
+            with_line(server, edge, introduction).await
         }
-        (TunnelProtocol::Auto, _) => find_out(server, edge, instance_id, known).await,
+        (TunnelProtocol::Auto, _) => find_out(server, edge, introduction, known).await,
     }
 }
 
@@ -144,7 +165,7 @@ pub(crate) async fn attempt(
 async fn find_out(
     server: &HostPort,
     edge: &Edge,
-    instance_id: &[u8],
+    introduction: &Introduction,
     known: &mut Known,
 ) -> Result<Tunnel, AttemptError> {
     let hurried = TunnelConfig {
@@ -154,7 +175,7 @@ async fn find_out(
     let original = Known::Original {
         since: Instant::now(),
     };
-    let hello = match with_hello(server, edge, &hurried, instance_id).await {
+    let hello = match with_hello(server, edge, &hurried, introduction).await {
         Ok(tunnel) => {
             *known = Known::AnswersHello;
             return Ok(tunnel);
@@ -176,10 +197,14 @@ async fn find_out(
         }
     };
     info!(%server, error = %hello, "no answer to a hello, trying the original's wire");
-    match with_line(server, edge).await {
+    match with_line(server, edge, introduction).await {
         Ok(tunnel) => {
             *known = original;
             Ok(tunnel)
+        }
+        Err(AttemptError::OneTunnel) => {
+            *known = original;
+            Err(AttemptError::OneTunnel)
         }
         Err(legacy) => Err(AttemptError::Neither {
             hello,
@@ -192,19 +217,28 @@ async fn with_hello(
     server: &HostPort,
     edge: &Edge,
     tunnel: &TunnelConfig,
-    instance_id: &[u8],
+    introduction: &Introduction,
 ) -> Result<Tunnel, AttemptError> {
     let io = connect(server, &edge.tunnel).await?;
     let (established, welcome) =
-        grpc_multiplexer_tunnel::dial(io, hello(edge, instance_id), tunnel).await?;
+        grpc_multiplexer_tunnel::dial(io, hello(edge, introduction), tunnel).await?;
+    let resume_token = welcome.resume_token.clone();
     let verdict = our_verdict(welcome)?;
     Ok(Tunnel {
         established,
         generation: Some(verdict.generation),
+        resume_token,
     })
 }
 
-async fn with_line(server: &HostPort, edge: &Edge) -> Result<Tunnel, AttemptError> {
+async fn with_line(
+    server: &HostPort,
+    edge: &Edge,
+    introduction: &Introduction,
+) -> Result<Tunnel, AttemptError> {
+    if introduction.slot > 0 {
+        return Err(AttemptError::OneTunnel);
+    }
     let io = connect(server, &edge.tunnel).await?;
     let dialled = dial_legacy(io, &edge.client_id, &edge.tunnel).await;
     let established = dialled.map_err(|error| match error {
@@ -214,6 +248,7 @@ async fn with_line(server: &HostPort, edge: &Edge) -> Result<Tunnel, AttemptErro
     Ok(Tunnel {
         established,
         generation: None,
+        resume_token: Vec::new(),
     })
 }
 
@@ -229,9 +264,11 @@ async fn connect(server: &HostPort, config: &TunnelConfig) -> Result<BoxedIo, At
     Ok(Box::new(socket))
 }
 
-fn hello(edge: &Edge, instance_id: &[u8]) -> Hello {
+fn hello(edge: &Edge, introduction: &Introduction) -> Hello {
     Hello {
-        instance_id: instance_id.to_vec(),
+        instance_id: introduction.instance_id.clone(),
+        resume_token: introduction.resume_token.clone(),
+        tunnel_slot: introduction.slot,
         endpoints: vec![Endpoint {
             id: ENDPOINT,
             client_id: edge.client_id.to_string(),

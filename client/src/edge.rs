@@ -11,6 +11,9 @@ use tokio::sync::watch;
 use crate::metrics::Metrics;
 use crate::{Backend, EdgeConfig};
 
+/// Most tunnels of one edge.
+pub(crate) const MOST_TUNNELS: u32 = 8;
+
 /// An edge, ready to run.
 ///
 /// One that makes the gRPC server at `localhost:50051` reachable as `rainbow`:
@@ -36,6 +39,9 @@ pub struct Edge {
     /// Tried in turn.
     pub(crate) servers: Vec<HostPort>,
     pub(crate) backend: Backend,
+    /// How many at a time.
+    pub(crate) tunnels: u32,
+    pub(crate) exit_on_superseded: bool,
     pub(crate) drain_timeout: Duration,
     pub(crate) tunnel_protocol: TunnelProtocol,
     pub(crate) tunnel: TunnelConfig,
@@ -52,6 +58,8 @@ impl Edge {
             client_id,
             servers: vec![server],
             backend,
+            tunnels: 1,
+            exit_on_superseded: false,
             drain_timeout: DRAIN_TIME,
             tunnel_protocol: TunnelProtocol::default(),
             tunnel: TunnelConfig::default(),
@@ -64,6 +72,21 @@ impl Edge {
     #[must_use]
     pub fn with_further_servers(mut self, servers: impl IntoIterator<Item = HostPort>) -> Self {
         self.servers.extend(servers);
+        self
+    }
+
+    /// How many tunnels to keep side by side, from 1 to 8; any other number becomes the nearer of the two. Where there are several servers, each tunnel begins with another. Default 1.
+    #[must_use]
+    pub fn with_tunnels(mut self, tunnels: u32) -> Self {
+        self.tunnels = tunnels.clamp(1, MOST_TUNNELS);
+        self
+    }
+
+    /// Whether to end once another edge takes the name, as a server lets it that is configured to; calls in flight finish
+    /// first. Default no: the edge tries again after a minute.
+    #[must_use]
+    pub fn with_exit_on_superseded(mut self, exit: bool) -> Self {
+        self.exit_on_superseded = exit;
         self
     }
 

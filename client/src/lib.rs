@@ -30,3 +30,4 @@ pub use grpc_multiplexer_process::{HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use grpc_multiplexer_tunnel::{ClientId, InvalidClientId};
 pub use options::PROGRAM;
+pub use supervisor::EdgeEnd;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use grpc_multiplexer_client::{EdgeConfig, PROGRAM, subcommand};
-use grpc_multiplexer_process::{Admin, AdminError, Readiness, families, run};
+use grpc_multiplexer_client::{EdgeConfig, EdgeEnd, PROGRAM, subcommand};
+use grpc_multiplexer_process::{Admin, AdminError, Finished, Readiness, families, run};
 
 fn main() -> ExitCode {
     if let Some(answered) = subcommand(std::env::args_os()) {
@@ -29,8 +29,11 @@ fn main() -> ExitCode {
             admin_listener = admin.addresses().map(tracing::field::display),
             "starting"
         );
-        edge.run(stop).await;
+        let finished = match edge.run(stop).await {
+            EdgeEnd::Superseded => Finished::Superseded,
+            _ => Finished::Drained,
+        };
         tracing::info!("stopped");
-        Ok::<_, AdminError>(())
+        Ok::<_, AdminError>(finished)
     })
 }

@@ -84,6 +84,25 @@ const OPTIONS: &[OptionSpec] = &[
         help: "What to speak with the server: 1, legacy (the wire of the original grpc-multiplexer), or auto, which tries \
                both",
     },
+    OptionSpec {
+        path: "tunnels",
+        value_name: "NUMBER",
+        default: Some("1"),
+        many: false,
+        secret: false,
+        reload: false,
+        help: "How many tunnels to keep side by side, 1 to 8; with several addresses, each begins with another",
+    },
+    OptionSpec {
+        path: "exit-on-superseded",
+        value_name: "BOOLEAN",
+        default: Some("false"),
+        many: false,
+        secret: false,
+        reload: false,
+        help: "Whether to finish what is under way and end, with code 3, once another edge took this one's name; else it \
+               tries again after a minute: true or false",
+    },
     AdminListener::option("off"),
     TUNNEL_TIMEOUT,
     DRAIN_TIMEOUT,

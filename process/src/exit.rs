@@ -5,14 +5,35 @@ use std::io::{self, Write as _};
 
 use crate::Mistakes;
 
-/// The process was asked to stop and finished its work.
+/// The process did what it was asked for, and finished its work.
 pub(crate) const EXIT_DRAINED: u8 = 0;
+
+/// Another process does the work now, and this one was to end then.
+pub(crate) const EXIT_SUPERSEDED: u8 = 3;
 
 /// Something failed at run time, or a second signal ended the process at once.
 pub(crate) const EXIT_FAILED: u8 = 1;
 
 /// The command line or the configuration is wrong; trying again changes nothing. The same code as clap's.
 pub(crate) const EXIT_USAGE: u8 = 2;
+
+/// How work ended that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// It was asked to stop, and finished what was under way.
+    Drained,
+    /// Another process does it now, and this one was to end then.
+    Superseded,
+}
+
+impl Finished {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Drained => EXIT_DRAINED,
+            Self::Superseded => EXIT_SUPERSEDED,
+        }
+    }
+}
 
 /// Why a process ends before it works.
 #[derive(Debug)]

@@ -17,13 +17,14 @@ mod settings;
 mod signal;
 mod values;
 
-use exit::{EXIT_DRAINED, EXIT_FAILED};
+use exit::EXIT_FAILED;
 use logging::{Verbosity, init as init_logging};
 use signal::{Hangups, Signals};
 use values::{LogFormat, LogLevel, log_format, log_level};
 
 pub use admin::{Admin, AdminError, AdminListener, Counted, Readiness, families};
 pub use descriptors::descriptors;
+pub use exit::Finished;
 pub use listen::{BindError, bind, local_addresses};
 pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
 pub use run::run;
@@ -31,6 +32,6 @@ pub use settings::{
     DRAIN_TIME, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig, TUNNEL_TIMEOUT, tunnel_timeout,
 };
 pub use values::{
-    CountError, DurationError, HostPort, HostPortError, Portion, PortionError, SizeError, count,
-    duration, portion, size,
+    BooleanError, CountError, DurationError, HostPort, HostPortError, Portion, PortionError,
+    SizeError, boolean, count, duration, portion, size,
 };

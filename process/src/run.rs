@@ -13,7 +13,7 @@ use crate::exit::{Refusal, say};
 use crate::options::{Given, Mode, Sources};
 use crate::reload::Reload;
 use crate::settings::{ReadConfig, Settings, settings};
-use crate::{EXIT_DRAINED, EXIT_FAILED, Hangups, Program, Signals, init_logging};
+use crate::{EXIT_FAILED, Finished, Hangups, Program, Signals, init_logging};
 
 /// Runs a program to its exit code, which is to be returned from `main`.
 ///
@@ -27,7 +27,7 @@ use crate::{EXIT_DRAINED, EXIT_FAILED, Hangups, Program, Signals, init_logging};
 pub fn run<C, E>(
     program: &'static Program,
     read: ReadConfig<C>,
-    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<(), E>,
+    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<Finished, E>,
 ) -> ExitCode
 where
     C: Send + Sync + 'static,
@@ -53,7 +53,7 @@ where
 fn start<C, E>(
     sources: Sources,
     read: ReadConfig<C>,
-    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<(), E>,
+    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<Finished, E>,
 ) -> Result<u8, Refusal>
 where
     C: Send + Sync + 'static,
@@ -108,7 +108,7 @@ fn log_sources(sources: &Sources, given: &Given) {
 /// Works until it is done, or told to stop at once.
 async fn until_told<C, E: Error + 'static>(
     config: watch::Receiver<C>,
-    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<(), E>,
+    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<Finished, E>,
 ) -> u8 {
     let signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -122,7 +122,7 @@ async fn until_told<C, E: Error + 'static>(
         biased;
         () = signals.run() => EXIT_FAILED,
         result = work(config, finish) => match result {
-            Ok(()) => EXIT_DRAINED,
+            Ok(finished) => finished.code(),
             Err(error) => {
                 tracing::error!(error = &error as &dyn Error, "failed");
                 EXIT_FAILED

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use grpc_multiplexer_process::{Admin, AdminError, Readiness, families, run};
+use grpc_multiplexer_process::{Admin, AdminError, Finished, Readiness, families, run};
 use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig};
 use mimalloc::MiMalloc;
 
@@ -32,6 +32,6 @@ fn main() -> ExitCode {
             admin_listener = admin.addresses().map(tracing::field::display),
             "listening"
         );
-        server.run(stop).await
+        server.run(stop).await.map(|()| Finished::Drained)
     })
 }

@@ -56,7 +56,8 @@ impl Shutdown {
             "draining"
         );
         for edge in &tunnels {
-            edge.session().drain("the server is shutting down");
+            edge.session()
+                .drain("the server is shutting down", Duration::ZERO);
         }
         self.drain.cancel();
         while listeners.join_next().await.is_some() {}

@@ -21,6 +21,7 @@ mod mux;
 mod path;
 mod process;
 mod relay;
+mod scripted;
 mod wait;
 pub mod yamux;
 
@@ -36,4 +37,5 @@ pub use mux::{Edge, Mux};
 pub use path::Path;
 pub use process::{Process, command, isolated};
 pub use relay::{Link, Relay};
+pub use scripted::{ScriptedServer, ScriptedTunnel};
 pub use wait::{DEADLINE, until, within};

@@ -231,6 +231,8 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("backend-server-name", "<NAME>", ""),
                 ("backend-authority", "<AUTHORITY>", ""),
                 ("tunnel-protocol", "<PROTOCOL>", "[default: auto] "),
+                ("tunnels", "<NUMBER>", "[default: 1] "),
+                ("exit-on-superseded", "<BOOLEAN>", "[default: false] "),
                 ("admin-listener", "<HOST:PORT>", "[default: off] "),
             ],
         ),

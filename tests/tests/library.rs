@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 
 use futures::StreamExt as _;
-use grpc_multiplexer_client::{Backend, CLIENT_ID_METADATA_KEY, Edge, EdgeIncoming};
+use grpc_multiplexer_client::{Backend, CLIENT_ID_METADATA_KEY, Edge, EdgeEnd, EdgeIncoming};
 use grpc_multiplexer_examples::echo::BidiStreamRequest;
 use grpc_multiplexer_examples::echo::echo_service_client::EchoServiceClient;
 use grpc_multiplexer_examples::{Echo, routes};
@@ -49,7 +49,7 @@ impl<T: Send + 'static> Running<T> {
 }
 
 /// Runs an edge `rainbow` for whoever serves what it gives, and waits until it is listed.
-async fn in_process(mux: &Mux) -> (Running<()>, EdgeIncoming) {
+async fn in_process(mux: &Mux) -> (Running<EdgeEnd>, EdgeIncoming) {
     let (backend, incoming) = Backend::in_process();
     let edge = Edge::new("rainbow".parse().unwrap(), backend, mux.multiplexer.into());
     let edge = Running::start(|stop| edge.run(stop));

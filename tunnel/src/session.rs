@@ -67,6 +67,7 @@ pub(crate) struct Shared {
     next_tag: AtomicU64,
     close: SetOnce<(Code, String)>,
     drain: SetOnce<Drain>,
+    superseded: SetOnce<Superseded>,
     proven: SetOnce<()>,
     ended: SetOnce<SessionError>,
 }
@@ -179,10 +180,12 @@ impl Session {
         stream.await.ok().map(RawStream::new)
     }
 
-    /// Tells the peer that this side is going away: take nothing new, finish what runs.
-    pub fn drain(&self, reason: &str) {
+    /// Tells the peer that this side is going away: take nothing new, finish what runs, and come again, elsewhere or
+    /// here, after `again`.
+    pub fn drain(&self, reason: &str, again: Duration) {
         self.shared.say(Message::Drain(Drain {
             reason: reason.to_owned(),
+            retry_after: prost_types::Duration::try_from(again).ok(),
             ..Drain::default()
         }));
     }
@@ -201,6 +204,23 @@ impl Session {
     /// Cancel-safe.
     pub async fn peer_drains(&self) -> &Drain {
         self.shared.drain.wait().await
+    }
+
+    /// Tells the edge that another tunnel took the place of this one. What is under way finishes.
+    pub fn supersede(&self, reason: &str) {
+        self.shared.say(Message::Superseded(Superseded {
+            reason: reason.to_owned(),
+        }));
+    }
+
+    /// Waits until the server says that another tunnel took the place of this one. It lives on until the server closes
+    /// it: what is under way finishes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn superseded(&self) -> &Superseded {
+        self.shared.superseded.wait().await
     }
 
     /// Says goodbye and closes the tunnel. The first reason counts.

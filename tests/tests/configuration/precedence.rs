@@ -67,6 +67,8 @@ fn rows(folder: &Folder) -> Vec<Row> {
         row(EDGE, "backend-server-name", ["a.test", "b.test", "c.test"]),
         row(EDGE, "backend-authority", ["a:1", "b", "c"]),
         row(EDGE, "tunnel-protocol", ["1", "legacy", "auto"]),
+        row(EDGE, "tunnels", ["2", "3", "8"]),
+        row(EDGE, "exit-on-superseded", ["true", "false", "true"]),
         Row {
             program: EDGE,
             key: "backend-ca",

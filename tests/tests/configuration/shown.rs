@@ -104,6 +104,8 @@ grpc-server-address: \"localhost:50051\"  # default
 # backend-server-name: not set
 # backend-authority: not set
 tunnel-protocol: \"auto\"  # default
+tunnels: \"1\"  # default
+exit-on-superseded: \"false\"  # default
 admin-listener: \"off\"  # default
 tunnel-timeout: \"20s\"  # default
 drain-timeout: \"5s\"  # variable GRPC_MULTIPLEXER_CLIENT_DRAIN_TIMEOUT

@@ -177,10 +177,8 @@ impl Loop {
             }
             Some(Message::Goodbye(goodbye)) => return Err(SessionError::from(&goodbye)),
             Some(Message::Superseded(superseded)) => {
-                return Err(SessionError::Goodbye {
-                    code: Code::DuplicateClientId,
-                    reason: superseded.reason,
-                });
+                // The first word counts here too.
+                let _ = self.shared.superseded.set(superseded);
             }
             // A message of a later version.
             None => {}

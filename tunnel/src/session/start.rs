@@ -118,6 +118,7 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) 
             next_tag: AtomicU64::new(first_tag),
             close: SetOnce::new(),
             drain: SetOnce::new(),
+            superseded: SetOnce::new(),
             proven: SetOnce::new(),
             ended: SetOnce::new(),
         }),

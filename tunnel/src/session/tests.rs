@@ -255,7 +255,7 @@ async fn a_goodbye_says_why_and_everything_said_before_it_arrives_first() {
     let (mut near, mut far) = stream(&server, &mut edge).await;
     far.write_all(b"last words").await.unwrap();
     far.shutdown().await.unwrap();
-    edge.session.drain("soon");
+    edge.session.drain("soon", Duration::from_secs(3));
     edge.session.close(Code::ShuttingDown, "bye");
     match server.session.closed().await {
         SessionError::Goodbye { code, reason } => {
@@ -264,7 +264,9 @@ async fn a_goodbye_says_why_and_everything_said_before_it_arrives_first() {
         other => panic!("{other}"),
     }
     assert_eq!(near.peer_end().get(), Some(StreamEnd::Fin { bytes: 10 }));
-    assert_eq!(server.session.peer_drains().await.reason, "soon");
+    let drain = server.session.peer_drains().await;
+    assert_eq!(drain.reason, "soon");
+    assert_eq!(drain.retry_after.map(|again| again.seconds), Some(3));
     assert_eq!(read_all(&mut near).await, b"last words");
     let own = edge.session.closed().await;
     assert!(matches!(own, SessionError::Closed(_)), "{own}");
@@ -308,6 +310,16 @@ async fn what_breaks_the_control_streams_rules_ends_the_session_with_a_goodbye()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_superseded_tunnel_is_told_and_lives_on() {
+    let (server, mut edge) = pair().await;
+    server.session.supersede("taken over");
+    let told = edge.session.superseded().await;
+    assert_eq!(told.reason, "taken over");
+    stream(&server, &mut edge).await;
+    assert!(!edge.session.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_of_later_versions_are_ignored() {
     let (server, mut foreign) = with_foreign().await;
     // Field 14, a message of two bytes.
@@ -325,7 +337,7 @@ async fn a_peer_that_never_reads_its_control_stream_is_cut() {
         if server.session.is_closed() {
             break;
         }
-        server.session.drain("one of very many");
+        server.session.drain("one of very many", Duration::ZERO);
         tokio::task::yield_now().await;
     }
     match server.session.closed().await {

@@ -1,10 +1,14 @@
 //! When a next try may come soon, on tunnels in memory and a paused clock.
 
-use grpc_multiplexer_tunnel::message::{Hello, Welcome};
-use grpc_multiplexer_tunnel::{Arrival, BoxedIo, TunnelConfig, accept, dial, dial_legacy};
+use grpc_multiplexer_tunnel::message::{Hello, Welcome, open::Kind};
+use grpc_multiplexer_tunnel::{
+    Arrival, BoxedIo, Established, TunnelConfig, accept, dial, dial_legacy,
+};
 use tokio::io::{AsyncWriteExt as _, duplex};
 
+use super::super::tunnel::OPEN_TIMEOUT;
 use super::*;
+use crate::dial::ENDPOINT;
 
 /// The edge's end of a tunnel whose server has opened a stream, and the work behind both.
 async fn edge(edge: impl AsyncFnOnce(BoxedIo) -> Established) -> (Session, JoinSet<()>) {

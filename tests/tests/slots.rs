@@ -1,0 +1,104 @@
+//! Tunnels of one edge side by side, how they prove that they belong together, and what an edge does that is superseded.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect is over"
+)]
+
+use std::time::Duration;
+
+use grpc_multiplexer_tests::{Edge, ScriptedServer, within};
+use grpc_multiplexer_tunnel::BARE_ENDPOINT;
+use grpc_multiplexer_tunnel::message::{Code, open::Kind};
+
+/// An edge `a` of a server, with options.
+fn edge(server: &ScriptedServer, args: &[&str]) -> Edge {
+    Edge::dialling(server.address, "a", "127.0.0.1:1", args)
+}
+
+#[tokio::test]
+async fn slots_are_numbered_and_prove_that_they_are_of_one_instance() {
+    let server = ScriptedServer::start().await;
+    let _edge = edge(&server, &["--tunnels", "3"]);
+    let first = server.take(b"one").await;
+    assert_eq!(first.hello.tunnel_slot, 0);
+    assert_eq!(first.hello.resume_token, b"");
+    assert_eq!(first.hello.instance_id.len(), 16);
+    let others = [server.take(b"two").await, server.take(b"three").await];
+    let mut slots = others.each_ref().map(|tunnel| tunnel.hello.tunnel_slot);
+    slots.sort_unstable();
+    assert_eq!(slots, [1, 2]);
+    for tunnel in &others {
+        assert_eq!(tunnel.hello.instance_id, first.hello.instance_id);
+        // The second of them may have been under way when the first was welcomed.
+        let token = tunnel.hello.resume_token.as_slice();
+        assert!([&b"one"[..], b"two"].contains(&token), "{token:?}");
+    }
+    // Each is dialled again for itself, with the newest proof.
+    let lost = others[0].hello.tunnel_slot;
+    let [gone, stays] = others;
+    drop(gone);
+    let again = server.take(b"four").await;
+    assert_eq!(again.hello.tunnel_slot, lost);
+    assert_eq!(again.hello.resume_token, b"three");
+    assert_eq!(again.hello.instance_id, first.hello.instance_id);
+    assert!(!first.session.is_closed() && !stays.session.is_closed());
+}
+
+#[tokio::test]
+async fn no_slot_but_the_first_dials_before_there_is_anything_to_prove_it_with() {
+    let server = ScriptedServer::start().await;
+    let _edge = edge(&server, &["--tunnels", "2"]);
+    for _ in 0..3 {
+        let hello = server.refuse(Code::Limit).await;
+        assert_eq!(hello.tunnel_slot, 0);
+    }
+}
+
+#[tokio::test]
+async fn slots_begin_with_different_servers() {
+    let [first, second] = [ScriptedServer::start().await, ScriptedServer::start().await];
+    let further = second.address.to_string();
+    let both = ["--multiplexer-address", &further, "--tunnels", "2"];
+    let _edge = edge(&first, &both);
+    let one = first.take(b"of the first").await;
+    let other = second.take(b"of the second").await;
+    assert_eq!([one.hello.tunnel_slot, other.hello.tunnel_slot], [0, 1]);
+    // One server's proof is not for another.
+    assert_eq!(other.hello.resume_token, b"");
+    assert_eq!(other.hello.instance_id, one.hello.instance_id);
+}
+
+#[tokio::test]
+async fn a_superseded_edge_stays_up_says_what_to_do_and_waits_a_minute() {
+    let server = ScriptedServer::start().await;
+    let edge = edge(&server, &[]);
+    let tunnel = server.take(b"").await;
+    tunnel.session.supersede("edge-b took over");
+    let said = edge.says("another edge took this one's name").await;
+    assert!(said.contains("reason=edge-b took over"), "{said}");
+    assert!(said.contains("a name of its own"), "{said}");
+    // Until the server closes it the tunnel serves.
+    let open = tunnel
+        .session
+        .open(Kind::H2, BARE_ENDPOINT, Duration::from_secs(5));
+    let refused = within("an answer", open).await.unwrap_err();
+    assert!(refused.to_string().contains("refused"), "{refused}");
+    tunnel.session.close(Code::DuplicateClientId, "taken over");
+    let next = edge.says("dialling again").await;
+    let (_, after) = next.split_once("after=").unwrap();
+    let seconds: f64 = after.trim_end_matches(char::is_alphabetic).parse().unwrap();
+    assert!((30.0..=60.0).contains(&seconds), "{next}");
+}
+
+#[tokio::test]
+async fn a_superseded_edge_that_is_to_end_then_says_so_and_ends_with_3() {
+    let server = ScriptedServer::start().await;
+    let mut edge = edge(&server, &["--exit-on-superseded", "true"]);
+    let tunnel = server.take(b"").await;
+    tunnel.session.supersede("edge-b took over");
+    within("the edge to drain", tunnel.session.peer_drains()).await;
+    tunnel.session.close(Code::Ok, "drained");
+    assert_eq!(edge.ended().await.code(), Some(3));
+    edge.says("another edge took this one's name").await;
+}
