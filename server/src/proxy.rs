@@ -4,6 +4,7 @@ mod caller;
 mod check;
 mod code;
 pub(crate) mod crowd;
+mod farewell;
 mod flow;
 mod forward;
 mod intake;
@@ -36,7 +37,7 @@ use crate::limits::MetadataLimits;
 use crate::overload::Overload;
 use crate::registry::Registry;
 use crate::settings::{Live, Settings};
-use caller::Caller;
+use caller::{Caller, OneCall};
 pub(crate) use code::Code;
 use forward::{Ending, Ends, forward};
 use intake::Intake;
@@ -97,6 +98,7 @@ impl Proxy {
         request: Request<RecvStream>,
         respond: SendResponse<Bytes>,
         caller: Arc<Caller>,
+        under_way: OneCall,
     ) {
         let in_flight = self.record.start();
         let (head, upload) = request.into_parts();
@@ -124,6 +126,8 @@ impl Proxy {
             Err(failure) => Err(failure.into()),
         };
         let ending = result.unwrap_or_else(|unanswered| call.answer(unanswered));
+        // Before anything else that takes time: the connection may have waited for this moment to end.
+        let _under_way = (!call.intake.is_over()).then_some(under_way);
         in_flight.ended(call.head.uri.path(), call.id.as_ref(), &ending);
         if call.reply.is_over() {
             call.intake.drain().await;

@@ -2,20 +2,72 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub(crate) struct Rewind<T> {
     first: Bytes,
     io: T,
+    written: Written,
+}
+
+/// What became of what was written last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Written(Arc<Mutex<Last>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Last {
+    #[default]
+    Nothing,
+    /// It did not fit into the socket.
+    Stuck,
+    At(Instant),
+}
+
+impl Written {
+    /// Whether all of it went out, and so just now.
+    pub(crate) fn within(&self, time: Duration) -> bool {
+        matches!(*self.lock(), Last::At(at) if at.elapsed() <= time)
+    }
+
+    /// Whether there is more to write than the socket takes.
+    pub(crate) fn is_stuck(&self) -> bool {
+        matches!(*self.lock(), Last::Stuck)
+    }
+
+    fn note<R>(&self, written: Poll<R>) -> Poll<R> {
+        *self.lock() = if written.is_pending() {
+            Last::Stuck
+        } else {
+            Last::At(Instant::now())
+        };
+        written
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Last> {
+        // Nothing panics while the lock is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<T> Rewind<T> {
     pub(crate) fn new(first: Bytes, io: T) -> Self {
-        Self { first, io }
+        Self {
+            first,
+            io,
+            written: Written::default(),
+        }
+    }
+
+    /// Tells of later writes.
+    pub(crate) fn written(&self) -> Written {
+        self.written.clone()
     }
 
     /// Without the first bytes.
@@ -46,7 +98,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rewind<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.written.note(written)
     }
 
     fn poll_write_vectored(
@@ -54,7 +107,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rewind<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.written.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {

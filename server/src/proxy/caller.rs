@@ -1,6 +1,7 @@
 //! What the calls of one caller connection share.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::edge::places::CallerId;
@@ -11,6 +12,7 @@ pub(crate) struct Caller {
     id: CallerId,
     holdings: Holdings,
     bulk: AtomicBool,
+    calls: AtomicUsize,
     /// Microseconds, 0 before the first is known.
     rtt: AtomicU64,
 }
@@ -33,6 +35,17 @@ impl Caller {
     /// Bytes that calls of this connection received and could not pass on yet.
     pub(crate) fn holdings(&self) -> &Holdings {
         &self.holdings
+    }
+
+    /// A call begins. The owner of the connection is woken when the last one has ended.
+    pub(crate) fn call(self: &Arc<Self>) -> OneCall {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        OneCall(Arc::clone(self))
+    }
+
+    /// Whether no call is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.calls.load(Ordering::Acquire) == 0
     }
 
     /// A call of this connection uploads much: its windows may grow.
@@ -58,5 +71,17 @@ impl Caller {
 
     pub(crate) fn is_bulk(&self) -> bool {
         self.bulk.load(Ordering::Relaxed)
+    }
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+pub(crate) struct OneCall(Arc<Caller>);
+
+impl Drop for OneCall {
+    fn drop(&mut self) {
+        if self.0.calls.fetch_sub(1, Ordering::Release) == 1 {
+            self.0.holdings.wake();
+        }
     }
 }

@@ -24,6 +24,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 use super::Proxy;
 use super::caller::Caller;
 use super::crowd::{Crowd, Crowded, Member};
+use super::farewell::Farewell;
 use crate::accept::accept_loop;
 use crate::edge::places::CallerId;
 use crate::greet::{Mistakes, Protocol, greet, in_time};
@@ -31,7 +32,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::newcomers::{Newcomers, Seat};
 use crate::overload::Taken;
-use crate::rewind::Rewind;
+use crate::rewind::{Rewind, Written};
 use crate::seldom::Seldom;
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW, Tuner};
 
@@ -47,7 +48,7 @@ const HTTP1: &str = "gRPC requires HTTP/2\n\n\
     name of an edge in the metadata client-id, for example:\n\n    \
     grpcurl -plaintext -H 'client-id: NAME' HOST:PORT list\n";
 
-type H2 = Connection<Rewind<TcpStream>, Bytes>;
+pub(super) type H2 = Connection<Rewind<TcpStream>, Bytes>;
 
 /// What every caller connection needs.
 #[derive(Debug)]
@@ -110,7 +111,7 @@ impl Callers {
         let serve = async {
             // Boxed: over soon, and large.
             match seat.shake_hands(Box::pin(self.meet(socket))).await {
-                Some(Ok(Some(connection))) => self.run(connection).await,
+                Some(Ok(Some((connection, written)))) => self.run(connection, written).await,
                 Some(Ok(None)) => {}
                 Some(Err(error)) => debug!(%remote, %error, "no caller"),
                 None => {
@@ -123,12 +124,16 @@ impl Callers {
     }
 
     /// What came, if it is a caller. Who else came is told, and gone.
-    async fn meet(&self, socket: TcpStream) -> io::Result<Option<H2>> {
+    async fn meet(&self, socket: TcpStream) -> io::Result<Option<(H2, Written)>> {
         let limit = self.limits.handshake_timeout;
         tune(&socket, PING_TIMEOUT)?;
         let newcomer = greet(socket, limit).await?;
         match newcomer.speaks {
-            Protocol::Http2 => return handshake(newcomer.socket, &self.limits).await.map(Some),
+            Protocol::Http2 => {
+                let written = newcomer.socket.written();
+                let connection = handshake(newcomer.socket, &self.limits).await?;
+                return Ok(Some((connection, written)));
+            }
             Protocol::Http1 => {
                 let what = "a caller speaks HTTP/1, and gRPC needs HTTP/2";
                 self.mistakes.say(newcomer.speaks, what);
@@ -172,31 +177,35 @@ impl Callers {
     }
 
     /// Serves one connection to its end.
-    async fn run(&self, mut connection: H2) {
+    async fn run(&self, mut connection: H2, written: Written) {
         let _counted = Counted::on(&self.metrics.caller_connections);
         let id = CallerId(self.met.fetch_add(1, Ordering::Relaxed));
         let caller = Arc::new(Caller::new(id));
         let limit = self.limits.handshake_timeout;
         let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller), limit);
-        let mut told = false;
+        let mut farewell = Farewell::new(self.drain.clone(), written);
         loop {
             let next = poll_fn(|cx| {
                 if upkeep.poll(cx, &mut connection).is_ready() {
                     return Poll::Ready(None);
                 }
-                connection.poll_accept(cx)
-            });
-            tokio::select! {
-                biased;
-                () = self.drain.cancelled(), if !told => {
-                    told = true;
-                    connection.graceful_shutdown();
+                // Before the connection is polled, so that it has written the answers of the calls that are over.
+                let was_idle = caller.is_idle();
+                let accepted = connection.poll_accept(cx);
+                if accepted.is_pending() && farewell.poll(cx, was_idle, &mut connection).is_ready()
+                {
+                    return connection.poll_accept(cx);
                 }
-                accepted = next => match accepted {
-                    Some(Ok(call)) => self.start(call, &caller),
-                    Some(Err(error)) => return debug!(%error, "caller connection failed"),
-                    None => return,
-                },
+                accepted
+            });
+            match next.await {
+                Some(Ok(call)) => {
+                    farewell.call_came();
+                    self.start(call, &caller);
+                }
+                Some(Err(error)) => return debug!(%error, "caller connection failed"),
+                // Dropped, the connection would answer a call that crossed the farewell with a reset, which overtakes it.
+                None => return farewell.heard().await,
             }
         }
     }
@@ -204,7 +213,7 @@ impl Callers {
     fn start(&self, call: (Request<RecvStream>, SendResponse<Bytes>), caller: &Arc<Caller>) {
         let (request, respond) = call;
         let proxy = Arc::clone(&self.proxy);
-        let serve = proxy.serve(request, respond, Arc::clone(caller));
+        let serve = proxy.serve(request, respond, Arc::clone(caller), caller.call());
         self.calls.spawn(serve.in_current_span());
     }
 }
