@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use grpc_multiplexer_process::{
-    AdminListener, DRAIN_TIMEOUT, HostPort, Reader, TUNNEL_TIMEOUT, boolean, duration,
-    tunnel_timeout,
+    AdminListener, DRAIN_TIMEOUT, HostPort, Reader, TUNNEL_TIMEOUT, UPGRADE_SOCKET, boolean,
+    duration, tunnel_timeout, upgrade_socket,
 };
 use grpc_multiplexer_tunnel::{ClientId, backend_tls, server_name};
 
@@ -18,6 +18,8 @@ pub struct EdgeConfig {
     pub edge: Edge,
     /// Where operators look.
     pub admin_listener: AdminListener,
+    /// Where a new process takes over from this one, and this one from the one before.
+    pub upgrade_socket: Option<PathBuf>,
 }
 
 impl EdgeConfig {
@@ -26,9 +28,11 @@ impl EdgeConfig {
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let edge = Edge::read(reader);
         let admin_listener = AdminListener::read(reader);
+        let upgrade_socket = reader.optional(UPGRADE_SOCKET.path, upgrade_socket);
         Some(Self {
             edge: edge?,
             admin_listener: admin_listener?,
+            upgrade_socket,
         })
     }
 }
@@ -49,14 +53,16 @@ impl Edge {
             let reason = "a server of the original's takes one tunnel of an edge; write 1";
             reader.mistake("tunnels", reason);
         }
+        let is_named = client_id.is_some();
         let client_id = client_id.unwrap_or_else(pet_name);
-        let edge = Self::new(client_id, backend?, servers.next()?)
+        let mut edge = Self::new(client_id, backend?, servers.next()?)
             .with_further_servers(servers)
             .with_tunnels(tunnels?)
             .with_exit_on_superseded(exit_on_superseded?)
             .with_tunnel_protocol(tunnel_protocol?)
             .with_tunnel_timeout(tunnel_timeout?)
             .with_drain_timeout(drain_timeout?);
+        edge.is_named = is_named;
         Some(edge)
     }
 }

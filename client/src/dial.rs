@@ -104,8 +104,14 @@ impl AttemptError {
 
     /// Whether the server takes this edge for another than that of its name.
     pub(crate) fn is_duplicate(&self) -> bool {
-        matches!(self, Self::Handshake(HandshakeError::Refused(refused))
-            if refused.code() == Code::DuplicateClientId)
+        match self {
+            Self::Handshake(HandshakeError::Refused(refused)) => {
+                refused.code() == Code::DuplicateClientId
+            }
+            Self::HungUp => true,
+            Self::Neither { legacy, .. } => legacy.is_duplicate(),
+            _ => false,
+        }
     }
 }
 

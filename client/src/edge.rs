@@ -36,6 +36,8 @@ pub(crate) const MOST_TUNNELS: u32 = 8;
 #[derive(Debug, Clone)]
 pub struct Edge {
     pub(crate) client_id: ClientId,
+    /// Whether somebody chose it.
+    pub(crate) is_named: bool,
     /// Tried in turn.
     pub(crate) servers: Vec<HostPort>,
     pub(crate) backend: Backend,
@@ -56,6 +58,7 @@ impl Edge {
     pub fn new(client_id: ClientId, backend: Backend, server: HostPort) -> Self {
         Self {
             client_id,
+            is_named: true,
             servers: vec![server],
             backend,
             tunnels: 1,

@@ -20,6 +20,7 @@ mod options;
 mod reachability;
 mod splice;
 mod supervisor;
+mod upgrade;
 
 pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls};
 pub use cli::subcommand;
@@ -31,3 +32,4 @@ pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use grpc_multiplexer_tunnel::{ClientId, InvalidClientId};
 pub use options::PROGRAM;
 pub use supervisor::EdgeEnd;
+pub use upgrade::Upgrade;

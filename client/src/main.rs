@@ -2,38 +2,72 @@
 
 use std::process::ExitCode;
 
-use grpc_multiplexer_client::{EdgeConfig, EdgeEnd, PROGRAM, subcommand};
-use grpc_multiplexer_process::{Admin, AdminError, Finished, Readiness, families, run};
+use grpc_multiplexer_client::{Edge, EdgeConfig, EdgeEnd, PROGRAM, Upgrade, subcommand};
+use grpc_multiplexer_process::{
+    Admin, AdminError, Finished, HandoverError, Readiness, Sockets, families, run,
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
     if let Some(answered) = subcommand(std::env::args_os()) {
         return answered;
     }
-    run(&PROGRAM, EdgeConfig::read, async |configs, stop| {
-        let EdgeConfig {
-            edge,
-            admin_listener,
-        } = configs.borrow().clone();
-        let readiness = Readiness::default();
-        let mut families = families();
-        let edge = edge
-            .reloading(configs)
-            .observed(&mut families, readiness.clone());
-        let admin = Admin::serve(admin_listener.bind().await?, readiness, families)?;
-        let servers: Vec<_> = edge.servers().iter().map(ToString::to_string).collect();
-        tracing::info!(
-            version = %PROGRAM.version,
-            client_id = %edge.client_id(),
-            multiplexer_address = %servers.join(","),
-            grpc_server_address = %edge.backend(),
-            admin_listener = admin.addresses().map(tracing::field::display),
-            "starting"
-        );
-        let finished = match edge.run(stop).await {
-            EdgeEnd::Superseded => Finished::Superseded,
-            _ => Finished::Drained,
-        };
-        tracing::info!("stopped");
-        Ok::<_, AdminError>(finished)
-    })
+    run(&PROGRAM, EdgeConfig::read, work)
+}
+
+/// Why the process failed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error("--upgrade-socket")]
+    Upgrade(#[from] HandoverError),
+}
+
+async fn work(
+    configs: watch::Receiver<EdgeConfig>,
+    stop: CancellationToken,
+) -> Result<Finished, Failed> {
+    let EdgeConfig {
+        edge,
+        admin_listener,
+        upgrade_socket,
+    } = configs.borrow().clone();
+    let readiness = Readiness::default();
+    let mut families = families();
+    let edge = edge
+        .reloading(configs)
+        .observed(&mut families, readiness.clone());
+    let mut upgrade = match &upgrade_socket {
+        Some(path) => Some(Upgrade::begin(path).await?),
+        None => None,
+    };
+    let mut alone = Sockets::default();
+    let sockets = upgrade.as_mut().map_or(&mut alone, Upgrade::sockets);
+    let admin = admin_listener.bind(sockets).await?;
+    let admin = Admin::serve(admin, readiness, families)?;
+    say_start(&edge, &admin);
+    let end = match upgrade {
+        Some(upgrade) => edge.run_upgrading(upgrade, stop).await,
+        None => edge.run(stop).await,
+    };
+    tracing::info!("stopped");
+    match end {
+        EdgeEnd::NotTakenOver(error) => Err(error.into()),
+        EdgeEnd::Superseded => Ok(Finished::Superseded),
+        _ => Ok(Finished::Drained),
+    }
+}
+
+fn say_start(edge: &Edge, admin: &Admin) {
+    let servers: Vec<_> = edge.servers().iter().map(ToString::to_string).collect();
+    tracing::info!(
+        version = %PROGRAM.version,
+        client_id = %edge.client_id(),
+        multiplexer_address = %servers.join(","),
+        grpc_server_address = %edge.backend(),
+        admin_listener = admin.addresses().map(tracing::field::display),
+        "starting"
+    );
 }

@@ -2,6 +2,7 @@
 
 use grpc_multiplexer_process::{
     AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program, TUNNEL_TIMEOUT,
+    UPGRADE_SOCKET,
 };
 
 /// The command line.
@@ -105,6 +106,7 @@ const OPTIONS: &[OptionSpec] = &[
     },
     AdminListener::option("off"),
     TUNNEL_TIMEOUT,
+    UPGRADE_SOCKET,
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,

@@ -8,6 +8,7 @@ mod admin;
 mod asked;
 mod descriptors;
 mod exit;
+mod handover;
 mod listen;
 mod logging;
 mod options;
@@ -15,6 +16,7 @@ mod reload;
 mod run;
 mod settings;
 mod signal;
+mod sockets;
 mod values;
 
 use exit::EXIT_FAILED;
@@ -25,12 +27,15 @@ use values::{LogFormat, LogLevel, log_format, log_level};
 pub use admin::{Admin, AdminError, AdminListener, Counted, Readiness, families};
 pub use descriptors::descriptors;
 pub use exit::Finished;
+pub use handover::{HandoverError, HandoverSocket, Link, predecessor};
 pub use listen::{BindError, bind, local_addresses};
 pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
 pub use run::run;
 pub use settings::{
-    DRAIN_TIME, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig, TUNNEL_TIMEOUT, tunnel_timeout,
+    DRAIN_TIME, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
+    tunnel_timeout, upgrade_socket,
 };
+pub use sockets::Sockets;
 pub use values::{
     BooleanError, CountError, DurationError, HostPort, HostPortError, Portion, PortionError,
     SizeError, boolean, count, duration, portion, size,

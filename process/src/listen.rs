@@ -93,7 +93,7 @@ pub fn local_addresses(listeners: &[TcpListener]) -> String {
     addresses.join(",")
 }
 
-async fn resolve(address: &HostPort) -> Result<Vec<SocketAddr>, BindError> {
+pub(crate) async fn resolve(address: &HostPort) -> Result<Vec<SocketAddr>, BindError> {
     let port = address.port();
     let both = |v4: Ipv4Addr, v6: Ipv6Addr| vec![(v4, port).into(), (v6, port).into()];
     match address.host() {

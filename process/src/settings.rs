@@ -1,5 +1,6 @@
 //! The options that both binaries have, and all options of one read together.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{
@@ -71,6 +72,39 @@ pub fn tunnel_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Option of every program: where a process and its successor meet.
+pub const UPGRADE_SOCKET: OptionSpec = OptionSpec {
+    path: "upgrade-socket",
+    value_name: "PATH",
+    default: None,
+    many: false,
+    secret: false,
+    reload: false,
+    help: "Unix socket over which a new process with the same options takes over from this one, without a failed call; \
+           without one there is no take-over",
+};
+
+/// Longest path of it. The system's own limit is 108, or less, and a new socket is made beside it under a longer name.
+const UPGRADE_SOCKET_PATH: usize = 88;
+
+/// Parses the value of [`UPGRADE_SOCKET`].
+///
+/// # Errors
+///
+/// For a path that is relative, since the next process may be started elsewhere, or too long for a socket.
+pub fn upgrade_socket(text: &str) -> Result<PathBuf, String> {
+    if !cfg!(unix) {
+        return Err("has no effect on this system: leave it out".to_owned());
+    }
+    let path = PathBuf::from(text);
+    if path.is_absolute() && text.len() <= UPGRADE_SOCKET_PATH && !text.ends_with('/') {
+        return Ok(path);
+    }
+    Err(format!(
+        "must be an absolute path of at most {UPGRADE_SOCKET_PATH} bytes, such as /run/grpc-multiplexer/upgrade"
+    ))
+}
+
 /// How a program makes its own configuration of its options. Mistakes are kept by the reader; `None` only with one.
 ///
 /// It is called again at each reload, so it must not do more than read.
@@ -106,6 +140,15 @@ pub(crate) fn settings<C>(leaves: &Leaves, read: ReadConfig<C>) -> Result<Settin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_socket_of_an_upgrade_has_an_absolute_path_that_fits() {
+        assert_eq!(upgrade_socket("/run/a/b"), Ok(PathBuf::from("/run/a/b")));
+        for wrong in ["", "b", "./b", "/run/", &format!("/{}", "b".repeat(88))] {
+            let said = upgrade_socket(wrong).unwrap_err();
+            assert!(said.contains("an absolute path"), "{said}");
+        }
+    }
 
     #[test]
     fn the_drain_time_is_the_options_default() {

@@ -1,6 +1,8 @@
 //! What the options mean.
 
-use grpc_multiplexer_process::{AdminListener, HostPort, Reader};
+use std::path::PathBuf;
+
+use grpc_multiplexer_process::{AdminListener, HostPort, Reader, UPGRADE_SOCKET, upgrade_socket};
 
 use crate::Settings;
 
@@ -13,6 +15,8 @@ pub struct ServerConfig {
     pub multiplexer_listener: HostPort,
     /// Where operators look.
     pub admin_listener: AdminListener,
+    /// Where a new process takes over from this one, and this one from the one before.
+    pub upgrade_socket: Option<PathBuf>,
     /// How it behaves.
     pub settings: Settings,
 }
@@ -24,11 +28,13 @@ impl ServerConfig {
         let proxy_listener = reader.one("proxy-listener", str::parse::<HostPort>);
         let multiplexer_listener = reader.one("multiplexer-listener", str::parse::<HostPort>);
         let admin_listener = AdminListener::read(reader);
+        let upgrade_socket = reader.optional(UPGRADE_SOCKET.path, upgrade_socket);
         let settings = Settings::read(reader);
         Some(Self {
             proxy_listener: proxy_listener?,
             multiplexer_listener: multiplexer_listener?,
             admin_listener: admin_listener?,
+            upgrade_socket,
             settings: settings?,
         })
     }

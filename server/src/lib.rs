@@ -9,6 +9,7 @@
 mod accept;
 mod config;
 mod discovery;
+mod doors;
 mod duplicates;
 mod edge;
 mod greet;
@@ -24,13 +25,16 @@ mod seldom;
 mod services;
 mod settings;
 mod shutdown;
+mod upgrade;
 mod waiting;
 mod windows;
 
+use std::future::pending;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use grpc_multiplexer_process::{AdminError, Readiness, bind, local_addresses};
+use grpc_multiplexer_process::{AdminError, HandoverError, Readiness, Sockets};
 use prometheus_client::registry::Registry as Families;
 use rand::Rng as _;
 use tokio::net::TcpListener;
@@ -39,6 +43,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use doors::{Doors, MULTIPLEXER, PROXY};
 use edge::listener::Edges;
 use greet::Mistakes;
 use metrics::{EdgesNow, Metrics};
@@ -51,6 +56,7 @@ use registry::Registry;
 use seldom::Seldom;
 use settings::Live;
 use shutdown::Shutdown;
+use upgrade::Upgrade;
 
 pub use config::ServerConfig;
 pub use duplicates::{DuplicateClientId, DuplicateClientIdError};
@@ -92,8 +98,8 @@ pub use waiting::WaitSettings;
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    proxy: Vec<TcpListener>,
-    multiplexer: Vec<TcpListener>,
+    sockets: Sockets,
+    upgrade: Option<Upgrade>,
     settings: Live,
     registry: Arc<Registry>,
     metrics: Metrics,
@@ -113,6 +119,12 @@ pub enum StartError {
     /// The admin listener.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The sockets that listen cannot be used.
+    #[error("listening sockets")]
+    Listen(#[from] io::Error),
+    /// The process before did not hand over.
+    #[error("--upgrade-socket")]
+    Upgrade(#[from] HandoverError),
     /// The descriptors of our own services do not fit together.
     #[error("reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -123,7 +135,10 @@ impl Server {
     /// [`Server::run`], but nobody is refused either.
     #[must_use]
     pub fn new(proxy: TcpListener, multiplexer: TcpListener) -> Self {
-        Self::of(vec![proxy], vec![multiplexer])
+        let mut sockets = Sockets::default();
+        sockets.add(PROXY, proxy);
+        sockets.add(MULTIPLEXER, multiplexer);
+        Self::of(sockets)
     }
 
     /// The same on every address that two names stand for: `localhost` is two addresses, and an empty host is all.
@@ -142,20 +157,53 @@ impl Server {
     ///
     /// [`StartError::Proxy`] and [`StartError::Multiplexer`] for the addresses.
     pub async fn bind(proxy: &HostPort, multiplexer: &HostPort) -> Result<Self, StartError> {
-        let proxy = bind(proxy).await.map_err(StartError::Proxy)?;
-        let multiplexer = bind(multiplexer).await.map_err(StartError::Multiplexer)?;
-        Ok(Self::of(proxy, multiplexer))
+        Self::on(Sockets::default(), proxy, multiplexer).await
     }
 
-    fn of(proxy: Vec<TcpListener>, multiplexer: Vec<TcpListener>) -> Self {
+    /// The same as a program's configuration says it, on the sockets of the process before where that hands over.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Server::bind`], and [`StartError::Upgrade`].
+    pub async fn start(config: &ServerConfig) -> Result<Self, StartError> {
+        let (upgrade, left) = match &config.upgrade_socket {
+            Some(path) => {
+                let (upgrade, left) = Upgrade::begin(path.clone()).await?;
+                (Some(upgrade), left)
+            }
+            None => (None, Sockets::default()),
+        };
+        let (proxy, multiplexer) = (&config.proxy_listener, &config.multiplexer_listener);
+        let server = Self::on(left, proxy, multiplexer).await?;
+        Ok(Self { upgrade, ..server })
+    }
+
+    async fn on(
+        mut sockets: Sockets,
+        proxy: &HostPort,
+        multiplexer: &HostPort,
+    ) -> Result<Self, StartError> {
+        let bound = sockets.bind(PROXY, proxy).await;
+        bound.map_err(StartError::Proxy)?;
+        let bound = sockets.bind(MULTIPLEXER, multiplexer).await;
+        bound.map_err(StartError::Multiplexer)?;
+        Ok(Self::of(sockets))
+    }
+
+    fn of(sockets: Sockets) -> Self {
         Self {
-            proxy,
-            multiplexer,
+            sockets,
+            upgrade: None,
             settings: Live::Fixed(Box::default()),
             registry: Registry::new(),
             metrics: Metrics::default(),
             readiness: Readiness::default(),
         }
+    }
+
+    /// What it listens on. More that is opened here is handed over with the rest.
+    pub fn sockets(&mut self) -> &mut Sockets {
+        &mut self.sockets
     }
 
     /// Behaves as `settings` say, and not as by default.
@@ -184,21 +232,21 @@ impl Server {
     /// The addresses that callers call, joined by `,`.
     #[must_use]
     pub fn proxy_addresses(&self) -> String {
-        local_addresses(&self.proxy)
+        self.sockets.addresses(PROXY)
     }
 
     /// The addresses that edges dial, joined by `,`.
     #[must_use]
     pub fn multiplexer_addresses(&self) -> String {
-        local_addresses(&self.multiplexer)
+        self.sockets.addresses(MULTIPLEXER)
     }
 
-    /// Serves until `stop` is cancelled; then takes nothing new, lets calls in flight finish within the drain timeout,
-    /// and returns.
+    /// Serves until `stop` is cancelled, or a new process took over; then takes nothing new, lets calls in flight finish
+    /// within the drain timeout, and returns.
     ///
     /// # Errors
     ///
-    /// [`StartError::Reflection`].
+    /// [`StartError::Reflection`], and [`StartError::Upgrade`] when the process before took everything back.
     ///
     /// # Cancel safety
     ///
@@ -222,7 +270,7 @@ impl Server {
             turned_away: Seldom::default(),
             limits: limits.clone(),
             settings: self.settings.clone(),
-            proxy_port: port(&self.proxy),
+            proxy_port: self.sockets.port(PROXY),
             mistakes: Mistakes::default(),
             metrics: self.metrics.clone(),
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
@@ -245,7 +293,7 @@ impl Server {
             close: shutdown.close.clone(),
             connections: TaskTracker::new(),
             calls: TaskTracker::new(),
-            multiplexer_port: port(&self.multiplexer),
+            multiplexer_port: self.sockets.port(MULTIPLEXER),
             mistakes: Mistakes::default(),
             metrics: self.metrics,
             met: AtomicU64::new(0),
@@ -257,28 +305,23 @@ impl Server {
             turned_away: Seldom::default(),
             limits,
         });
-        let mut listeners = JoinSet::new();
-        for listener in self.multiplexer {
-            listeners.spawn(Arc::clone(&edges).listen(listener, shutdown.drain.clone()));
-        }
-        for listener in self.proxy {
-            listeners.spawn(Arc::clone(&callers).listen(listener));
-        }
-        stop.cancelled().await;
+        let mut doors = Doors::new(&edges, &callers, self.sockets);
+        let serve = async {
+            match self.upgrade {
+                Some(upgrade) => upgrade.run(&mut doors, &edges).await,
+                None => {
+                    doors.open()?;
+                    pending().await
+                }
+            }
+        };
+        // Cancelled by the signal, a hand-over under way is off, and what was handed stays with the other process.
+        stop.run_until_cancelled(serve).await.transpose()?;
         self.readiness.set("draining", true);
         let drain_timeout = self.settings.now(|settings| settings.drain_timeout);
         shutdown
-            .run(listeners, &edges, &callers, &health, drain_timeout)
+            .run(doors, &edges, &callers, &health, drain_timeout)
             .await;
         Ok(())
     }
-}
-
-/// The port that all of `listeners` share.
-fn port(listeners: &[TcpListener]) -> u16 {
-    let address = listeners.first().map(TcpListener::local_addr);
-    // A listening socket always has an address.
-    address
-        .and_then(Result::ok)
-        .map_or(0, |address| address.port())
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use grpc_multiplexer_process::{Admin, AdminError, Finished, Readiness, families, run};
+use grpc_multiplexer_process::{Admin, Finished, Readiness, families, run};
 use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig};
 use mimalloc::MiMalloc;
 
@@ -15,15 +15,11 @@ fn main() -> ExitCode {
         let config = configs.borrow().clone();
         let readiness = Readiness::default();
         let mut families = families();
-        let server = Server::bind(&config.proxy_listener, &config.multiplexer_listener)
+        let mut server = Server::start(&config)
             .await?
             .reloading(configs)
             .observed(&mut families, readiness.clone());
-        let admin = config
-            .admin_listener
-            .bind()
-            .await
-            .map_err(AdminError::from)?;
+        let admin = config.admin_listener.bind(server.sockets()).await?;
         let admin = Admin::serve(admin, readiness, families)?;
         tracing::info!(
             version = %PROGRAM.version,

@@ -2,6 +2,7 @@
 
 use grpc_multiplexer_process::{
     AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program, TUNNEL_TIMEOUT,
+    UPGRADE_SOCKET,
 };
 
 /// The command line.
@@ -178,6 +179,7 @@ const OPTIONS: &[OptionSpec] = &[
          refused, at 90% those that hold most are reset; 0 is no limit",
     ),
     TUNNEL_TIMEOUT,
+    UPGRADE_SOCKET,
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,

@@ -1,17 +1,18 @@
 //! Going away, in an order in which no call is lost that could be finished.
 //!
-//! Health says so → edges are told → no new connections → callers are told (GOAWAY) → calls finish, or are cut at the
-//! deadline with a status that says why → caller connections close → lanes close → tunnels close. Tunnels outlive calls.
+//! Health says so → no new edges → edges are told → no new connections → callers are told (GOAWAY) → calls finish, or
+//! are cut at the deadline with a status that says why → caller connections close → lanes close → tunnels close. Tunnels
+//! outlive calls.
 
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::Code;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::doors::Doors;
 use crate::edge::listener::Edges;
 use crate::proxy::listener::Callers;
 use crate::services::Health;
@@ -41,7 +42,7 @@ impl Shutdown {
     /// Runs all stages.
     pub(crate) async fn run(
         &self,
-        mut listeners: JoinSet<()>,
+        mut doors: Doors,
         edges: &Edges,
         callers: &Callers,
         health: &Health,
@@ -49,18 +50,13 @@ impl Shutdown {
     ) {
         let record = &callers.proxy.record;
         health.not_serving().await;
-        let tunnels = edges.registry.edges();
-        info!(
-            calls = record.in_flight(),
-            tunnels = tunnels.len(),
-            "draining"
-        );
-        for edge in &tunnels {
-            edge.session()
-                .drain("the server is shutting down", Duration::ZERO);
-        }
+        let tunnels = edges.registry.edges().len();
+        info!(calls = record.in_flight(), tunnels, "draining");
+        // First, or an edge that comes again at once would find this server.
+        doors.close_to_edges().await;
+        edges.send_away();
         self.drain.cancel();
-        while listeners.join_next().await.is_some() {}
+        doors.close().await;
 
         callers.calls.close();
         callers.connections.close();

@@ -164,6 +164,7 @@ fn help(name: &str, columns: &str) -> Vec<(String, String)> {
 fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
     let common = [
         ("tunnel-timeout", "<DURATION>", "[default: 20s] "),
+        ("upgrade-socket", "<PATH>", ""),
         ("drain-timeout", "<DURATION>", "[default: 25s] "),
         ("log-level", "<LEVEL>", "[default: info] "),
         ("log-format", "<FORMAT>", "[default: pretty] "),

@@ -206,13 +206,6 @@ impl Session {
         self.shared.drain.wait().await
     }
 
-    /// Tells the edge that another tunnel took the place of this one. What is under way finishes.
-    pub fn supersede(&self, reason: &str) {
-        self.shared.say(Message::Superseded(Superseded {
-            reason: reason.to_owned(),
-        }));
-    }
-
     /// Waits until the server says that another tunnel took the place of this one. It lives on until the server closes
     /// it: what is under way finishes.
     ///

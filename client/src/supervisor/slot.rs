@@ -42,6 +42,8 @@ pub(super) struct Slot {
     next: usize,
     /// How many dials may follow a failed one at once.
     eager: usize,
+    /// Whether it ever had a tunnel.
+    was_up: bool,
     /// The tunnels that live.
     tunnels: JoinSet<()>,
     /// Cancelled when the next tunnel is up.
@@ -59,6 +61,7 @@ impl Slot {
             known: HashMap::new(),
             next,
             eager: 0,
+            was_up: false,
             tunnels: JoinSet::new(),
             replaced: CancellationToken::new(),
         }
@@ -76,7 +79,14 @@ impl Slot {
             self.fleet.identity.first_welcome().await;
         }
         loop {
-            let delay = match self.dial().await {
+            self.fleet.until_held(false).await;
+            let fleet = Arc::clone(&self.fleet);
+            let dialled = tokio::select! {
+                biased;
+                () = fleet.until_held(true) => continue,
+                dialled = self.dial() => dialled,
+            };
+            let delay = match dialled {
                 Ok(session) => self.watch(&session).await,
                 Err((server, error)) => self.failed(&server, &error),
             };
@@ -110,6 +120,9 @@ impl Slot {
                 if error.is_duplicate() && outdated {
                     // Another slot was given a newer proof meanwhile.
                     self.eager = self.eager.max(1);
+                } else if error.is_duplicate() {
+                    // Once is enough.
+                    let _ = fleet.duplicate.set(());
                 }
                 Err((server.clone(), error))
             }
@@ -128,6 +141,9 @@ impl Slot {
             "connected"
         );
         self.eager = 0;
+        if !std::mem::replace(&mut self.was_up, true) {
+            self.fleet.up.send_modify(|up| *up += 1);
+        }
         self.replaced.cancel();
         self.replaced = CancellationToken::new();
         let span = info_span!("tunnel", client_id = %self.fleet.edge.client_id, %server);

@@ -2,8 +2,11 @@
 
 use tokio::net::TcpListener;
 
-use crate::{BindError, HostPort, HostPortError, OptionSpec, Reader, bind};
+use super::AdminError;
+use crate::{BindError, HostPort, HostPortError, OptionSpec, Reader, Sockets};
 
+/// What its sockets are called.
+const NAME: &str = "admin";
 /// Value of the option for no admin listener.
 const OFF: &str = "off";
 
@@ -42,21 +45,21 @@ impl AdminListener {
         })
     }
 
-    /// Listens; on nothing when it is off, and when another process has the address that nobody chose: two on one
+    /// Listens, on what the process before left where that fits; on nothing when it is off, and when another process has the address that nobody chose: two on one
     /// machine must not need it.
     ///
     /// # Errors
     ///
-    /// See [`bind`].
+    /// See [`bind`](crate::bind).
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing open.
-    pub async fn bind(&self) -> Result<Vec<TcpListener>, BindError> {
+    pub async fn bind(&self, sockets: &mut Sockets) -> Result<Vec<TcpListener>, AdminError> {
         let Some(address) = &self.address else {
             return Ok(Vec::new());
         };
-        match bind(address).await {
+        match sockets.bind(NAME, address).await {
             Err(BindError::InUse { address }) if self.by_default => {
                 tracing::warn!(
                     %address,
@@ -64,7 +67,10 @@ impl AdminListener {
                 );
                 Ok(Vec::new())
             }
-            bound => bound,
+            bound => {
+                bound?;
+                Ok(sockets.listeners(NAME)?)
+            }
         }
     }
 }
@@ -81,6 +87,7 @@ fn parse(text: &str) -> Result<Option<HostPort>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bind;
 
     #[tokio::test]
     async fn an_address_that_nobody_chose_may_be_taken() {
@@ -90,11 +97,12 @@ mod tests {
             address: Some(taken),
             by_default: true,
         };
-        assert!(listener.bind().await.unwrap().is_empty());
+        let mut sockets = Sockets::default();
+        assert!(listener.bind(&mut sockets).await.unwrap().is_empty());
         listener.by_default = false;
         assert!(matches!(
-            listener.bind().await,
-            Err(BindError::InUse { .. })
+            listener.bind(&mut sockets).await,
+            Err(AdminError::Bind(BindError::InUse { .. }))
         ));
     }
 

@@ -31,6 +31,8 @@ use crate::settings::Live;
 
 /// When an edge may come again that was one too many, in milliseconds: spread out, as many may be.
 const FULL_RETRY: Range<u64> = 5_000..10_000;
+/// Between two edges that are told to come again: 500 in a second.
+const TURN: Duration = Duration::from_millis(2);
 
 /// For a person with a browser.
 const HTTP1: &str =
@@ -87,6 +89,14 @@ impl Edges {
             }
         }
         counted
+    }
+
+    /// Tells every edge to open its next tunnel, and to leave this one to its calls. They come at intervals.
+    pub(crate) fn send_away(&self) {
+        for (edge, turn) in self.registry.edges().iter().zip(0..) {
+            let again = TURN * turn;
+            edge.session().drain("the server is shutting down", again);
+        }
     }
 
     /// Nobody begins any more once `stop` is cancelled.

@@ -23,6 +23,7 @@ impl Caller {
             id,
             holdings: Holdings::default(),
             bulk: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
             rtt: AtomicU64::new(0),
         }
     }

@@ -108,6 +108,7 @@ tunnels: \"1\"  # default
 exit-on-superseded: \"false\"  # default
 admin-listener: \"off\"  # default
 tunnel-timeout: \"20s\"  # default
+# upgrade-socket: not set
 drain-timeout: \"5s\"  # variable GRPC_MULTIPLEXER_CLIENT_DRAIN_TIMEOUT
 log-level: \"info\"  # default
 log-format: \"pretty\"  # default

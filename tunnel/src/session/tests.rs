@@ -147,19 +147,6 @@ async fn a_probe_is_answered_by_whoever_lives_and_by_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_learns_that_another_took_its_place() {
-    let (server, mut foreign) = with_foreign().await;
-    server.session.supersede("by another");
-    while let Some(message) = foreign.hear().await {
-        if let Message::Superseded(superseded) = message {
-            assert_eq!(superseded.reason, "by another");
-            return;
-        }
-    }
-    panic!("not told");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_reset_reads_like_an_end_and_is_none() {
     let (server, mut edge) = pair().await;
     let (mut near, mut far) = stream(&server, &mut edge).await;

@@ -1,0 +1,164 @@
+//! A new edge process takes over from an old one, and no call notices.
+//!
+//! ```text
+//! new                     old
+//! sockets ->              gives its sockets, if it has any
+//! identity ->             says who it is to servers, and dials no more
+//!   dials, as the same edge: servers move its calls to the new tunnels
+//! up ->                   once every slot has its tunnel
+//!                <- done  drains: finishes the calls of the old tunnels, and ends
+//! ```
+//!
+//! Until `up` the old process goes on when the new one ends or is silent for too long, and says no to what comes later.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use grpc_multiplexer_process::{HandoverError, HandoverSocket, Link, Sockets, predecessor};
+use grpc_multiplexer_tunnel::ClientId;
+use tracing::{info, warn};
+
+use crate::PROGRAM;
+use crate::supervisor::{Fleet, Identity};
+
+/// What the other process may take for a word that needs no work.
+const WORD: Duration = Duration::from_secs(5);
+/// What the new process may take to get its tunnels. Meanwhile this one dials no server.
+const UP: Duration = Duration::from_secs(60);
+
+/// Processes of an edge before and after this one.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// Where they meet.
+    path: PathBuf,
+    sockets: Sockets,
+    old: Option<Old>,
+}
+
+/// The process before this one.
+#[derive(Debug)]
+struct Old {
+    link: Link,
+    client_id: ClientId,
+    identity: Identity,
+}
+
+impl Upgrade {
+    /// Looks for a process at `path` to take over from, and learns who it is to servers. An edge without a client id of
+    /// its own keeps that one's.
+    ///
+    /// # Errors
+    ///
+    /// When there is one that does not hand over, or `path` cannot be used.
+    pub async fn begin(path: &Path) -> Result<Self, HandoverError> {
+        let path = path.to_owned();
+        let Some(mut link) = predecessor(&path, &PROGRAM).await? else {
+            let sockets = Sockets::default();
+            let old = None;
+            return Ok(Self { path, sockets, old });
+        };
+        let sockets = link.take_sockets().await?;
+        let (client_id, identity) = hear_identity(&mut link).await?;
+        let old = Some(Old {
+            link,
+            client_id,
+            identity,
+        });
+        Ok(Self { path, sockets, old })
+    }
+
+    /// What the process before listened on. What is opened here is handed over in turn.
+    pub fn sockets(&mut self) -> &mut Sockets {
+        &mut self.sockets
+    }
+
+    /// Who the process before was, to callers and to servers.
+    pub(crate) fn identity(&self) -> Option<(ClientId, Identity)> {
+        let old = self.old.as_ref()?;
+        Some((old.client_id.clone(), old.identity.clone()))
+    }
+
+    /// Ends the process before once the slots are up, and returns when a process after this one wants the same.
+    pub(crate) async fn run(self, fleet: &Fleet) -> Result<(), HandoverError> {
+        if let Some(old) = self.old {
+            match old.take_over(fleet).await {
+                Err(HandoverError::Gone) => info!("the process before has ended by itself"),
+                taken => taken?,
+            }
+        }
+        let socket = HandoverSocket::bind(&self.path)?;
+        info!(path = %self.path.display(), "a new process may take over");
+        loop {
+            let mut new = socket.successor(&PROGRAM).await;
+            info!("a new process wants to take over");
+            match hand(&mut new, &self.sockets, fleet).await {
+                Ok(()) => {
+                    info!("a new process took over");
+                    socket.leave();
+                    return Ok(());
+                }
+                Err(error) => {
+                    say_not_handed(&error);
+                    // It may be gone.
+                    let _ = new.say(&format!("no {error}")).await;
+                    fleet.hold(false);
+                }
+            }
+        }
+    }
+}
+
+impl Old {
+    async fn take_over(mut self, fleet: &Fleet) -> Result<(), HandoverError> {
+        tokio::select! {
+            said = self.link.hear(Duration::MAX) => {
+                return Err(HandoverError::Unexpected(said?));
+            }
+            () = fleet.up() => {}
+        }
+        self.link.say("up").await?;
+        self.link.expect("done", WORD).await?;
+        info!("took over from the process before");
+        Ok(())
+    }
+}
+
+async fn hear_identity(link: &mut Link) -> Result<(ClientId, Identity), HandoverError> {
+    link.say("identity").await?;
+    let said = link.hear(WORD).await?;
+    let client_id = said
+        .strip_prefix("client-id ")
+        .and_then(|id| id.parse().ok());
+    let client_id = client_id.ok_or(HandoverError::Unexpected(said))?;
+    let mut lines = Vec::new();
+    loop {
+        let said = link.hear(WORD).await?;
+        if said == "all" {
+            break;
+        }
+        lines.push(said);
+    }
+    // What it says is secret.
+    let unexpected = || HandoverError::Unexpected("another identity than is known here".to_owned());
+    let identity = Identity::read(&lines).ok_or_else(unexpected)?;
+    Ok((client_id, identity))
+}
+
+async fn hand(new: &mut Link, sockets: &Sockets, fleet: &Fleet) -> Result<(), HandoverError> {
+    new.give_sockets(sockets).await?;
+    new.expect("identity", WORD).await?;
+    // Two processes with one identity would take each other's tunnels in turn.
+    fleet.hold(true);
+    new.say(&format!("client-id {}", fleet.client_id())).await?;
+    for line in fleet.identity().lines() {
+        new.say(&line).await?;
+    }
+    new.say("all").await?;
+    new.expect("up", UP).await?;
+    new.say("done").await
+}
+
+fn say_not_handed(error: &HandoverError) {
+    let error: &dyn std::error::Error = error;
+    warn!(error, "not handed over, this process goes on");
+}

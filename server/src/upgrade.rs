@@ -1,0 +1,216 @@
+//! A new server process takes over from an old one, and no call notices.
+//!
+//! ```text
+//! new                     old
+//! sockets ->              gives its sockets: both have them now, and only the old one accepts
+//! edges ->                accepts no edge any more, names its edges, and tells them to come again
+//!   accepts edges         serves callers over the old tunnels
+//! callers ->              once the edges are over
+//!                <- all
+//! done ->                 tells its callers to go elsewhere, finishes their calls, and ends
+//!   accepts callers
+//! ```
+//!
+//! Until `done` the old process takes everything back when the new one ends, or is silent for too long. The new one gives
+//! up when the old one says no; when the old one ends, whatever the reason, it goes on alone: it has the sockets.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use grpc_multiplexer_process::{HandoverError, HandoverSocket, Link, Sockets, predecessor};
+use grpc_multiplexer_tunnel::ClientId;
+use tokio::time::{interval, timeout};
+use tracing::{info, warn};
+
+use crate::doors::Doors;
+use crate::edge::listener::Edges;
+use crate::registry::Registry;
+use crate::{PROGRAM, StartError};
+
+/// What the other process may take for a word that needs no work.
+const WORD: Duration = Duration::from_secs(5);
+/// What the new process may take to start once it has the sockets.
+const START: Duration = Duration::from_secs(30);
+/// What edges may take to come to the new process, before it takes callers without the rest.
+const EDGES_COME: Duration = Duration::from_secs(10);
+/// How often it is looked for them.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Processes before and after this one.
+#[derive(Debug)]
+pub(crate) struct Upgrade {
+    /// Where they meet.
+    path: PathBuf,
+    /// The process before, until it is over.
+    old: Option<Old>,
+}
+
+impl Upgrade {
+    /// Looks for a process to take over from, and gets its sockets.
+    pub(crate) async fn begin(path: PathBuf) -> Result<(Self, Sockets), HandoverError> {
+        let Some(mut link) = predecessor(&path, &PROGRAM).await? else {
+            return Ok((Self { path, old: None }, Sockets::default()));
+        };
+        let left = link.take_sockets().await?;
+        let old = Some(Old { link });
+        Ok((Self { path, old }, left))
+    }
+
+    /// Opens the doors, after those of the process before where there is one; and returns once a process after this one
+    /// has them.
+    pub(crate) async fn run(self, doors: &mut Doors, edges: &Edges) -> Result<(), StartError> {
+        let taken_back = match self.old {
+            Some(mut old) => {
+                old.take_over(doors, &edges.registry).await?;
+                Some(old)
+            }
+            None => {
+                doors.open()?;
+                None
+            }
+        };
+        let socket = HandoverSocket::bind(&self.path)?;
+        info!(path = %self.path.display(), "a new process may take over");
+        let taken_back = async {
+            match taken_back {
+                Some(old) => old.taken_back().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            error = taken_back => Err(error.into()),
+            handed = hand_over(socket, doors, edges) => handed,
+        }
+    }
+}
+
+/// The process before this one.
+#[derive(Debug)]
+struct Old {
+    link: Link,
+}
+
+impl Old {
+    /// Takes the edges, and then the callers.
+    async fn take_over(
+        &mut self,
+        doors: &mut Doors,
+        registry: &Registry,
+    ) -> Result<(), StartError> {
+        let edges = unless_gone(self.take_edges().await)?;
+        doors.open_to_edges()?;
+        edges_over(registry, edges.unwrap_or_default()).await;
+        unless_gone(self.take_callers().await)?;
+        doors.open_to_callers()?;
+        info!("took over from the process before");
+        Ok(())
+    }
+
+    async fn take_edges(&mut self) -> Result<Vec<ClientId>, HandoverError> {
+        self.link.say("edges").await?;
+        let mut edges = Vec::new();
+        loop {
+            let said = self.link.hear(WORD).await?;
+            if said == "all" {
+                return Ok(edges);
+            }
+            let edge = said.strip_prefix("edge ").and_then(|id| id.parse().ok());
+            edges.push(edge.ok_or(HandoverError::Unexpected(said))?);
+        }
+    }
+
+    async fn take_callers(&mut self) -> Result<(), HandoverError> {
+        self.link.say("callers").await?;
+        self.link.expect("all", WORD).await?;
+        self.link.say("done").await
+    }
+
+    /// Returns if it took everything back after all, because it did not hear in time.
+    async fn taken_back(mut self) -> HandoverError {
+        match self.link.hear(Duration::MAX).await {
+            Err(error @ HandoverError::Refused(_)) => error,
+            // It has ended, as it should.
+            _ => pending().await,
+        }
+    }
+}
+
+/// A process before this one that is gone leaves everything to this one.
+fn unless_gone<T>(heard: Result<T, HandoverError>) -> Result<Option<T>, HandoverError> {
+    match heard {
+        Err(HandoverError::Gone) => {
+            warn!("the process before ended while it handed over: this one goes on alone");
+            Ok(None)
+        }
+        heard => heard.map(Some),
+    }
+}
+
+/// Waits until nearly all of `missing` are in the registry, or have had their time.
+async fn edges_over(registry: &Registry, mut missing: Vec<ClientId>) {
+    let edges = missing.len();
+    let come = async {
+        let mut looks = interval(LOOK);
+        while missing.len() > edges / 100 {
+            looks.tick().await;
+            missing.retain(|id| registry.get(id).is_none());
+        }
+    };
+    if timeout(EDGES_COME, come).await.is_ok() {
+        info!(edges, missing = missing.len(), "the edges are over");
+    } else {
+        warn!(
+            edges,
+            missing = missing.len(),
+            "taking callers though edges are missing"
+        );
+    }
+}
+
+/// Hands over to the first process that comes and sees it through.
+async fn hand_over(
+    socket: HandoverSocket,
+    doors: &mut Doors,
+    edges: &Edges,
+) -> Result<(), StartError> {
+    loop {
+        let mut new = socket.successor(&PROGRAM).await;
+        info!("a new process wants to take over");
+        match hand(&mut new, doors, edges).await {
+            Ok(()) => {
+                info!("a new process took over");
+                socket.leave();
+                return Ok(());
+            }
+            Err(error) => {
+                say_not_handed(&error);
+                // It may be gone.
+                let _ = new.say(&format!("no {error}")).await;
+                doors.open_to_edges()?;
+            }
+        }
+    }
+}
+
+fn say_not_handed(error: &HandoverError) {
+    let error: &dyn std::error::Error = error;
+    warn!(error, "not handed over, this process goes on");
+}
+
+async fn hand(new: &mut Link, doors: &mut Doors, edges: &Edges) -> Result<(), HandoverError> {
+    new.give_sockets(doors.sockets()).await?;
+    new.expect("edges", START).await?;
+    doors.close_to_edges().await;
+    for sessions in edges.registry.snapshot().edges {
+        // Those of the original's cannot be told, and come when their calls are over.
+        if sessions.iter().any(|edge| !edge.session().is_legacy()) {
+            new.say(&format!("edge {}", sessions.client_id())).await?;
+        }
+    }
+    new.say("all").await?;
+    edges.send_away();
+    new.expect("callers", EDGES_COME + WORD).await?;
+    new.say("all").await?;
+    new.expect("done", WORD).await
+}
