@@ -14,6 +14,7 @@ use grpc_multiplexer_tests::{
     frame_backend, kind, metric, until,
 };
 use h2::Reason;
+use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 
 const KIB: usize = 1024;
@@ -395,5 +396,39 @@ async fn an_edge_that_is_killed_again_and_again_costs_only_calls_that_had_arrive
                 ),
             }
         }
+    }
+}
+
+/// The end of a stream shows before the end of its tunnel, and could be taken for a backend that hangs up.
+#[tokio::test]
+async fn a_call_whose_edge_dies_while_it_dials_goes_to_the_next_one() {
+    let silent = Backend::tcp(|mut socket| async move {
+        let mut nobody = [0; 1024];
+        while matches!(socket.read(&mut nobody).await, Ok(1..)) {}
+    })
+    .await;
+    let backend = Backend::h2(|mut call| async move {
+        call.read_all().await;
+        call.ok(b"").await;
+    })
+    .await;
+    let mux = Mux::start().await;
+    let caller = Caller::connect(mux.proxy).await;
+    for round in 1..=10 {
+        let mut edge = Edge::start(&mux, "rainbow", silent.address).await;
+        let mut call = caller.start("/s/m", &[ID]).await;
+        until("the dial", async || {
+            (silent.connections() == round).then_some(())
+        })
+        .await;
+        edge.kill().await;
+        let mut edge = Edge::start(&mux, "rainbow", backend.address).await;
+        call.data(b"", true).await;
+        call.answer().await.is_backends(0);
+        edge.kill().await;
+        until("the edge to be gone", async || {
+            mux.listed().await.is_empty().then_some(())
+        })
+        .await;
     }
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grpc_multiplexer_tunnel::message::{Code, open::Kind};
-use grpc_multiplexer_tunnel::{OpenError, Session};
+use grpc_multiplexer_tunnel::{OpenError, Session, StreamEnd};
 use h2::client::{Connection, SendRequest};
 use tokio::time::{Instant, timeout_at};
 
+use super::task::word_of_end;
 use super::{Lane, LaneTask};
 use crate::edge::resets::Resets;
 use crate::edge::sniff::{FirstFrame, Sniffed, Sniffer};
@@ -56,6 +57,13 @@ impl Lane {
             Ok(Ok(greeted)) => greeted,
             // The tunnel went, and the backend is not to blame.
             _ if session.is_closed() => return Err(DialFailure::Unprocessed),
+            // A tunnel's streams show their end before the tunnel shows its own. An edge of the original's says nothing.
+            Ok(Err(DialFailure::Refused))
+                if !session.is_legacy()
+                    && word_of_end(&peer, session).await == Some(StreamEnd::TunnelLost) =>
+            {
+                return Err(DialFailure::Unprocessed);
+            }
             Ok(Err(failure)) => return Err(failure),
             Err(_) => return Err(DialFailure::Timeout),
         };

@@ -214,14 +214,18 @@ async fn why(result: &Result<(), h2::Error>, peer: &PeerEnd, session: &Session) 
     if calm {
         return LaneEnd::BackendCalm;
     }
-    let word = tokio::select! {
+    match word_of_end(peer, session).await {
+        Some(StreamEnd::TunnelLost) => LaneEnd::TunnelLost,
+        _ => LaneEnd::BackendLost,
+    }
+}
+
+/// What the edge says of how a stream ended that did.
+pub(super) async fn word_of_end(peer: &PeerEnd, session: &Session) -> Option<StreamEnd> {
+    tokio::select! {
         biased;
         word = peer.wait() => Some(word),
         _ = session.closed() => Some(StreamEnd::TunnelLost),
         () = tokio::time::sleep(WORD_OF_END) => None,
-    };
-    match word {
-        Some(StreamEnd::TunnelLost) => LaneEnd::TunnelLost,
-        _ => LaneEnd::BackendLost,
     }
 }
