@@ -356,6 +356,33 @@ async fn a_new_edge_is_the_same_to_the_server_and_the_old_one_ends() {
     new.says("a new process may take over").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_edge_takes_over_under_load_without_a_failed_call() {
+    let folder = Folder::new("upgrade-edge-load");
+    let mux = Mux::with(&["--log-level", "info"]).await;
+    let backend = Backend::echo().await;
+    let backend = backend.address.to_string();
+    for tunnels in ["1", "3"] {
+        let options = ["--log-level", "info", "--tunnels", tunnels];
+        let mut old = edge(&folder, mux.multiplexer, &backend, &options);
+        old.says("a new process may take over").await;
+        listed(&mux, &["a"]).await;
+        let load = Load::start(mux.proxy, &["a"]);
+        load.calls(100).await;
+        for _ in 0..3 {
+            let new = edge(&folder, mux.multiplexer, &backend, &options);
+            new.says("took over from the process before").await;
+            assert_eq!(old.ended().await.code(), Some(0));
+            load.calls(100).await;
+            new.says("a new process may take over").await;
+            old = new;
+        }
+        load.none_failed().await;
+        old.signal("TERM");
+        assert_eq!(old.ended().await.code(), Some(0));
+    }
+}
+
 #[tokio::test]
 async fn an_edge_whose_successor_ends_before_it_has_a_tunnel_goes_on() {
     let folder = Folder::new("upgrade-edge-fails");
