@@ -116,11 +116,11 @@ async fn edges_are_counted_as_they_come_and_go() {
     answer.is_backends(12);
     assert_eq!(metric(admin, "tunnel_streams").await, 1.0);
     let twin = Edge::dialling(mux.multiplexer, "rainbow", "127.0.0.1:1", &[]);
-    twin.says(" refused ").await;
+    twin.says("refused by the server").await;
     edge.kill().await;
     becomes(admin, "tunnels", 0.0).await;
     becomes(admin, r#"handshakes_total{result="welcome"}"#, 1.0).await;
-    until("a refusal is counted", async || {
+    until("a refusal to be counted", async || {
         let refused = metric(admin, r#"handshakes_total{result="refused"}"#).await;
         (refused >= 1.0).then_some(())
     })
