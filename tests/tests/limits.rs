@@ -97,6 +97,15 @@ async fn without_patience_a_full_edge_refuses_at_once() {
     is_served(&first.answer().await);
 }
 
+/// Waits until so many calls wait for a place.
+async fn queued(mux: &Mux, calls: usize) {
+    until(&format!("{calls} calls wait"), async || {
+        let queued = metric(mux.admin, "calls_queued").await;
+        (queued == calls as f64).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_caller_with_a_thousand_calls_keeps_nobody_from_one() {
     const THEIRS: usize = 1000;
@@ -124,26 +133,17 @@ async fn a_caller_with_a_thousand_calls_keeps_nobody_from_one() {
         answer = theirs.next() => panic!("{answer:?}"),
         () = backend.calls(4) => {}
     }
+    queued(&mux, THEIRS - 4).await;
     let mut own = Box::pin(one.call("/s/one", &[ID], b""));
-    // One place at a time comes free from here on.
-    let mut rounds = 0;
-    let served = async {
-        loop {
-            gate.add_permits(1);
-            rounds += 1;
-            backend.calls(4 + rounds).await;
-            if backend.seen_call(3 + rounds).path == "/s/one" {
-                return rounds;
-            }
-        }
-    };
-    let rounds = tokio::select! {
+    tokio::select! {
         answer = &mut own => panic!("{answer:?}"),
-        () = async { while let Some(answer) = theirs.next().await { is_served(&answer) } } => unreachable!(),
-        rounds = served => rounds,
-    };
-    // While its call was on its way to the server, some of theirs were served.
-    assert!(rounds < THEIRS / 4, "{rounds} of their calls came first");
+        () = queued(&mux, THEIRS - 3) => {}
+    }
+    // The first place that comes free is for the other caller.
+    gate.add_permits(1);
+    is_served(&theirs.next().await.unwrap());
+    backend.calls(5).await;
+    assert_eq!(backend.seen_call(4).path, "/s/one");
     gate.add_permits(THEIRS);
     is_served(&own.await);
     while let Some(answer) = theirs.next().await {

@@ -129,6 +129,15 @@ impl Lanes {
         self.calls.taken()
     }
 
+    /// Calls that wait for a place on the edge, or on a lane.
+    pub(crate) fn queued(&self) -> usize {
+        let for_lane = self
+            .turns
+            .iter()
+            .map(|turns| turns.taken() + turns.waiting());
+        self.calls.waiting() + for_lane.sum::<usize>()
+    }
+
     /// A place on a lane for a call of `path`, in turns over the `caller` connections that want one.
     ///
     /// # Cancel safety

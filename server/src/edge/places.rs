@@ -33,6 +33,11 @@ impl Places {
         self.total - self.lock().free()
     }
 
+    /// How many wait for one.
+    pub(crate) fn waiting(&self) -> usize {
+        self.lock().waiting()
+    }
+
     /// A place, at once or after a wait; `None` when too many wait.
     ///
     /// # Cancel safety

@@ -47,6 +47,11 @@ impl<O: Copy + Eq + Hash, W> Queue<O, W> {
         self.free
     }
 
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// Takes a free place.
     pub(crate) fn try_take(&mut self) -> bool {
         let free = self.free > 0;
