@@ -4,11 +4,6 @@ use std::process::ExitCode;
 
 use grpc_multiplexer_process::{Admin, Finished, Readiness, families, run};
 use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig};
-use mimalloc::MiMalloc;
-
-/// The system's keeps what is freed, and with it the process above its memory limit.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     run(&PROGRAM, ServerConfig::read, async |configs, stop| {

@@ -6,7 +6,7 @@
 
 mod counter;
 mod descriptors;
-mod estimate;
+mod in_use;
 mod memory;
 mod stalled;
 
@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use counter::Counter;
 pub(crate) use counter::Taken;
 use descriptors::Descriptors;
-use estimate::Estimate;
+use in_use::InUse;
 use memory::Memory;
 pub(crate) use stalled::{Load, Stalled};
 
@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(100);
 const RESET: Duration = Duration::from_millis(500);
 /// What must come free beyond a mark before work is taken again, in hundredths of the memory.
 const SLACK: u64 = 5;
+
+/// So few are served however short memory seems: to refuse them would free nothing worth a server that serves nobody.
+const FEW: usize = 16;
 
 /// What is shed, in order: each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +112,8 @@ impl Overload {
 
     /// Lets a caller in that just came; `None` if it must go.
     pub(crate) fn caller(&self) -> Option<Taken> {
-        (self.shed() < Shed::Callers).then_some(())?;
+        let few = self.descriptors.open() < FEW;
+        (few || self.shed() < Shed::Callers).then_some(())?;
         self.descriptors.caller()
     }
 
@@ -125,7 +129,8 @@ impl Overload {
 
     /// Counts a call to an edge; `None` if it must not begin.
     pub(crate) fn call(&self) -> Option<Taken> {
-        (self.shed() < Shed::Calls).then_some(())?;
+        let few = self.calls.now() < FEW;
+        (few || self.shed() < Shed::Calls).then_some(())?;
         self.calls.one()
     }
 
@@ -134,13 +139,13 @@ impl Overload {
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reset_at = Instant::now();
-        let mut estimate = Estimate::default();
+        let mut in_use = InUse::default();
         loop {
             let now = ticks.tick().await;
             let Some(resident) = self.memory.resident() else {
                 return;
             };
-            let used = estimate.used(resident, self.stalled.held());
+            let used = in_use.look(resident, self.load());
             self.memory_is(used);
             metrics.shed.set(self.shed() as i64);
             metrics.memory.set(used.try_into().unwrap_or(i64::MAX));
@@ -153,6 +158,14 @@ impl Overload {
                 reset_at = now + RESET;
                 self.reset_largest(used);
             }
+        }
+    }
+
+    fn load(&self) -> in_use::Load {
+        in_use::Load {
+            held: self.stalled.held(),
+            calls: self.calls.now(),
+            connections: self.descriptors.open(),
         }
     }
 
@@ -217,6 +230,16 @@ mod tests {
             assert_eq!(Shed::of(shed as u8), shed);
         }
         assert_eq!(Shed::of(0), Shed::Nothing);
+    }
+
+    #[test]
+    fn a_few_calls_are_served_however_short_memory_seems() {
+        let overload = Overload::new(&Limits::default());
+        overload.shed.store(Shed::Stalled as u8, Ordering::Relaxed);
+        let few: Vec<_> = std::iter::from_fn(|| overload.call()).collect();
+        assert_eq!(few.len(), FEW);
+        overload.shed.store(Shed::Tunnels as u8, Ordering::Relaxed);
+        assert!(overload.call().is_some());
     }
 
     #[test]

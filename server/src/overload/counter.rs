@@ -18,6 +18,11 @@ impl Counter {
         })
     }
 
+    /// How many there are.
+    pub(crate) fn now(&self) -> usize {
+        self.now.load(Ordering::Relaxed)
+    }
+
     /// Counts one more, unless that is one too many.
     pub(crate) fn one(self: &Arc<Self>) -> Option<Taken> {
         self.one_of(self.most)

@@ -37,6 +37,11 @@ impl Descriptors {
         }
     }
 
+    /// Sockets of both.
+    pub(crate) fn open(&self) -> usize {
+        self.open.now()
+    }
+
     /// Lets a caller's socket be open, unless there are too many.
     pub(crate) fn caller(&self) -> Option<Taken> {
         self.open.one_of(self.callers)

@@ -48,10 +48,11 @@ impl Stalled {
     /// Bytes that they hold.
     pub(crate) fn held(&self) -> u64 {
         let listed = self.lock();
-        let calls = listed.calls.values();
-        calls
-            .map(|call| call.held.load(Ordering::Relaxed) as u64)
-            .sum()
+        let held = listed
+            .calls
+            .values()
+            .map(|call| call.held.load(Ordering::Relaxed) as u64);
+        held.sum()
     }
 
     /// Ends the calls that hold most until that is so many bytes: those that do not move, and only without any such
