@@ -14,6 +14,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
+use crate::flood::FloodGuard;
 use crate::session::Activity;
 use crate::speaks::FIRST_BYTES;
 
@@ -45,6 +46,7 @@ pub(crate) struct Coalescing {
     blocked: bool,
     /// What the first read brought, for whoever must say what the peer is.
     first: Arc<OnceLock<Vec<u8>>>,
+    flood: FloodGuard,
     activity: Arc<Activity>,
 }
 
@@ -57,6 +59,7 @@ impl Coalescing {
             reads: 0,
             blocked: false,
             first: Arc::default(),
+            flood: FloodGuard::new(),
             activity,
         }
     }
@@ -80,6 +83,7 @@ impl Coalescing {
                 self.activity.unblocked();
             }
             self.outgoing.advance(n);
+            self.flood.sent(n);
         }
         if self.outgoing.capacity() > WRITE_KEEP {
             self.outgoing = BytesMut::new();
@@ -108,6 +112,7 @@ impl Coalescing {
             Poll::Ready(Ok(n)) => {
                 if n > 0 {
                     self.activity.received();
+                    self.flood.received(&self.incoming)?;
                     self.first
                         .get_or_init(|| self.incoming[..n.min(FIRST_BYTES)].to_vec());
                 }
@@ -160,6 +165,7 @@ impl Coalescing {
                 let n = target.filled().len();
                 if n > 0 {
                     self.activity.received();
+                    self.flood.received(target.filled())?;
                 }
                 self.send_beside_reads(cx)?;
                 Poll::Ready(Ok(n))

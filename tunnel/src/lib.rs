@@ -11,10 +11,12 @@
 //! It must never let one stream too many onto a session (yamux ends the whole session), and never call a stream
 //! complete because it ended: yamux shows a reset as a clean end, so only [`StreamEnd`] tells.
 
+mod allowance;
 mod backoff;
 mod client_id;
 mod config;
 mod error;
+mod flood;
 mod handshake;
 mod io;
 mod legacy;
@@ -25,7 +27,9 @@ mod socket;
 mod speaks;
 mod stream;
 mod tls;
+mod walk;
 
+pub use allowance::Allowance;
 pub use backoff::Backoff;
 pub use client_id::{ClientId, InvalidClientId};
 pub use config::{HeartbeatTimes, LANES, LEAST_TUNNEL_TIMEOUT, TunnelConfig};
@@ -40,6 +44,7 @@ pub use socket::tune;
 pub use speaks::Speaks;
 pub use stream::{PeerEnd, StreamEnd, TunnelStream};
 pub use tls::{backend_tls, server_name};
+pub use walk::FrameWalk;
 
 /// The messages of the tunnel protocol, for building a hello and reading a verdict.
 pub use grpc_multiplexer_proto::tunnel::v1 as message;

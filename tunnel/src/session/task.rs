@@ -54,7 +54,14 @@ impl SessionTask {
         tasks.spawn(driver.run(stop.clone()));
         let end = tokio::select! {
             biased;
-            end = &mut keeper => end,
+            end = &mut keeper => match end {
+                // All streams end with the connection, and the driver knows why.
+                SessionError::Lost(_) => match timeout(CLOSE_TIMEOUT, tasks.join_next()).await {
+                    Ok(lost @ Some(Ok(Err(_)))) => SessionError::Lost(describe(lost)),
+                    _ => end,
+                },
+                end => end,
+            },
             lost = tasks.join_next() => match shared.wire {
                 Wire::Bare => SessionError::Lost(describe(lost)),
                 // The peer's last words may still wait in the control stream.
