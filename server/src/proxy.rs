@@ -15,6 +15,7 @@ pub(crate) mod misplaced;
 mod record;
 mod reply;
 mod rescue;
+mod stall;
 mod timeout;
 
 use std::future::{pending, poll_fn};

@@ -47,6 +47,7 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
         "unsupported-field" => "the server is older than this program",
         "bad-page-token" => "the edges changed hands between two pages: list them again",
         "too-many-watchers" => "too many watch the server's edges already: try again later",
+        "slow-caller" => "the answer was not read for minutes: read on, or cancel the call",
         "slow-watcher" => "events came faster than they were read: watch again",
         "no-id" | "many-ids" | "bad-id" | "not-grpc" | "not-post" | "bad-path" | "bad-timeout" => {
             "what was sent is not what came: something between here and the server changes calls"

@@ -23,6 +23,7 @@ use super::intake::Intake;
 use super::metadata::{GRPC_STATUS, to_caller, trailers_to_backend};
 use super::reply::{CallerGone, Reply};
 use super::rescue::Failure;
+use super::stall::Stall;
 use crate::edge::lane::{Lane, LaneStream};
 use crate::edge::lanes::{BULK, Lanes};
 use crate::limits::MetadataLimits;
@@ -69,6 +70,8 @@ enum Stop {
     Cut(Failure),
     /// What the call holds is needed by others.
     Shed,
+    /// The caller takes nothing.
+    Stalled,
 }
 
 impl From<CallerGone> for Stop {
@@ -97,6 +100,7 @@ pub(crate) async fn forward(
         promoted: false,
         load: Load::new(ends.stalled),
         failing: None,
+        stall: Stall::default(),
         timer,
         ends,
     };
@@ -107,6 +111,7 @@ pub(crate) async fn forward(
             Stop::CallerGone => return Ok(Ending::CallerGone),
             Stop::Cut(failure) => return pump.cut(failure),
             Stop::Shed => return pump.shed(),
+            Stop::Stalled => return Ok(pump.unread(Failure::SlowCaller)),
             Stop::Backend(error) => {
                 let failure = pump.explain(&error).await;
                 pump.fail(failure)?;
@@ -129,6 +134,7 @@ struct Pump<'a> {
     load: Load,
     /// The failure to end with, once everything held went out.
     failing: Option<Failure>,
+    stall: Stall,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -269,8 +275,13 @@ impl Pump<'_> {
         match self.down.poll_pass(cx, target, body, holdings, close) {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(_)) => return Err(Stop::CallerGone),
-            Poll::Pending => return Ok(()),
+            Poll::Pending => {
+                let passed = self.down.moved() - self.down.held() as u64;
+                let stalled = self.stall.poll(cx, passed).is_ready();
+                return if stalled { Err(Stop::Stalled) } else { Ok(()) };
+            }
         }
+        self.stall.over();
         if let Some(failure) = self.failing.take() {
             return Err(Stop::Cut(failure));
         }
@@ -351,15 +362,20 @@ impl Pump<'_> {
     }
 
     /// Ends both halves to free what they hold.
-    fn shed(mut self) -> Result<Ending, Failure> {
+    fn shed(self) -> Result<Ending, Failure> {
         let failure = Failure::Overload { sent: true };
         if self.down.held() == 0 {
             return self.cut(failure);
         }
-        // No status passes what the caller does not read. gRPC reads this reset as RESOURCE_EXHAUSTED.
+        Ok(self.unread(failure))
+    }
+
+    /// Gives up a caller that does not read what waits for it. No status passes that. gRPC reads this reset as
+    /// RESOURCE_EXHAUSTED.
+    fn unread(mut self, failure: Failure) -> Ending {
         self.leave_backend(&failure);
         self.ends.reply.reset(Reason::ENHANCE_YOUR_CALM);
-        Ok(Ending::Failed(failure))
+        Ending::Failed(failure)
     }
 
     /// Lets go of the backend's stream: cancelled if it is still there.

@@ -79,6 +79,8 @@ pub(crate) enum Failure {
     TooManyWatchers,
     /// The caller watches, and does not read what it is told.
     SlowWatcher,
+    /// The caller takes nothing of its answer.
+    SlowCaller,
     /// The call came to the multiplexer listener; the port of the proxy listener.
     WrongListener(u16),
     /// Our own code failed.

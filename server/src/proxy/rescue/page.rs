@@ -42,6 +42,7 @@ pub(super) fn examples() -> Vec<Failure> {
         Failure::BadPageToken,
         Failure::TooManyWatchers,
         Failure::SlowWatcher,
+        Failure::SlowCaller,
         Failure::WrongListener(7592),
         Failure::Internal,
     ];

@@ -97,6 +97,7 @@ reasons! {
     BadPageToken "bad-page-token"
     TooManyWatchers "too-many-watchers"
     SlowWatcher "slow-watcher"
+    SlowCaller "slow-caller"
     WrongListener "wrong-listener"
     Internal "internal"
 }
@@ -292,6 +293,12 @@ impl Failure {
                 Code::ResourceExhausted,
                 No,
                 "mux: watcher fell too far behind; watch again, with a snapshot",
+            ),
+            Self::SlowCaller => row(
+                Reason::SlowCaller,
+                Code::ResourceExhausted,
+                Yes,
+                "mux: caller does not read",
             ),
             Self::WrongListener(port) => row(
                 Reason::WrongListener,
