@@ -13,6 +13,7 @@ mod doors;
 mod duplicates;
 mod edge;
 mod greet;
+mod guard;
 mod limits;
 mod metrics;
 mod newcomers;
@@ -46,6 +47,7 @@ use tokio_util::task::TaskTracker;
 use doors::{Doors, MULTIPLEXER, PROXY};
 use edge::listener::Edges;
 use greet::Mistakes;
+use guard::Floods;
 use metrics::{EdgesNow, Metrics};
 use newcomers::Newcomers;
 use overload::Overload;
@@ -295,6 +297,7 @@ impl Server {
             calls: TaskTracker::new(),
             multiplexer_port: self.sockets.port(MULTIPLEXER),
             mistakes: Mistakes::default(),
+            floods: Arc::new(Floods::new(self.metrics.clone())),
             metrics: self.metrics,
             met: AtomicU64::new(0),
             crowd: Crowd::new(

@@ -39,6 +39,7 @@ pub(crate) struct Metrics {
     /// Memory that may be.
     pub(crate) memory_limit: Gauge,
     takeovers: Family<Takeover, Counter>,
+    floods: Family<Flooded, Counter>,
     /// Calls being served.
     pub(crate) calls_in_flight: Gauge,
     /// Of these, calls that wait for an edge that is away.
@@ -78,6 +79,11 @@ struct Takeover {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Flooded {
+    kind: &'static str,
+}
+
 /// Who decided how a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -112,6 +118,7 @@ impl Default for Metrics {
             memory: Gauge::default(),
             memory_limit: Gauge::default(),
             takeovers: Family::default(),
+            floods: Family::default(),
             calls_in_flight: Gauge::default(),
             calls_waiting: Gauge::default(),
             caller_connections: Gauge::default(),
@@ -192,6 +199,11 @@ impl Metrics {
             "Tunnels that lost their client id to another, by reason: superseded, silent or replaced",
             self.takeovers.clone(),
         );
+        families.register(
+            "floods",
+            "HTTP/2 connections that were ended for sending too much of something, by what it was",
+            self.floods.clone(),
+        );
         self.cancels.register(families);
     }
 
@@ -233,6 +245,11 @@ impl Metrics {
             Why::Replaced => "replaced",
         };
         self.takeovers.get_or_create(&Takeover { reason }).inc();
+    }
+
+    /// A connection was ended for a flood.
+    pub(crate) fn flooded(&self, kind: &'static str) {
+        self.floods.get_or_create(&Flooded { kind }).inc();
     }
 
     /// Somebody introduced itself on the multiplexer listener.

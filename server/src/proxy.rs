@@ -102,6 +102,7 @@ impl Proxy {
         under_way: OneCall,
     ) {
         let in_flight = self.record.start();
+        let started = Instant::now();
         let (head, upload) = request.into_parts();
         let mut reply = Reply::new(respond);
         // First, so that what is no gRPC request gets the same answer whatever edges there are.
@@ -112,6 +113,7 @@ impl Proxy {
         {
             let method = head.uri.path().to_owned();
             let ending = self.local.serve(head, upload, &mut reply, deadline).await;
+            caller.ended(started.elapsed(), ending.is_caller_gone());
             return in_flight.ended(&method, None, &ending);
         }
         let keep = self.settings.now(|settings| settings.replay_buffer);
@@ -130,6 +132,9 @@ impl Proxy {
         // Before anything else that takes time: the connection may have waited for this moment to end.
         let _under_way = (!call.intake.is_over()).then_some(under_way);
         in_flight.ended(call.head.uri.path(), call.id.as_ref(), &ending);
+        call.intake
+            .caller()
+            .ended(started.elapsed(), ending.is_caller_gone());
         if call.reply.is_over() {
             call.intake.drain().await;
         }
@@ -226,14 +231,22 @@ impl Proxy {
             stalled: self.overload.stalled(),
             cut: &self.cut,
         };
-        Ok(forward(ends, stream, ended).await?)
+        let started = Instant::now();
+        let ending = forward(ends, stream, ended).await?;
+        if ending.is_caller_gone() {
+            call.intake.caller().left(started.elapsed());
+        }
+        Ok(ending)
     }
 
     /// A place on a lane.
     async fn admit(&self, call: &mut Call, edge: &Arc<EdgeHandle>) -> Result<Slot, Unanswered> {
-        let acquire = edge
-            .lanes()
-            .acquire(call.head.uri.path(), call.intake.caller().id());
+        let caller = Arc::clone(call.intake.caller());
+        let acquire = async {
+            caller.in_pace().await;
+            let lanes = edge.lanes();
+            lanes.acquire(call.head.uri.path(), caller.id()).await
+        };
         let acquired = self.while_wanted(&mut call.intake, &mut call.reply, call.deadline, acquire);
         let id = edge.client_id();
         acquired.await?.map_err(|no_lane| match no_lane {
@@ -253,8 +266,9 @@ impl Proxy {
     ) -> Result<T, Unanswered> {
         tokio::select! {
             biased;
-            done = work => Ok(done),
+            // First: a call that was cancelled before it was taken shall reach no lane.
             gone = poll_fn(|cx| poll_gone(cx, intake, reply)) => Err(gone.into()),
+            done = work => Ok(done),
             () = over(deadline) => Err(Failure::Deadline { sent: false }.into()),
             () = self.cut.cancelled() => Err(Failure::Draining { sent: false }.into()),
         }

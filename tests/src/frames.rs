@@ -14,6 +14,8 @@ pub mod kind {
     pub const DATA: u8 = 0;
     /// HEADERS.
     pub const HEADERS: u8 = 1;
+    /// PRIORITY.
+    pub const PRIORITY: u8 = 2;
     /// RST_STREAM.
     pub const RST_STREAM: u8 = 3;
     /// SETTINGS.
@@ -215,7 +217,7 @@ impl FrameConnection {
     /// The next frame; `None` at the connection's end. SETTINGS and PING are acknowledged on the way.
     pub async fn frame(&mut self) -> Option<Frame> {
         loop {
-            if let Some(frame) = self.buffered() {
+            if let Some(frame) = take_frame(&mut self.buffer) {
                 if !frame.ends() && (frame.kind == kind::SETTINGS || frame.kind == kind::PING) {
                     let payload = if frame.kind == kind::PING {
                         frame.payload.clone()
@@ -233,21 +235,39 @@ impl FrameConnection {
         }
     }
 
-    fn buffered(&mut self) -> Option<Frame> {
-        let mut head: &[u8] = self.buffer.get(..9)?;
-        let length = usize::try_from(head.get_uint(3)).unwrap();
-        let (kind, flags, stream) = (head.get_u8(), head.get_u8(), head.get_u32());
-        if self.buffer.len() < 9 + length {
-            return None;
-        }
-        self.buffer.advance(9);
-        let payload = self.buffer.split_to(length).to_vec();
-        Some(Frame {
-            kind,
-            flags,
-            stream,
-            payload,
-        })
+    /// Sends `chunks` as fast as they are taken, and reads what comes meanwhile. `None` when the peer took it all;
+    /// what it said in its GOAWAY when it hung up, if it said one.
+    ///
+    /// # Panics
+    ///
+    /// When neither happens.
+    pub async fn flood(&mut self, chunks: impl IntoIterator<Item = Vec<u8>>) -> Option<HungUp> {
+        let (mut reader, mut writer) = self.socket.split();
+        let buffer = &mut self.buffer;
+        let last = Frame::new(kind::PING, 0, 0, b"all said");
+        let say = async {
+            for chunk in chunks.into_iter().chain([last.bytes()]) {
+                if writer.write_all(&chunk).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let hear = async {
+            let mut said = HungUp::default();
+            loop {
+                while let Some(frame) = take_frame(buffer) {
+                    match frame.kind {
+                        kind::GOAWAY => said = HungUp::saying(&frame),
+                        kind::PING if frame.ends() && frame.payload == last.payload => return None,
+                        _ => {}
+                    }
+                }
+                if !matches!(reader.read_buf(buffer).await, Ok(1..)) {
+                    return Some(said);
+                }
+            }
+        };
+        within("the end of a flood", async { tokio::join!(say, hear).1 }).await
     }
 
     /// Waits for a frame of `kind`.
@@ -291,6 +311,48 @@ impl FrameConnection {
     /// When the system does not allow that.
     pub fn abort(self) {
         self.socket.set_zero_linger().unwrap();
+    }
+}
+
+fn take_frame(buffer: &mut BytesMut) -> Option<Frame> {
+    let mut head: &[u8] = buffer.get(..9)?;
+    let length = usize::try_from(head.get_uint(3)).unwrap();
+    let (kind, flags, stream) = (head.get_u8(), head.get_u8(), head.get_u32());
+    if buffer.len() < 9 + length {
+        return None;
+    }
+    buffer.advance(9);
+    let payload = buffer.split_to(length).to_vec();
+    Some(Frame {
+        kind,
+        flags,
+        stream,
+        payload,
+    })
+}
+
+/// How a peer hung up.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct HungUp {
+    /// The code of its last GOAWAY, if it said one.
+    pub code: Option<u32>,
+    /// Its debug data.
+    pub text: String,
+}
+
+impl HungUp {
+    /// What a GOAWAY says.
+    ///
+    /// # Panics
+    ///
+    /// When `go_away` is another frame.
+    #[must_use]
+    pub fn saying(go_away: &Frame) -> Self {
+        let (_, mut rest) = go_away.payload.split_at(4);
+        Self {
+            code: Some(rest.get_u32()),
+            text: String::from_utf8_lossy(rest).into_owned(),
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub use binaries::binary;
 pub use caller::{Call, Caller};
 pub use errors_page::{ErrorsRow, errors_page};
 pub use folder::Folder;
-pub use frames::{Frame, FrameConnection, frame_backend, kind};
+pub use frames::{Frame, FrameConnection, HungUp, frame_backend, kind};
 pub use mux::{Edge, Mux};
 pub use path::Path;
 pub use process::{Process, command, isolated};

@@ -148,6 +148,20 @@ impl Process {
         self.child.id().expect("it runs")
     }
 
+    /// Kilobytes of memory in use, as Linux counts.
+    ///
+    /// # Panics
+    ///
+    /// When it ended.
+    #[must_use]
+    pub fn resident(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(status).expect("it runs on Linux");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        number.and_then(|n| n.parse().ok()).expect("a number")
+    }
+
     /// Sends a signal by name, such as `TERM`.
     ///
     /// # Panics

@@ -161,15 +161,6 @@ fn descriptors(process: &Process) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
-/// Kilobytes of memory in use.
-fn resident(process: &Process) -> u64 {
-    let status = format!("/proc/{}/status", process.pid());
-    let status = std::fs::read_to_string(status).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let number = line.unwrap().split_whitespace().nth(1).unwrap();
-    number.parse().unwrap()
-}
-
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_calls_over_a_hundred_edges_leave_nothing_behind() {
@@ -195,7 +186,7 @@ async fn a_hundred_thousand_calls_over_a_hundred_edges_leave_nothing_behind() {
 
     // Warm: every lane is open, every buffer has its size.
     calls(&callers, 0, CALLS / 10).await;
-    let before = watched.map(|process| (descriptors(process), resident(process)));
+    let before = watched.map(|process| (descriptors(process), process.resident()));
     println!("warm after {:?}: {before:?}", start.elapsed());
     calls(&callers, CALLS / 10, CALLS).await;
     println!("all calls made after {:?}", start.elapsed());
@@ -204,7 +195,7 @@ async fn a_hundred_thousand_calls_over_a_hundred_edges_leave_nothing_behind() {
             (descriptors(process) <= open).then_some(())
         })
         .await;
-        let now = resident(process);
+        let now = process.resident();
         println!("{memory} KiB before, {now} KiB after");
         assert!(
             now <= memory + memory / 10,

@@ -1,11 +1,34 @@
 //! What the calls of one caller connection share.
+//!
+//! Among it what is done about *early cancels*. A call that is cancelled as soon as it began costs its caller two small
+//! frames, and everybody else a place on a lane and the start of a handler. But callers do cancel in bursts, and nothing
+//! is wrong with it: deadlines that pass together, hedged calls, a program that stops. So two things are done:
+//!
+//! * Calls that were cancelled early *on a lane* set a pace ([`PACE`]): past a second's worth of them, the next calls of
+//!   that connection wait in front of the edge, and nobody else's do. A call that is cancelled while it waits costs
+//!   nothing.
+//! * Only what no such caller does ends the connection: more than [`EARLY_CANCELS`] of calls younger than [`EARLY`],
+//!   less those that its other calls earn back, one each. A caller that hedges every call, and so cancels every other,
+//!   never gets there, however fast it is; nor does one that cancels all its calls, up to the rate.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use grpc_multiplexer_tunnel::Allowance;
+use tokio::time::{Instant, sleep};
 
 use crate::edge::places::CallerId;
 use crate::windows::Holdings;
+
+/// A call younger than this was cancelled early.
+const EARLY: Duration = Duration::from_secs(1);
+/// Early cancels at once, and per second beside that.
+const EARLY_CANCELS: (u64, u64) = (20_000, 2_000);
+/// What a call costs that is cancelled early on a lane, in time.
+const PACE: Duration = Duration::from_micros(500);
+/// So much of it may be owed before others wait.
+const BURST: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Caller {
@@ -15,16 +38,24 @@ pub(crate) struct Caller {
     calls: AtomicUsize,
     /// Microseconds, 0 before the first is known.
     rtt: AtomicU64,
+    early_cancels: Mutex<Allowance>,
+    floods: AtomicBool,
+    /// When its early cancels on lanes are paid for, at their pace.
+    paid: Mutex<Instant>,
 }
 
 impl Caller {
     pub(crate) fn new(id: CallerId) -> Self {
+        let (burst, per_second) = EARLY_CANCELS;
         Self {
             id,
             holdings: Holdings::default(),
             bulk: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             rtt: AtomicU64::new(0),
+            early_cancels: Mutex::new(Allowance::new(burst, per_second)),
+            floods: AtomicBool::new(false),
+            paid: Mutex::new(Instant::now()),
         }
     }
 
@@ -70,6 +101,37 @@ impl Caller {
         }
     }
 
+    /// A call of this connection ended, so long after it began.
+    pub(crate) fn ended(&self, lived: Duration, cancelled: bool) {
+        let mut early = lock(&self.early_cancels);
+        if !cancelled || lived >= EARLY {
+            early.earn_back(1);
+        } else if !early.take() && !self.floods.swap(true, Ordering::Relaxed) {
+            self.holdings.wake();
+        }
+    }
+
+    /// A call of this connection was cancelled on its lane, so long after it came there.
+    pub(crate) fn left(&self, lived: Duration) {
+        if lived < EARLY {
+            let mut paid = lock(&self.paid);
+            *paid = paid.max(Instant::now()) + PACE;
+        }
+    }
+
+    /// Waits until another call may go to a lane.
+    pub(crate) async fn in_pace(&self) {
+        let owed = lock(&self.paid).saturating_duration_since(Instant::now());
+        if owed > BURST {
+            sleep(owed - BURST).await;
+        }
+    }
+
+    /// Whether it cancelled more calls early than anybody needs to.
+    pub(crate) fn floods(&self) -> bool {
+        self.floods.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn is_bulk(&self) -> bool {
         self.bulk.load(Ordering::Relaxed)
     }
@@ -84,5 +146,70 @@ impl Drop for OneCall {
         if self.0.calls.fetch_sub(1, Ordering::Release) == 1 {
             self.0.holdings.wake();
         }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while the lock is held leaves a value that is still whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT_ONCE: Duration = Duration::ZERO;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_flood_of_early_cancels_is_one() {
+        let (burst, _) = EARLY_CANCELS;
+        let caller = Caller::new(CallerId(1));
+        for _ in 0..burst {
+            caller.ended(AT_ONCE, true);
+        }
+        assert!(!caller.floods());
+        caller.ended(AT_ONCE, true);
+        assert!(caller.floods());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hedging_and_late_cancels_and_a_steady_rate_are_no_flood() {
+        let (burst, per_second) = EARLY_CANCELS;
+        let caller = Caller::new(CallerId(1));
+        for _ in 0..10 * burst {
+            caller.ended(AT_ONCE, true);
+            caller.ended(AT_ONCE, false);
+        }
+        for _ in 0..10 * burst {
+            caller.ended(EARLY, true);
+        }
+        for _ in 0..60 {
+            for _ in 0..per_second {
+                caller.ended(AT_ONCE, true);
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!(!caller.floods());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_wait_behind_a_burst_of_those_that_left_their_lane() {
+        let caller = Caller::new(CallerId(1));
+        let started = Instant::now();
+        for _ in 0..1_000 {
+            caller.left(AT_ONCE);
+            caller.left(EARLY);
+        }
+        caller.in_pace().await;
+        assert_eq!(started.elapsed(), AT_ONCE, "half a burst is none");
+        for _ in 0..5_000 {
+            caller.left(AT_ONCE);
+        }
+        caller.in_pace().await;
+        let waited = started.elapsed();
+        assert!(waited >= Duration::from_secs(2), "{waited:?}");
+        assert!(waited <= Duration::from_millis(2_010), "{waited:?}");
+        caller.in_pace().await;
+        assert_eq!(started.elapsed(), waited);
     }
 }

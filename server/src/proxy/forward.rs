@@ -43,6 +43,12 @@ pub(crate) enum Ending {
     CallerGone,
 }
 
+impl Ending {
+    pub(crate) fn is_caller_gone(&self) -> bool {
+        matches!(self, Self::CallerGone)
+    }
+}
+
 /// The parts of a call that the pump works on.
 pub(crate) struct Ends<'a> {
     pub(crate) id: &'a ClientId,

@@ -36,7 +36,7 @@ impl Intake {
     }
 
     /// The connection that it comes by.
-    pub(crate) fn caller(&self) -> &Caller {
+    pub(crate) fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
 

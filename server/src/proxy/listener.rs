@@ -13,7 +13,7 @@ use grpc_multiplexer_process::Counted;
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, TunnelConfig, accept, tune};
 use h2::server::{Connection, SendResponse};
-use h2::{Ping, PingPong, RecvStream};
+use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
@@ -28,6 +28,7 @@ use super::farewell::Farewell;
 use crate::accept::accept_loop;
 use crate::edge::places::CallerId;
 use crate::greet::{Mistakes, Protocol, greet, in_time};
+use crate::guard::{Flood, Floods, FrameGuard, Turn};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::newcomers::{Newcomers, Seat};
@@ -41,6 +42,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the answer may take. That to the first PING has the time of a handshake: it
 /// shows that the caller did begin.
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// Streams that are reset before we accepted them: far more than a turn of the guard can hold.
+const PENDING_RESETS: usize = 4_096;
+/// Resets that a caller may provoke in its connection's life. Not h2's 1,024: among them it counts streams over the limit,
+/// and its own client opens such streams when it cancels many calls at once, because it forgets them before their
+/// RST_STREAM went out. What a caller makes us reset counts as a cancel of its own, too.
+const LOCAL_RESETS: usize = 10_000;
 
 /// For a person with a browser, or a tool that was not told to speak HTTP/2.
 const HTTP1: &str = "gRPC requires HTTP/2\n\n\
@@ -48,7 +55,14 @@ const HTTP1: &str = "gRPC requires HTTP/2\n\n\
     name of an edge in the metadata client-id, for example:\n\n    \
     grpcurl -plaintext -H 'client-id: NAME' HOST:PORT list\n";
 
-pub(super) type H2 = Connection<Rewind<TcpStream>, Bytes>;
+pub(super) type H2 = Connection<FrameGuard<Rewind<TcpStream>>, Bytes>;
+
+/// A caller that began to speak HTTP/2.
+struct Met {
+    connection: H2,
+    written: Written,
+    turn: Turn,
+}
 
 /// What every caller connection needs.
 #[derive(Debug)]
@@ -70,6 +84,7 @@ pub(crate) struct Callers {
     pub(crate) crowd: Arc<Crowd>,
     pub(crate) newcomers: Arc<Newcomers>,
     pub(crate) turned_away: Seldom,
+    pub(crate) floods: Arc<Floods>,
 }
 
 impl Callers {
@@ -111,7 +126,7 @@ impl Callers {
         let serve = async {
             // Boxed: over soon, and large.
             match seat.shake_hands(Box::pin(self.meet(socket))).await {
-                Some(Ok(Some((connection, written)))) => self.run(connection, written).await,
+                Some(Ok(Some(met))) => self.run(met).await,
                 Some(Ok(None)) => {}
                 Some(Err(error)) => debug!(%remote, %error, "no caller"),
                 None => {
@@ -124,15 +139,22 @@ impl Callers {
     }
 
     /// What came, if it is a caller. Who else came is told, and gone.
-    async fn meet(&self, socket: TcpStream) -> io::Result<Option<(H2, Written)>> {
+    async fn meet(&self, socket: TcpStream) -> io::Result<Option<Met>> {
         let limit = self.limits.handshake_timeout;
         tune(&socket, PING_TIMEOUT)?;
         let newcomer = greet(socket, limit).await?;
         match newcomer.speaks {
             Protocol::Http2 => {
                 let written = newcomer.socket.written();
-                let connection = handshake(newcomer.socket, &self.limits).await?;
-                return Ok(Some((connection, written)));
+                let turn = Turn::default();
+                let floods = Arc::clone(&self.floods);
+                let socket = FrameGuard::of_caller(newcomer.socket, turn.clone(), floods);
+                let connection = handshake(socket, &self.limits).await?;
+                return Ok(Some(Met {
+                    connection,
+                    written,
+                    turn,
+                }));
             }
             Protocol::Http1 => {
                 let what = "a caller speaks HTTP/1, and gRPC needs HTTP/2";
@@ -177,7 +199,12 @@ impl Callers {
     }
 
     /// Serves one connection to its end.
-    async fn run(&self, mut connection: H2, written: Written) {
+    async fn run(&self, met: Met) {
+        let Met {
+            mut connection,
+            written,
+            turn,
+        } = met;
         let _counted = Counted::on(&self.metrics.caller_connections);
         let id = CallerId(self.met.fetch_add(1, Ordering::Relaxed));
         let caller = Arc::new(Caller::new(id));
@@ -192,6 +219,10 @@ impl Callers {
                 // Before the connection is polled, so that it has written the answers of the calls that are over.
                 let was_idle = caller.is_idle();
                 let accepted = connection.poll_accept(cx);
+                if accepted.is_pending() && turn.is_over() {
+                    // After everybody else who has something to do.
+                    cx.waker().wake_by_ref();
+                }
                 if accepted.is_pending() && farewell.poll(cx, was_idle, &mut connection).is_ready()
                 {
                     return connection.poll_accept(cx);
@@ -203,7 +234,13 @@ impl Callers {
                     farewell.call_came();
                     self.start(call, &caller);
                 }
-                Some(Err(error)) => return debug!(%error, "caller connection failed"),
+                Some(Err(error)) => {
+                    if error.reason() == Some(Reason::ENHANCE_YOUR_CALM) && error.is_library() {
+                        self.floods.seen(Flood::Errors);
+                    }
+                    return debug!(%error, "caller connection failed");
+                }
+                None if caller.floods() => return self.floods.seen(Flood::Cancels),
                 // Dropped, the connection would answer a call that crossed the farewell with a reset, which overtakes it.
                 None => return farewell.heard().await,
             }
@@ -219,7 +256,7 @@ impl Callers {
 }
 
 /// Begins to speak HTTP/2.
-async fn handshake(socket: Rewind<TcpStream>, limits: &Limits) -> io::Result<H2> {
+async fn handshake(socket: FrameGuard<Rewind<TcpStream>>, limits: &Limits) -> io::Result<H2> {
     let calls = limits.calls_per_connection;
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
@@ -229,7 +266,8 @@ async fn handshake(socket: Rewind<TcpStream>, limits: &Limits) -> io::Result<H2>
         .max_send_buffer_size(SEND_BUFFER)
         .data_frame_budget(DATA_FRAME_BUDGET)
         // A caller may cancel all its calls at once, before we accepted them.
-        .max_pending_accept_reset_streams(calls as usize)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(Some(LOCAL_RESETS))
         // DATA under way to a stream that we reset is forgiven while the reset is remembered.
         .max_concurrent_reset_streams(calls as usize)
         .reset_stream_duration(Duration::from_secs(30))
@@ -247,6 +285,8 @@ struct Upkeep {
     asked: Option<Instant>,
     ask_at: Instant,
     ticks: Interval,
+    /// The connection is ended for too many cancels.
+    ended: bool,
 }
 
 impl Upkeep {
@@ -267,12 +307,17 @@ impl Upkeep {
             asked,
             ask_at: Instant::now() + PING_INTERVAL,
             ticks,
+            ended: false,
         }
     }
 
     /// Ready when the caller is dead.
     fn poll(&mut self, cx: &mut Context<'_>, connection: &mut H2) -> Poll<()> {
         self.caller.holdings().register(cx.waker());
+        if self.caller.floods() && !self.ended {
+            self.ended = true;
+            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        }
         self.fit_windows(connection);
         self.poll_pings(cx)
     }

@@ -17,6 +17,7 @@ use super::{Lane, LaneTask};
 use crate::edge::resets::Resets;
 use crate::edge::sniff::{FirstFrame, Sniffed, Sniffer};
 use crate::edge::tolerance::Tolerance;
+use crate::guard::FrameGuard;
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW};
 
 /// Largest header list that is read at all. Our own limit is far lower; this one must be so high that too large a list
@@ -88,7 +89,11 @@ fn dial_failure(error: OpenError) -> DialFailure {
     }
 }
 
-type H2 = (SendRequest<Bytes>, Connection<Sniffer, Bytes>, Tolerance);
+type H2 = (
+    SendRequest<Bytes>,
+    Connection<FrameGuard<Sniffer>, Bytes>,
+    Tolerance,
+);
 
 /// Says our preface, and waits for the backend's.
 async fn greet(io: Sniffer, sniffed: &Sniffed) -> Result<H2, DialFailure> {
@@ -109,7 +114,7 @@ async fn greet(io: Sniffer, sniffed: &Sniffed) -> Result<H2, DialFailure> {
         .max_concurrent_reset_streams(100_000)
         .reset_stream_duration(Duration::from_secs(1))
         .max_local_error_reset_streams(None)
-        .handshake(io)
+        .handshake(FrameGuard::of_backend(io, Arc::default()))
         .await
         .map_err(not_http2)?;
     let tolerance = poll_fn(|cx| {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::stream::Held;
 use super::{Lane, LaneEnd, lock};
 use crate::edge::sniff::Sniffer;
+use crate::guard::FrameGuard;
 use crate::windows::Tuner;
 
 /// A lane without calls is closed after this.
@@ -27,7 +28,7 @@ const LONG_HOLD: Duration = Duration::from_millis(250);
 /// The work behind a [`Lane`].
 pub(crate) struct LaneTask {
     lane: Arc<Lane>,
-    connection: Connection<Sniffer, Bytes>,
+    connection: Connection<FrameGuard<Sniffer>, Bytes>,
     session: Session,
     peer: PeerEnd,
     tuner: Tuner,
@@ -41,7 +42,7 @@ pub(crate) struct LaneTask {
 impl LaneTask {
     pub(super) fn new(
         lane: Arc<Lane>,
-        connection: Connection<Sniffer, Bytes>,
+        connection: Connection<FrameGuard<Sniffer>, Bytes>,
         session: Session,
         peer: PeerEnd,
     ) -> Self {
