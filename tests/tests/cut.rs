@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use grpc_multiplexer_tests::{Answer, Backend, Caller, Edge, Link, Mux, Relay, until, within};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 const CALLERS: usize = 8;
 /// Between two calls of one caller.
 const PACE: Duration = Duration::from_millis(5);
+/// What a backend takes for a call.
+const WORK: Duration = Duration::from_millis(20);
 /// What both ends take for dead.
 const SILENCE: &[&str] = &["--tunnel-timeout", "2s"];
 
@@ -42,6 +44,8 @@ impl Bench {
     async fn start() -> Self {
         let backend = Backend::h2(|mut call| async move {
             call.read_all().await;
+            // So that a cut meets calls that run.
+            sleep(WORK).await;
             call.ok(b"theirs").await;
         })
         .await;
