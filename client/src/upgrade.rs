@@ -129,7 +129,9 @@ async fn hear_identity(link: &mut Link) -> Result<(ClientId, Identity), Handover
     let client_id = said
         .strip_prefix("client-id ")
         .and_then(|id| id.parse().ok());
-    let client_id = client_id.ok_or(HandoverError::Unexpected(said))?;
+    // What it said may be a secret, in an order of another version's.
+    let client_id =
+        client_id.ok_or_else(|| HandoverError::Unexpected("no client id".to_owned()))?;
     let mut lines = Vec::new();
     loop {
         let said = link.hear(WORD).await?;

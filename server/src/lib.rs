@@ -263,7 +263,9 @@ impl Server {
         watch.spawn(watched);
         let registry = self.registry;
         let (services, health) = services::own_services(Arc::clone(&registry)).await?;
+        let floods = Arc::new(Floods::new(self.metrics.clone()));
         let edges = Arc::new(Edges {
+            floods: Arc::clone(&floods),
             registry: Arc::clone(&registry),
             config: self.settings.now(|settings| settings.tunnel.clone()),
             newcomers: Newcomers::new(limits.handshakes),
@@ -297,7 +299,7 @@ impl Server {
             calls: TaskTracker::new(),
             multiplexer_port: self.sockets.port(MULTIPLEXER),
             mistakes: Mistakes::default(),
-            floods: Arc::new(Floods::new(self.metrics.clone())),
+            floods,
             metrics: self.metrics,
             met: AtomicU64::new(0),
             crowd: Crowd::new(

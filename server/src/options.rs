@@ -88,7 +88,7 @@ const OPTIONS: &[OptionSpec] = &[
         many: false,
         secret: false,
         reload: true,
-        help: "Calls that may wait for one edge at a time",
+        help: "Calls that may wait for one edge at a time, and no more than have a place or a turn there once it is back",
     },
     OptionSpec {
         path: "replay-buffer",
@@ -151,13 +151,13 @@ const OPTIONS: &[OptionSpec] = &[
         "max-calls-per-edge",
         "COUNT",
         "4096",
-        "Calls on one edge at a time; further ones wait for a place, in turns over caller connections",
+        "Calls on one tunnel of an edge at a time; further ones wait for a place, in turns over caller connections",
     ),
     limit(
         "max-queued-calls-per-edge",
         "COUNT",
         "256",
-        "Calls that may wait for a place on one edge; 0 lets none wait",
+        "Calls that may wait for a place on one tunnel of an edge; 0 lets none wait",
     ),
     limit(
         "queue-timeout",
@@ -175,8 +175,8 @@ const OPTIONS: &[OptionSpec] = &[
         "memory-limit",
         "SIZE|SHARE",
         "60%",
-        "Memory of the process, or a share of what its control group or machine has; at 80% of it new calls are \
-         refused, at 90% those that hold most are reset; 0 is no limit",
+        "Memory of the process, or a share of what its control group or machine has; at 70% of it callers that come \
+         are turned away, at 75% tunnels, at 80% calls, and at 90% calls are reset that hold most; 0 is no limit",
     ),
     TUNNEL_TIMEOUT,
     UPGRADE_SOCKET,

@@ -232,11 +232,16 @@ impl Proxy {
             cut: &self.cut,
         };
         let started = Instant::now();
-        let ending = forward(ends, stream, ended).await?;
-        if ending.is_caller_gone() {
+        let ending = forward(ends, stream, ended).await;
+        // A short deadline is a cancel that the caller leaves to us.
+        let left = match &ending {
+            Ok(ending) => ending.is_caller_gone(),
+            Err(failure) => matches!(failure, Failure::Deadline { .. }),
+        };
+        if left {
             call.intake.caller().left(started.elapsed());
         }
-        Ok(ending)
+        Ok(ending?)
     }
 
     /// A place on a lane.

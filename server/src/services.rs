@@ -38,6 +38,10 @@ impl Health {
     }
 }
 
+/// Largest message that our own services take. None of theirs is longer than a few names; and whoever begins a message and
+/// does not end it holds that much.
+const MESSAGE: usize = 64 * 1024;
+
 /// All services, and the switch of the health service.
 pub(crate) async fn own_services(
     registry: Arc<Registry>,
@@ -51,12 +55,21 @@ pub(crate) async fn own_services(
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let discovery = DiscoveryServiceServer::new(Discovery::new(registry))
+        .max_decoding_message_size(MESSAGE)
         .accept_compressed(Gzip)
         .send_compressed(Gzip);
     let routes = Routes::new(discovery)
-        .add_service(health.accept_compressed(Gzip))
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
+        .add_service(
+            health
+                .max_decoding_message_size(MESSAGE)
+                .accept_compressed(Gzip),
+        )
+        .add_service(reflection().build_v1()?.max_decoding_message_size(MESSAGE))
+        .add_service(
+            reflection()
+                .build_v1alpha()?
+                .max_decoding_message_size(MESSAGE),
+        )
         .prepare();
     let service = ServiceExt::<Request<Upload>>::map_response(
         routes,

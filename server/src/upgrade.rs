@@ -24,7 +24,7 @@ use tokio::time::{interval, timeout};
 use tracing::{info, warn};
 
 use crate::doors::Doors;
-use crate::edge::listener::Edges;
+use crate::edge::listener::{Edges, TURN};
 use crate::registry::Registry;
 use crate::{PROGRAM, StartError};
 
@@ -32,7 +32,8 @@ use crate::{PROGRAM, StartError};
 const WORD: Duration = Duration::from_secs(5);
 /// What the new process may take to start once it has the sockets.
 const START: Duration = Duration::from_secs(30);
-/// What edges may take to come to the new process, before it takes callers without the rest.
+/// What edges may take to come to the new process, before it takes callers without the rest, beyond the time in which they
+/// are told to come.
 const EDGES_COME: Duration = Duration::from_secs(10);
 /// How often it is looked for them.
 const LOOK: Duration = Duration::from_millis(10);
@@ -147,6 +148,11 @@ fn unless_gone<T>(heard: Result<T, HandoverError>) -> Result<Option<T>, Handover
     }
 }
 
+/// What so many edges may take in all.
+fn edges_come(edges: usize) -> Duration {
+    EDGES_COME + TURN * u32::try_from(edges).unwrap_or(u32::MAX)
+}
+
 /// Waits until nearly all of `missing` are in the registry, or have had their time.
 async fn edges_over(registry: &Registry, mut missing: Vec<ClientId>) {
     let edges = missing.len();
@@ -157,7 +163,7 @@ async fn edges_over(registry: &Registry, mut missing: Vec<ClientId>) {
             missing.retain(|id| registry.get(id).is_none());
         }
     };
-    if timeout(EDGES_COME, come).await.is_ok() {
+    if timeout(edges_come(edges), come).await.is_ok() {
         info!(edges, missing = missing.len(), "the edges are over");
     } else {
         warn!(
@@ -202,6 +208,7 @@ async fn hand(new: &mut Link, doors: &mut Doors, edges: &Edges) -> Result<(), Ha
     new.give_sockets(doors.sockets()).await?;
     new.expect("edges", START).await?;
     doors.close_to_edges().await;
+    let tunnels = edges.registry.edges().len();
     for sessions in edges.registry.snapshot().edges {
         // Those of the original's cannot be told, and come when their calls are over.
         if sessions.iter().any(|edge| !edge.session().is_legacy()) {
@@ -210,7 +217,7 @@ async fn hand(new: &mut Link, doors: &mut Doors, edges: &Edges) -> Result<(), Ha
     }
     new.say("all").await?;
     edges.send_away();
-    new.expect("callers", EDGES_COME + WORD).await?;
+    new.expect("callers", edges_come(tunnels) + WORD).await?;
     new.say("all").await?;
     new.expect("done", WORD).await
 }

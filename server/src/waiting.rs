@@ -118,7 +118,7 @@ impl Waiting {
         let now = Instant::now();
         let mut state = self.lock();
         state.memory.forget(now, settings.remember_edges);
-        let warming_up = now < self.started + settings.warm_up;
+        let warming_up = self.started.elapsed() < settings.warm_up;
         if !warming_up && !state.memory.knows(id) {
             return Err(Absence::Unknown);
         }

@@ -74,7 +74,7 @@ impl Bench {
 
     /// Service is back: calls succeed that began after now. Then the load ends, and what became of it is held to the
     /// promise.
-    async fn is_well_soon(self) {
+    async fn ends_well(self) {
         let over = Instant::now();
         let caller = Caller::connect(self.mux.proxy).await;
         until("a call that succeeds", async || {
@@ -145,7 +145,7 @@ async fn a_tunnel_that_is_reset_costs_the_calls_on_it() {
     let bench = Bench::start().await;
     bench.relay.cut();
     bench.edge.says("tunnel lost").await;
-    bench.is_well_soon().await;
+    bench.ends_well().await;
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn a_link_that_goes_dark_costs_the_calls_on_it() {
     bench.mux.says("edge disconnected").await;
     bench.edge.says("tunnel lost").await;
     bench.relay.set(Link::Open);
-    bench.is_well_soon().await;
+    bench.ends_well().await;
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_link_that_goes_dark_one_way_costs_the_calls_on_it() {
     bench.relay.set_back(Link::Held);
     bench.mux.says("edge disconnected").await;
     bench.relay.set(Link::Open);
-    bench.is_well_soon().await;
+    bench.ends_well().await;
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn an_edge_that_is_stopped_for_long_costs_the_calls_on_its_tunnel() {
     bench.edge.signal("STOP");
     bench.mux.says("edge disconnected").await;
     bench.edge.signal("CONT");
-    bench.is_well_soon().await;
+    bench.ends_well().await;
 }
 
 #[tokio::test]
@@ -183,5 +183,5 @@ async fn a_killed_edge_costs_the_calls_on_its_tunnel() {
     bench.mux.says("edge disconnected").await;
     let address = bench.backend.address.to_string();
     bench.edge = Edge::dialling(bench.relay.address, "rainbow", &address, SILENCE);
-    bench.is_well_soon().await;
+    bench.ends_well().await;
 }

@@ -10,6 +10,9 @@ use tokio::sync::SetOnce;
 
 use crate::dial::Introduction;
 
+/// Longest token that is kept. Ours have 16 to 32 bytes; in an upgrade one has to fit a line.
+const LONGEST_TOKEN: usize = 256;
+
 /// One instance of an edge. Its id stays for the life of the process; tokens come with every tunnel, and one that a
 /// server gave to any of the slots proves to that server that the others belong to the same instance.
 #[derive(Clone)]
@@ -75,7 +78,8 @@ impl Identity {
 
     /// `server` took a tunnel and gave `token`, or none.
     pub(super) fn welcomed(&self, server: &HostPort, token: Vec<u8>) {
-        if token.is_empty() {
+        // One that is far longer than any that proves something is not worth keeping.
+        if token.is_empty() || token.len() > LONGEST_TOKEN {
             self.lock().remove(server);
         } else {
             self.lock().insert(server.clone(), token);

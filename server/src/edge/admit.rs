@@ -128,6 +128,7 @@ impl Edges {
             let terms = Terms {
                 limits: self.limits.per_edge(),
                 cancels: self.metrics.cancels.clone(),
+                floods: Arc::clone(&self.floods),
             };
             let edge = |generation| offer.edge(session, generation, dial_timeout, terms);
             self.registry.register(newcomer, edge)

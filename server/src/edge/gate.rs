@@ -166,14 +166,13 @@ impl<H> Gate<H> {
             let meanwhile = look(handle);
             match meanwhile {
                 Meanwhile::Nothing => {}
-                Meanwhile::Answered => answered = Some(*id),
+                Meanwhile::Answered => answered = answered.max(Some(*id)),
                 Meanwhile::Ended => {
                     unaccepted.remove(id);
                 }
             }
             meanwhile != Meanwhile::Ended
         });
-        // Oldest first, so the last is the highest.
         if let Some(id) = answered {
             self.answered(id);
         }

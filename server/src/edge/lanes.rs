@@ -22,6 +22,7 @@ use super::budget::Room;
 use super::lane::{DialFailure, Lane, LaneTask};
 use super::places::{self, CallerId, Places};
 use super::resets::Resets;
+use crate::guard::Floods;
 use crate::limits::EdgeLimits;
 use crate::metrics::Cancels;
 
@@ -57,6 +58,7 @@ pub(crate) enum NoLane {
 pub(crate) struct Terms {
     pub(crate) limits: EdgeLimits,
     pub(crate) cancels: Cancels,
+    pub(crate) floods: Arc<Floods>,
 }
 
 /// The lanes of one edge.
@@ -72,6 +74,7 @@ pub(crate) struct Lanes {
     turns: [Arc<Places>; 2],
     state: Mutex<State>,
     resets: Arc<Resets>,
+    floods: Arc<Floods>,
     /// A lane came up or failed.
     changed: Notify,
     /// Who wants to be told that there is room.
@@ -117,6 +120,7 @@ impl Lanes {
             turns: std::array::from_fn(|_| Places::new(1, terms.limits.calls)),
             state: Mutex::default(),
             resets: Arc::new(Resets::new(terms.cancels)),
+            floods: terms.floods,
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             room: Notify::new(),
@@ -274,6 +278,7 @@ impl Lanes {
             self.endpoint_id,
             self.dial_timeout,
             &self.resets,
+            &self.floods,
         )
         .await;
         alive.opening = false;

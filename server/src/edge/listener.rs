@@ -20,6 +20,7 @@ use super::admit::Admitted;
 use super::tunnel::run;
 use crate::accept::accept_loop;
 use crate::greet::{Mistakes, Protocol, greet};
+use crate::guard::Floods;
 use crate::limits::Limits;
 use crate::metrics::{Introduction, Metrics};
 use crate::newcomers::{Newcomers, Seat};
@@ -32,7 +33,7 @@ use crate::settings::Live;
 /// When an edge may come again that was one too many, in milliseconds: spread out, as many may be.
 const FULL_RETRY: Range<u64> = 5_000..10_000;
 /// Between two edges that are told to come again: 500 in a second.
-const TURN: Duration = Duration::from_millis(2);
+pub(crate) const TURN: Duration = Duration::from_millis(2);
 
 /// For a person with a browser.
 const HTTP1: &str =
@@ -55,6 +56,7 @@ pub(crate) struct Edges {
     pub(crate) proxy_port: u16,
     pub(crate) mistakes: Mistakes,
     pub(crate) metrics: Metrics,
+    pub(crate) floods: Arc<Floods>,
     /// Cancelled when tunnels must end.
     pub(crate) close: CancellationToken,
     pub(crate) tasks: TaskTracker,

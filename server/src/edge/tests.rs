@@ -96,6 +96,7 @@ impl Bench {
                 Terms {
                     limits: Limits::default().per_edge(),
                     cancels: Cancels::default(),
+                    floods: Arc::default(),
                 },
             ),
             session,

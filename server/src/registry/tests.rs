@@ -34,6 +34,7 @@ fn terms() -> Terms {
     Terms {
         limits: crate::Limits::default().per_edge(),
         cancels: Cancels::default(),
+        floods: Arc::default(),
     }
 }
 

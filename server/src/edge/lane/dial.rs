@@ -17,7 +17,7 @@ use super::{Lane, LaneTask};
 use crate::edge::resets::Resets;
 use crate::edge::sniff::{FirstFrame, Sniffed, Sniffer};
 use crate::edge::tolerance::Tolerance;
-use crate::guard::FrameGuard;
+use crate::guard::{Floods, FrameGuard};
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW};
 
 /// Largest header list that is read at all. Our own limit is far lower; this one must be so high that too large a list
@@ -44,6 +44,7 @@ impl Lane {
         endpoint_id: u32,
         dial_timeout: Duration,
         resets: &Arc<Resets>,
+        floods: &Arc<Floods>,
     ) -> Result<(Arc<Self>, LaneTask), DialFailure> {
         let started = Instant::now();
         let stream = session
@@ -53,7 +54,7 @@ impl Lane {
         let peer = stream.peer_end();
         let (io, sniffed) = Sniffer::new(stream);
         // One limit for all that the backend has to do.
-        let greet = timeout_at(started + dial_timeout, greet(io, &sniffed));
+        let greet = timeout_at(started + dial_timeout, greet(io, &sniffed, floods));
         let (sender, connection, tolerance) = match greet.await {
             Ok(Ok(greeted)) => greeted,
             // The tunnel went, and the backend is not to blame.
@@ -96,7 +97,7 @@ type H2 = (
 );
 
 /// Says our preface, and waits for the backend's.
-async fn greet(io: Sniffer, sniffed: &Sniffed) -> Result<H2, DialFailure> {
+async fn greet(io: Sniffer, sniffed: &Sniffed, floods: &Arc<Floods>) -> Result<H2, DialFailure> {
     let not_http2 = |_: h2::Error| match sniffed.get() {
         None | Some(FirstFrame::Settings(_)) => DialFailure::Refused,
         Some(FirstFrame::NotHttp2) => DialFailure::NotHttp2,
@@ -114,7 +115,7 @@ async fn greet(io: Sniffer, sniffed: &Sniffed) -> Result<H2, DialFailure> {
         .max_concurrent_reset_streams(100_000)
         .reset_stream_duration(Duration::from_secs(1))
         .max_local_error_reset_streams(None)
-        .handshake(FrameGuard::of_backend(io, Arc::default()))
+        .handshake(FrameGuard::of_backend(io, Arc::clone(floods)))
         .await
         .map_err(not_http2)?;
     let tolerance = poll_fn(|cx| {

@@ -123,12 +123,17 @@ impl LaneTask {
     /// Whether all that is left are cancelled calls that wait for their reset on a lane that takes no more: its end is
     /// theirs too. One that sent all the resets that its backend bears is such a lane.
     fn is_forsaken(&self, spent: bool) -> bool {
-        let held = self.lane.gate().held();
-        if held == 0 || held != self.lane.calls() || !(spent || self.lane.is_over()) {
+        let only_held = || {
+            let held = self.lane.gate().held();
+            held > 0 && held == self.lane.calls()
+        };
+        if !only_held() || !(spent || self.lane.is_over()) {
             return false;
         }
         self.lane.retire();
-        true
+        drop(lock(&self.lane.sender).take());
+        // A call that began in between is on the lane; one that only chose it finds no sender, and goes elsewhere.
+        only_held()
     }
 
     /// Notes the backend's GOAWAY, once.
