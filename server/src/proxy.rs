@@ -35,7 +35,7 @@ use crate::edge::EdgeHandle;
 use crate::edge::lane::LaneStream;
 use crate::edge::lanes::{NoLane, Slot};
 use crate::limits::MetadataLimits;
-use crate::overload::Overload;
+use crate::overload::{Load, Overload};
 use crate::registry::Registry;
 use crate::settings::{Live, Settings};
 use caller::{Caller, OneCall};
@@ -120,7 +120,7 @@ impl Proxy {
         let mut call = Call {
             deadline: checked.as_ref().ok().copied().flatten(),
             head,
-            intake: Intake::new(upload, caller, keep),
+            intake: Intake::new(upload, caller, keep, Load::new(self.overload.stalled())),
             reply,
             id: None,
         };
@@ -228,7 +228,6 @@ impl Proxy {
             lanes: edge.lanes(),
             deadline: call.deadline,
             metadata: self.metadata,
-            stalled: self.overload.stalled(),
             cut: &self.cut,
         };
         let started = Instant::now();
@@ -272,7 +271,7 @@ impl Proxy {
         tokio::select! {
             biased;
             // First: a call that was cancelled before it was taken shall reach no lane.
-            gone = poll_fn(|cx| poll_gone(cx, intake, reply)) => Err(gone.into()),
+            why = poll_fn(|cx| poll_unwanted(cx, intake, reply)) => Err(why),
             done = work => Ok(done),
             () = over(deadline) => Err(Failure::Deadline { sent: false }.into()),
             () = self.cut.cancelled() => Err(Failure::Draining { sent: false }.into()),
@@ -280,12 +279,15 @@ impl Proxy {
     }
 }
 
-/// Ready once the caller is gone. Reads what it sends.
-fn poll_gone(cx: &mut Context<'_>, intake: &mut Intake, reply: &mut Reply) -> Poll<CallerGone> {
-    match intake.poll_read(cx) {
-        Ok(()) => reply.poll_gone(cx),
-        Err(gone) => Poll::Ready(gone),
+/// Ready once the caller is gone, or what it sent is too much to be held. Reads what it sends.
+fn poll_unwanted(cx: &mut Context<'_>, intake: &mut Intake, reply: &mut Reply) -> Poll<Unanswered> {
+    if let Err(gone) = intake.poll_read(cx) {
+        return Poll::Ready(gone.into());
     }
+    if intake.is_too_much(cx, 0, 0) {
+        return Poll::Ready(Failure::Overload { sent: false }.into());
+    }
+    reply.poll_gone(cx).map(Into::into)
 }
 
 async fn over(deadline: Option<Instant>) {

@@ -152,6 +152,44 @@ async fn last_is_closed(sockets: &mut [TcpStream]) {
 }
 
 #[tokio::test]
+async fn calls_that_wait_for_their_edge_are_shed_as_others_are() {
+    let mux = Mux::with(&[
+        "--memory-limit",
+        "96MiB",
+        "--reconnect-wait",
+        "10m",
+        "--log-level",
+        "info",
+    ])
+    .await;
+    let backend = flooding().await;
+    let mut edge = Edge::start(&mux, "rainbow", backend.address).await;
+    edge.kill().await;
+    mux.says("edge disconnected").await;
+    let caller = Caller::connect(mux.proxy).await;
+    let mut calls = stalled(&caller, 600).await;
+    for call in &mut calls {
+        // One that was shed takes no more.
+        call.try_data(&[0; 250 * KIB], false).await;
+    }
+    mux.says("resetting calls that hold most").await;
+    let mut shed = 0;
+    for call in calls {
+        let answer = tokio::time::timeout(Duration::from_millis(100), call.answer()).await;
+        // Those that hold little go on waiting.
+        if let Ok(answer) = answer {
+            answer.is_ours(14, "mux: overloaded", "overload", "no");
+            shed += 1;
+        }
+        if shed == 3 {
+            break;
+        }
+    }
+    assert_eq!(shed, 3);
+    assert!(backend.seen().is_empty());
+}
+
+#[tokio::test]
 async fn callers_take_no_descriptor_that_an_edge_needs_and_nobody_takes_the_last() {
     const DESCRIPTORS: usize = 64;
     let mux = Mux::limited(DESCRIPTORS).await;

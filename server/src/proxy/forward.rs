@@ -27,7 +27,6 @@ use super::stall::Stall;
 use crate::edge::lane::{Lane, LaneStream};
 use crate::edge::lanes::{BULK, Lanes};
 use crate::limits::MetadataLimits;
-use crate::overload::{Load, Stalled};
 
 /// What a backend that keeps the deadline itself may take to say so: its word is better than ours.
 const DEADLINE_SLACK: Duration = Duration::from_millis(50);
@@ -58,7 +57,6 @@ pub(crate) struct Ends<'a> {
     pub(crate) lanes: &'a Arc<Lanes>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) metadata: MetadataLimits,
-    pub(crate) stalled: &'a Arc<Stalled>,
     /// Cancelled when calls must end.
     pub(crate) cut: &'a CancellationToken,
 }
@@ -104,7 +102,6 @@ pub(crate) async fn forward(
         down: Flow::default(),
         status_in_headers: None,
         promoted: false,
-        load: Load::new(ends.stalled),
         failing: None,
         stall: Stall::default(),
         timer,
@@ -137,7 +134,6 @@ struct Pump<'a> {
     down: Flow,
     status_in_headers: Option<Code>,
     promoted: bool,
-    load: Load,
     /// The failure to end with, once everything held went out.
     failing: Option<Failure>,
     stall: Stall,
@@ -177,10 +173,8 @@ impl Pump<'_> {
         self.poll_headers(cx)?;
         self.poll_down(cx)?;
         self.promote();
-        let intake = &self.ends.intake;
-        let held = intake.held() + self.down.held();
-        let moved = intake.moved() + self.down.moved();
-        if self.load.is(cx, held, moved - held as u64) {
+        let (held, moved) = (self.down.held(), self.down.moved());
+        if self.ends.intake.is_too_much(cx, held, moved) {
             return Err(Stop::Shed);
         }
         Ok(())

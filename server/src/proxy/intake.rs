@@ -13,6 +13,7 @@ use h2::{RecvStream, SendStream};
 use super::caller::Caller;
 use super::flow::{End, Flow, TargetGone};
 use super::reply::CallerGone;
+use crate::overload::Load;
 
 /// How long an upload is read on after its answer, at least and at most. DATA that is under way when a stream is reset
 /// counts against the caller's connection, which dies of too much of it.
@@ -23,15 +24,17 @@ pub(crate) struct Intake {
     source: RecvStream,
     flow: Flow,
     caller: Arc<Caller>,
+    load: Load,
 }
 
 impl Intake {
-    /// Of its bytes the first `keep` are kept for another try.
-    pub(crate) fn new(source: RecvStream, caller: Arc<Caller>, keep: usize) -> Self {
+    /// Of its bytes the first `keep` are kept for another try. What the call holds counts as `load`.
+    pub(crate) fn new(source: RecvStream, caller: Arc<Caller>, keep: usize, load: Load) -> Self {
         Self {
             source,
             flow: Flow::keeping(keep),
             caller,
+            load,
         }
     }
 
@@ -48,6 +51,14 @@ impl Intake {
     /// Bytes of them that did not go out yet.
     pub(crate) fn held(&self) -> usize {
         self.flow.held()
+    }
+
+    /// Whether what the call holds, here and `beside`, of all that it moved there, is needed by others. Its task is woken
+    /// when it is.
+    pub(crate) fn is_too_much(&mut self, cx: &Context<'_>, beside: usize, moved: u64) -> bool {
+        let held = self.held() + beside;
+        let passed = self.moved() + moved - held as u64;
+        self.load.is(cx, held, passed)
     }
 
     /// Whether nothing is left of the request but its end.
