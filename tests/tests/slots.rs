@@ -34,13 +34,14 @@ async fn slots_are_numbered_and_prove_that_they_are_of_one_instance() {
         let token = tunnel.hello.resume_token.as_slice();
         assert!([&b"one"[..], b"two"].contains(&token), "{token:?}");
     }
-    // Each is dialled again for itself, with the newest proof.
+    // Each is dialled again for itself, with the newest proof: that of the welcome that was read last.
     let lost = others[0].hello.tunnel_slot;
     let [gone, stays] = others;
     drop(gone);
     let again = server.take(b"four").await;
     assert_eq!(again.hello.tunnel_slot, lost);
-    assert_eq!(again.hello.resume_token, b"three");
+    let token = again.hello.resume_token.as_slice();
+    assert!([&b"two"[..], b"three"].contains(&token), "{token:?}");
     assert_eq!(again.hello.instance_id, first.hello.instance_id);
     assert!(!first.session.is_closed() && !stays.session.is_closed());
 }
