@@ -337,6 +337,7 @@ async fn a_new_edge_is_the_same_to_the_server_and_the_old_one_ends() {
     let slots = ["--tunnels", "2"];
     let mut old = edge(&folder, server.address, "127.0.0.1:1", &slots);
     let before = [server.take(b"one").await, server.take(b"two").await];
+    old.says_times(" connected ", 2).await;
     old.says("a new process may take over").await;
     let new = edge(&folder, server.address, "127.0.0.1:1", &slots);
     let mut after = [server.take(b"three").await, server.take(b"four").await];
@@ -389,6 +390,7 @@ async fn an_edge_whose_successor_ends_before_it_has_a_tunnel_goes_on() {
     let server = ScriptedServer::start().await;
     let old = edge(&folder, server.address, "127.0.0.1:1", &[]);
     let before = server.take(b"one").await;
+    old.says(" connected ").await;
     old.says("a new process may take over").await;
     let nobody = "127.0.0.1:1".parse().unwrap();
     let mut new = edge(&folder, nobody, "127.0.0.1:1", &[]);
@@ -415,6 +417,7 @@ async fn an_edge_without_a_name_hands_its_name_over() {
     ];
     let old = Process::start("grpc-multiplexer-client", &nameless);
     let before = server.take(b"one").await;
+    old.says(" connected ").await;
     old.says("a new process may take over").await;
     let _new = Process::start("grpc-multiplexer-client", &nameless);
     let after = server.take(b"two").await;
