@@ -186,7 +186,8 @@ async fn find_out(
             *known = Known::AnswersHello;
             return Ok(tunnel);
         }
-        // It waits for the end of a line, or has another edge of the name that it found in the hello, and hangs up.
+        // It took the stream, and waits for the end of a line, or has another edge of the name that it found in the hello,
+        // and hangs up.
         Err(AttemptError::Handshake(
             error @ (HandshakeError::Timeout(_) | HandshakeError::Lost(_)),
         )) => error,

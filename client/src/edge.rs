@@ -160,8 +160,8 @@ impl Edge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TunnelProtocol {
-    /// Says hello, and with no answer in 3 s comes again with the original's introduction. A server that once answered
-    /// a hello is not taken for the original any more.
+    /// Says hello, and with no answer in 3 s comes again with the original's introduction, unless the server said nothing
+    /// at all or what one of ours says first. A server that once answered a hello is not taken for the original any more.
     #[default]
     Auto,
     /// Protocol 1.

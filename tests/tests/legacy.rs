@@ -142,6 +142,29 @@ async fn the_originals_server_makes_a_call_and_the_backend_sees_its_own_authorit
     .await;
 }
 
+/// A server that is too busy to accept, or gave the edge's seat to another, says nothing at all.
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_taken_for_the_originals() {
+    for hangs_up in [true, false] {
+        let (original, backend) = (Original::start().await, fine().await);
+        let edge = original.edge(&backend, &[]);
+        let mut busy = original.accept().await;
+        if !hangs_up {
+            let mut rest = Vec::new();
+            let read = busy.socket.read_to_end(&mut rest);
+            within("the edge hangs up", read).await.unwrap();
+        }
+        drop(busy);
+        edge.says("no answer to the hello").await;
+        let mut again = original.accept().await;
+        until("another hello", async || {
+            assert!(again.frame().await);
+            again.came.first().map(|first| assert_eq!(*first, 0))
+        })
+        .await;
+    }
+}
+
 /// What a server of the original's does with a hello.
 #[derive(Clone, Copy, PartialEq)]
 enum ToHello {

@@ -16,6 +16,12 @@ pub enum HandshakeError {
     /// The peer did not finish its part in time.
     #[error("no complete introduction, or no answer to one, within {0:?}")]
     Timeout(Duration),
+    /// The hello got no answer, and nothing shows that it came to a server of the original program: a server of ours is
+    /// busy, or going away, or nobody reads there.
+    #[error(
+        "no answer to the hello; the server is busy, or the address is not its multiplexer listener"
+    )]
+    Unanswered(#[source] Box<Self>),
     /// The peer's bytes are not our protocol.
     #[error("the peer does not speak the tunnel protocol")]
     Malformed(#[source] io::Error),

@@ -65,7 +65,7 @@ pub async fn dial(
     let introduced = timeout(deadline, starting.driver.alongside(introduce)).await;
     let (control, welcome) = introduced
         .unwrap_or(Err(HandshakeError::Timeout(deadline)))
-        .map_err(|error| starting.explain(error))?;
+        .map_err(|error| starting.explain_hello(error))?;
     let heartbeat = welcome
         .heartbeat
         .and_then(|interval| Duration::try_from(interval).ok());

@@ -35,6 +35,15 @@ impl Speaks {
     }
 }
 
+/// Whether a server that says `first` may be of the original program: that one takes a stream or answers a ping as soon as
+/// it accepted, and sends no ping of its own for half a minute. Ours pings before anything else.
+///
+/// *Source:* hashicorp/yamux, `AcceptStream` and `keepalive`; libp2p's yamux, `Rtt`.
+pub(crate) fn may_be_originals(first: &[u8]) -> bool {
+    const PING_BEGINS: [u8; 4] = [0, 2, 0, 1];
+    first.len() >= PING_BEGINS.len() && first[0] == 0 && !first.starts_with(&PING_BEGINS)
+}
+
 impl fmt::Display for Speaks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -64,6 +73,22 @@ mod tests {
             (b"SSH-2.0-OpenSSH", None),
         ] {
             assert_eq!(Speaks::of_server(first), speaks, "{first:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_of_the_originals_shows_itself_and_ours_does_too() {
+        for (first, may_be) in [
+            // The answer to a ping, and a stream that was taken.
+            (&[0, 2, 0, 2, 0, 0, 0, 0, 0][..], true),
+            (&[0, 1, 0, 2, 0, 0, 0, 1, 0], true),
+            // A ping.
+            (&[0, 2, 0, 1, 0, 0, 0, 0, 0], false),
+            (&[0, 2], false),
+            (b"", false),
+            (b"SSH-2.0-O", false),
+        ] {
+            assert_eq!(may_be_originals(first), may_be, "{first:?}");
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::config::{HeartbeatTimes, TunnelConfig, yamux_config};
 use crate::handshake::codec::MessageReader;
 use crate::io::{BoxedIo, Coalescing};
 use crate::message::control::Message;
-use crate::speaks::Speaks;
+use crate::speaks::{Speaks, may_be_originals};
 use crate::stream::RawStream;
 use crate::{Established, HandshakeError, SessionError};
 
@@ -135,6 +135,21 @@ impl Start {
         match (error, speaks) {
             (error @ HandshakeError::Refused(_), _) | (error, None) => error,
             (_, Some(speaks)) => HandshakeError::Foreign(speaks),
+        }
+    }
+
+    /// The same where the peer was told a hello. Only one that may be a server of the original's is worth the original's
+    /// introduction: a server of ours that is too busy to accept, or to answer, would be lost to it otherwise.
+    pub(crate) fn explain_hello(&self, error: HandshakeError) -> HandshakeError {
+        let may_be_originals = self
+            .first
+            .get()
+            .is_some_and(|first| may_be_originals(first));
+        match self.explain(error) {
+            error @ (HandshakeError::Lost(_) | HandshakeError::Timeout(_)) if !may_be_originals => {
+                HandshakeError::Unanswered(Box::new(error))
+            }
+            error => error,
         }
     }
 
