@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
-use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict, Welcome};
+use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{
     BARE_ENDPOINT, BoxedIo, Established, HandshakeError, Speaks, TunnelConfig, dial_legacy, tune,
 };
@@ -120,15 +120,22 @@ pub(crate) struct Tunnel {
     pub(crate) established: Established,
     /// Which registration of the client id this is, where the server says so.
     pub(crate) generation: Option<u64>,
-    /// Proves to this server that later tunnels are of the same instance; empty where it gives none. Secret.
-    pub(crate) resume_token: Vec<u8>,
+    pub(crate) proof: Proof,
+}
+
+/// What proves to the server process of that id that later tunnels are of the same instance. Empty where it gives none.
+/// Secret.
+#[derive(Default)]
+pub(crate) struct Proof {
+    pub(crate) server_id: String,
+    pub(crate) token: Vec<u8>,
 }
 
 /// Which tunnel of which instance this is to be. Secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Introduction {
     pub(crate) instance_id: Vec<u8>,
-    /// What the server gave last.
+    /// What the server gave with an earlier tunnel.
     pub(crate) resume_token: Vec<u8>,
     pub(crate) slot: u32,
 }
@@ -229,12 +236,15 @@ async fn with_hello(
     let io = connect(server, &edge.tunnel).await?;
     let (established, welcome) =
         grpc_multiplexer_tunnel::dial(io, hello(edge, introduction), tunnel).await?;
-    let resume_token = welcome.resume_token.clone();
-    let verdict = our_verdict(welcome)?;
+    let proof = Proof {
+        server_id: welcome.server_id,
+        token: welcome.resume_token,
+    };
+    let verdict = our_verdict(welcome.verdicts)?;
     Ok(Tunnel {
         established,
         generation: Some(verdict.generation),
-        resume_token,
+        proof,
     })
 }
 
@@ -255,7 +265,7 @@ async fn with_line(
     Ok(Tunnel {
         established,
         generation: None,
-        resume_token: Vec::new(),
+        proof: Proof::default(),
     })
 }
 
@@ -288,9 +298,8 @@ fn hello(edge: &Edge, introduction: &Introduction) -> Hello {
 }
 
 /// The server's word on our endpoint. A welcome without it, or with a no, is a refusal.
-fn our_verdict(welcome: Welcome) -> Result<Verdict, HandshakeError> {
-    let verdict = welcome
-        .verdicts
+fn our_verdict(verdicts: Vec<Verdict>) -> Result<Verdict, HandshakeError> {
+    let verdict = verdicts
         .into_iter()
         .find(|verdict| verdict.endpoint_id == ENDPOINT)
         .ok_or(HandshakeError::Unexpected)?;

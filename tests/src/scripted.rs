@@ -26,7 +26,16 @@ impl ScriptedServer {
     ///
     /// When it cannot.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    /// The same on a socket that listens.
+    ///
+    /// # Panics
+    ///
+    /// When it has no address.
+    #[must_use]
+    pub fn on(listener: TcpListener) -> Self {
         Self {
             address: listener.local_addr().unwrap(),
             listener,
@@ -39,10 +48,19 @@ impl ScriptedServer {
     ///
     /// When none comes.
     pub async fn take(&self, token: &[u8]) -> ScriptedTunnel {
+        self.take_as(&self.address.to_string(), token).await
+    }
+
+    /// The same as a server process of that id.
+    ///
+    /// # Panics
+    ///
+    /// When none comes.
+    pub async fn take_as(&self, server_id: &str, token: &[u8]) -> ScriptedTunnel {
         let accepted = self.hear().await;
         let hello = accepted.hello().clone();
         let welcome = Welcome {
-            server_id: self.address.to_string(),
+            server_id: server_id.to_owned(),
             verdicts: vec![Verdict {
                 endpoint_id: BARE_ENDPOINT,
                 generation: 1,

@@ -57,6 +57,47 @@ async fn no_slot_but_the_first_dials_before_there_is_anything_to_prove_it_with()
 }
 
 #[tokio::test]
+async fn where_an_upgrade_fails_the_process_before_still_knows_its_edge() {
+    let server = ScriptedServer::start().await;
+    let edge = edge(&server, &[]);
+    let stays = server.take_as("old", b"of the old one").await;
+    stays.session.drain("upgrade", Duration::ZERO);
+    let fails = server.take_as("new", b"of the new one").await;
+    assert_eq!(fails.hello.resume_token, b"of the old one");
+    edge.says_times(" connected ", 2).await;
+    drop(fails);
+    // The newest first: that process may be back.
+    let refused = server.refuse(Code::DuplicateClientId).await;
+    assert_eq!(refused.resume_token, b"of the new one");
+    let again = server.take_as("old", b"more").await;
+    assert_eq!(again.hello.resume_token, b"of the old one");
+    // There was a pause after the loss of the tunnel, and none after the refusal.
+    edge.says_times(" connected ", 3).await;
+    let pauses = edge
+        .log()
+        .into_iter()
+        .filter(|line| line.contains("dialling again"));
+    assert_eq!(pauses.count(), 1);
+}
+
+#[tokio::test]
+async fn a_duplicate_is_one_with_either_proof() {
+    let server = ScriptedServer::start().await;
+    let edge = edge(&server, &[]);
+    for (n, token) in [(1, b"one"), (2, b"two")] {
+        let tunnel = server.take_as(&format!("process {n}"), token).await;
+        edge.says_times(" connected ", n).await;
+        drop(tunnel);
+    }
+    for token in [b"two", b"one"] {
+        let refused = server.refuse(Code::DuplicateClientId).await;
+        assert_eq!(refused.resume_token, token);
+    }
+    // There was a pause after each loss. Here is another one.
+    edge.says_times("dialling again", 3).await;
+}
+
+#[tokio::test]
 async fn slots_begin_with_different_servers() {
     let [first, second] = [ScriptedServer::start().await, ScriptedServer::start().await];
     let further = second.address.to_string();

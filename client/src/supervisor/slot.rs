@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Drain, Superseded};
-use grpc_multiplexer_tunnel::{Backoff, Session};
+use grpc_multiplexer_tunnel::{Backoff, Established, Session};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use tracing::{Instrument as _, info, info_span, warn};
 
 use super::Fleet;
 use super::tunnel::Tunnel;
-use crate::dial::{self, AttemptError, Known, attempt};
+use crate::dial::{AttemptError, Introduction, Known, attempt};
 
 /// How long a tunnel to a server of the original's lives that is worth a soon next try.
 const STEADY: Duration = Duration::from_secs(30);
@@ -42,6 +42,8 @@ pub(super) struct Slot {
     next: usize,
     /// How many dials may follow a failed one at once.
     eager: usize,
+    /// Whether a server that took it for another edge's was shown the other proof since its last tunnel.
+    doubted: bool,
     /// Whether it ever had a tunnel.
     was_up: bool,
     /// The tunnels that live.
@@ -61,6 +63,7 @@ impl Slot {
             known: HashMap::new(),
             next,
             eager: 0,
+            doubted: false,
             was_up: false,
             tunnels: JoinSet::new(),
             replaced: CancellationToken::new(),
@@ -110,37 +113,51 @@ impl Slot {
         fleet.edge.metrics.attempted(&attempted);
         match attempted {
             Ok(tunnel) => {
-                let token = tunnel.resume_token.clone();
-                fleet.identity.welcomed(server, token);
-                Ok(self.serve(server, tunnel))
+                fleet.identity.welcomed(server, tunnel.proof);
+                Ok(self.serve(server, tunnel.established, tunnel.generation))
             }
             Err(error) => {
-                self.go_on();
-                let outdated = fleet.identity.introduce(server, self.number) != introduction;
-                if error.is_duplicate() && outdated {
-                    // Another slot was given a newer proof meanwhile.
-                    self.eager = self.eager.max(1);
-                } else if error.is_duplicate() {
-                    // Once is enough.
-                    let _ = fleet.duplicate.set(());
+                if !error.is_duplicate() || !self.has_another_proof(server, &introduction) {
+                    self.go_on();
                 }
                 Err((server.clone(), error))
             }
         }
     }
 
-    fn serve(&mut self, server: &HostPort, tunnel: dial::Tunnel) -> Session {
-        let session = tunnel.established.session.clone();
+    /// `server` takes this slot, which introduced itself as `said`, for another edge's. If there is another proof, it is
+    /// shown to the same server at once; one that was refused before a tunnel is up waits for its turn.
+    fn has_another_proof(&mut self, server: &HostPort, said: &Introduction) -> bool {
+        let identity = &self.fleet.identity;
+        // Another slot may have been given one meanwhile.
+        let newer = identity.introduce(server, self.number) != *said;
+        if newer || identity.not_known_to(server) && !std::mem::replace(&mut self.doubted, true) {
+            self.eager = self.eager.max(1);
+            return true;
+        }
+        // Once is enough.
+        let _ = self.fleet.duplicate.set(());
+        false
+    }
+
+    fn serve(
+        &mut self,
+        server: &HostPort,
+        established: Established,
+        generation: Option<u64>,
+    ) -> Session {
+        let session = established.session.clone();
         info!(
             client_id = %self.fleet.edge.client_id,
             %server,
             protocol = if session.is_legacy() { "legacy" } else { "1" },
-            generation = tunnel.generation,
+            generation,
             slot = self.number,
             rtt = session.rtt().map(tracing::field::debug),
             "connected"
         );
         self.eager = 0;
+        self.doubted = false;
         if !std::mem::replace(&mut self.was_up, true) {
             self.fleet.up.send_modify(|up| *up += 1);
         }
@@ -152,8 +169,7 @@ impl Slot {
             server: server.clone(),
             replaced: self.replaced.clone(),
         };
-        self.tunnels
-            .spawn(up.serve(tunnel.established).instrument(span));
+        self.tunnels.spawn(up.serve(established).instrument(span));
         session
     }
 
