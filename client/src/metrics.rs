@@ -99,6 +99,11 @@ impl Metrics {
     pub(crate) fn draining(&self) {
         self.readiness.set("draining", true);
     }
+
+    /// A new process took over.
+    pub(crate) fn handed_over(&self) {
+        self.readiness.leave_to_successor();
+    }
 }
 
 /// Counts a tunnel that is up.

@@ -85,6 +85,9 @@ impl Edge {
             slots.spawn(slot.run().in_current_span());
         }
         let upgrade = fleet.stop.run_until_cancelled(upgrade(&fleet)).await;
+        if let Some(Ok(())) = upgrade {
+            fleet.edge.metrics.handed_over();
+        }
         fleet.stop.cancel();
         while let Some(ended) = slots.join_next().await {
             if let Some(panic) = ended.err().filter(tokio::task::JoinError::is_panic) {

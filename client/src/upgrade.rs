@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::{HandoverError, HandoverSocket, Link, Sockets, predecessor};
 use grpc_multiplexer_tunnel::ClientId;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::PROGRAM;
 use crate::supervisor::{Fleet, Identity};
@@ -29,10 +29,16 @@ const UP: Duration = Duration::from_secs(60);
 /// Processes of an edge before and after this one.
 #[derive(Debug)]
 pub struct Upgrade {
-    /// Where they meet.
-    path: PathBuf,
+    before: Before,
     sockets: Sockets,
-    old: Option<Old>,
+}
+
+#[derive(Debug)]
+enum Before {
+    /// Nobody: this process is the first one.
+    Nobody(HandoverSocket),
+    /// One that hands over, and where.
+    Old(Old, PathBuf),
 }
 
 /// The process before this one.
@@ -51,20 +57,20 @@ impl Upgrade {
     ///
     /// When there is one that does not hand over, or `path` cannot be used.
     pub async fn begin(path: &Path) -> Result<Self, HandoverError> {
-        let path = path.to_owned();
-        let Some(mut link) = predecessor(&path, &PROGRAM).await? else {
+        let Some(mut link) = predecessor(path, &PROGRAM).await? else {
+            let before = Before::Nobody(HandoverSocket::bind(path)?);
             let sockets = Sockets::default();
-            let old = None;
-            return Ok(Self { path, sockets, old });
+            return Ok(Self { before, sockets });
         };
         let sockets = link.take_sockets().await?;
         let (client_id, identity) = hear_identity(&mut link).await?;
-        let old = Some(Old {
+        let old = Old {
             link,
             client_id,
             identity,
-        });
-        Ok(Self { path, sockets, old })
+        };
+        let before = Before::Old(old, path.to_owned());
+        Ok(Self { before, sockets })
     }
 
     /// What the process before listened on. What is opened here is handed over in turn.
@@ -74,36 +80,32 @@ impl Upgrade {
 
     /// Who the process before was, to callers and to servers.
     pub(crate) fn identity(&self) -> Option<(ClientId, Identity)> {
-        let old = self.old.as_ref()?;
-        Some((old.client_id.clone(), old.identity.clone()))
+        match &self.before {
+            Before::Nobody(_) => None,
+            Before::Old(old, _) => Some((old.client_id.clone(), old.identity.clone())),
+        }
     }
 
     /// Ends the process before once the slots are up, and returns when a process after this one wants the same.
     pub(crate) async fn run(self, fleet: &Fleet) -> Result<(), HandoverError> {
-        if let Some(old) = self.old {
-            match old.take_over(fleet).await {
-                Err(HandoverError::Gone) => info!("the process before has ended by itself"),
-                taken => taken?,
+        let socket = match self.before {
+            Before::Nobody(socket) => socket,
+            Before::Old(old, path) => {
+                match old.take_over(fleet).await {
+                    Err(HandoverError::Gone) => info!("the process before has ended by itself"),
+                    taken => taken?,
+                }
+                HandoverSocket::bind_at_last(&path).await
             }
-        }
-        let socket = HandoverSocket::bind(&self.path)?;
-        info!(path = %self.path.display(), "a new process may take over");
+        };
         loop {
             let mut new = socket.successor(&PROGRAM).await;
-            info!("a new process wants to take over");
-            match hand(&mut new, &self.sockets, fleet).await {
-                Ok(()) => {
-                    info!("a new process took over");
-                    socket.leave();
-                    return Ok(());
-                }
-                Err(error) => {
-                    say_not_handed(&error);
-                    // It may be gone.
-                    let _ = new.say(&format!("no {error}")).await;
-                    fleet.hold(false);
-                }
-            }
+            let Err(error) = hand(&mut new, &self.sockets, fleet).await else {
+                socket.leave();
+                return Ok(());
+            };
+            fleet.hold(false);
+            new.not_handed(&error).await;
         }
     }
 }
@@ -158,9 +160,4 @@ async fn hand(new: &mut Link, sockets: &Sockets, fleet: &Fleet) -> Result<(), Ha
     new.say("all").await?;
     new.expect("up", UP).await?;
     new.say("done").await
-}
-
-fn say_not_handed(error: &HandoverError) {
-    let error: &dyn std::error::Error = error;
-    warn!(error, "not handed over, this process goes on");
 }

@@ -13,9 +13,13 @@ mod socket;
 #[cfg(unix)]
 mod sockets;
 
+use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::warn;
 
 #[cfg(unix)]
 pub use line::Link;
@@ -30,6 +34,8 @@ const GREETING: &str = "grpc-multiplexer-upgrade 1";
 /// How long the other process may take for any answer that needs no work.
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process that serves already waits before it tries again to listen for its successor.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// Why a process cannot take over, or hand over.
 #[derive(Debug, thiserror::Error)]
@@ -67,4 +73,35 @@ pub enum HandoverError {
     /// Its connection failed.
     #[error("the connection to the other process failed")]
     Broken(#[from] io::Error),
+}
+
+impl HandoverSocket {
+    /// [`bind`](Self::bind) for a process that serves already: that it cannot be met is no reason to end, so this tries
+    /// until it can.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe.
+    pub async fn bind_at_last(path: &Path) -> Self {
+        loop {
+            match Self::bind(path) {
+                Ok(socket) => return socket,
+                Err(error) => {
+                    let error: &dyn Error = &error;
+                    warn!(error, again = ?AGAIN, "no new process can take over from this one");
+                }
+            }
+            sleep(AGAIN).await;
+        }
+    }
+}
+
+impl Link {
+    /// Tells the new process, which may be gone, that this one goes on: `error` came between.
+    pub async fn not_handed(mut self, error: &HandoverError) {
+        // Who is gone needs no telling.
+        let _ = self.say(&format!("no {error}")).await;
+        let error: &dyn Error = error;
+        warn!(error, "not handed over, this process goes on");
+    }
 }

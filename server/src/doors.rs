@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use grpc_multiplexer_process::Sockets;
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +25,8 @@ pub(crate) struct Doors {
     edges: Arc<Edges>,
     callers: Arc<Callers>,
     sockets: Sockets,
+    for_edges: Vec<Arc<TcpListener>>,
+    for_callers: Vec<Arc<TcpListener>>,
     /// Accepts edges, until it is told to stop.
     taking_edges: (CancellationToken, JoinSet<()>),
     /// Accepts callers, until callers are told to go elsewhere.
@@ -32,14 +35,26 @@ pub(crate) struct Doors {
 
 impl Doors {
     /// Both closed.
-    pub(crate) fn new(edges: &Arc<Edges>, callers: &Arc<Callers>, sockets: Sockets) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses what it takes to open them.
+    pub(crate) fn new(
+        edges: &Arc<Edges>,
+        callers: &Arc<Callers>,
+        sockets: Sockets,
+    ) -> io::Result<Self> {
+        let all =
+            |name| io::Result::Ok(sockets.listeners(name)?.into_iter().map(Arc::new).collect());
+        Ok(Self {
+            for_edges: all(MULTIPLEXER)?,
+            for_callers: all(PROXY)?,
             edges: Arc::clone(edges),
             callers: Arc::clone(callers),
             sockets,
             taking_edges: (CancellationToken::new(), JoinSet::new()),
             taking_callers: JoinSet::new(),
-        }
+        })
     }
 
     /// What this process listens on.
@@ -48,30 +63,22 @@ impl Doors {
     }
 
     /// Opens both.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses.
-    pub(crate) fn open(&mut self) -> io::Result<()> {
-        self.open_to_edges()?;
-        self.open_to_callers()
+    pub(crate) fn open(&mut self) {
+        self.open_to_edges();
+        self.open_to_callers();
     }
 
     /// Edges are taken from now on, if they were not before.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses.
-    pub(crate) fn open_to_edges(&mut self) -> io::Result<()> {
-        if !self.taking_edges.1.is_empty() {
-            return Ok(());
+    pub(crate) fn open_to_edges(&mut self) {
+        let (stop, tasks) = &mut self.taking_edges;
+        if !tasks.is_empty() {
+            return;
         }
-        let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        for listener in self.sockets.listeners(MULTIPLEXER)? {
-            tasks.spawn(Arc::clone(&self.edges).listen(listener, stop.clone()));
+        *stop = CancellationToken::new();
+        for listener in &self.for_edges {
+            let listen = Arc::clone(&self.edges).listen(Arc::clone(listener), stop.clone());
+            tasks.spawn(listen);
         }
-        self.taking_edges = (stop, tasks);
-        Ok(())
     }
 
     /// No edge is taken any more when this returns; those that had not finished their hello come again.
@@ -82,16 +89,11 @@ impl Doors {
     }
 
     /// Callers are taken from now on, until they are told to go elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// When the system refuses.
-    pub(crate) fn open_to_callers(&mut self) -> io::Result<()> {
-        for listener in self.sockets.listeners(PROXY)? {
-            let listen = Arc::clone(&self.callers).listen(listener);
+    pub(crate) fn open_to_callers(&mut self) {
+        for listener in &self.for_callers {
+            let listen = Arc::clone(&self.callers).listen(Arc::clone(listener));
             self.taking_callers.spawn(listen);
         }
-        Ok(())
     }
 
     /// Lets go of the sockets once nobody accepts from them. Both kinds must have been told to stop.

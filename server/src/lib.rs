@@ -248,7 +248,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`StartError::Reflection`], and [`StartError::Upgrade`] when the process before took everything back.
+    /// [`StartError::Reflection`] and [`StartError::Listen`] before it serves, and [`StartError::Upgrade`] when the process
+    /// before took everything back.
     ///
     /// # Cancel safety
     ///
@@ -310,23 +311,27 @@ impl Server {
             turned_away: Seldom::default(),
             limits,
         });
-        let mut doors = Doors::new(&edges, &callers, self.sockets);
+        let mut doors = Doors::new(&edges, &callers, self.sockets)?;
         let serve = async {
             match self.upgrade {
                 Some(upgrade) => upgrade.run(&mut doors, &edges).await,
                 None => {
-                    doors.open()?;
+                    doors.open();
                     pending().await
                 }
             }
         };
         // Cancelled by the signal, a hand-over under way is off, and what was handed stays with the other process.
-        stop.run_until_cancelled(serve).await.transpose()?;
+        let served = stop.run_until_cancelled(serve).await;
         self.readiness.set("draining", true);
+        if let Some(Ok(())) = served {
+            self.readiness.leave_to_successor();
+        }
         let drain_timeout = self.settings.now(|settings| settings.drain_timeout);
         shutdown
             .run(doors, &edges, &callers, &health, drain_timeout)
             .await;
-        Ok(())
+        // What it took so far ended in order, whatever the reason.
+        Ok(served.transpose().map(drop)?)
     }
 }

@@ -23,10 +23,10 @@ use grpc_multiplexer_tunnel::ClientId;
 use tokio::time::{interval, timeout};
 use tracing::{info, warn};
 
+use crate::PROGRAM;
 use crate::doors::Doors;
 use crate::edge::listener::{Edges, TURN};
 use crate::registry::Registry;
-use crate::{PROGRAM, StartError};
 
 /// What the other process may take for a word that needs no work.
 const WORD: Duration = Duration::from_secs(5);
@@ -40,56 +40,52 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Processes before and after this one.
 #[derive(Debug)]
-pub(crate) struct Upgrade {
-    /// Where they meet.
-    path: PathBuf,
-    /// The process before, until it is over.
-    old: Option<Old>,
+pub(crate) enum Upgrade {
+    /// This process is the first one.
+    First(HandoverSocket),
+    /// There is one before, and where it was met.
+    After(Old, PathBuf),
+}
+
+/// The process before this one.
+#[derive(Debug)]
+pub(crate) struct Old {
+    link: Link,
 }
 
 impl Upgrade {
     /// Looks for a process to take over from, and gets its sockets.
     pub(crate) async fn begin(path: PathBuf) -> Result<(Self, Sockets), HandoverError> {
         let Some(mut link) = predecessor(&path, &PROGRAM).await? else {
-            return Ok((Self { path, old: None }, Sockets::default()));
+            let first = Self::First(HandoverSocket::bind(&path)?);
+            return Ok((first, Sockets::default()));
         };
         let left = link.take_sockets().await?;
-        let old = Some(Old { link });
-        Ok((Self { path, old }, left))
+        Ok((Self::After(Old { link }, path), left))
     }
 
     /// Opens the doors, after those of the process before where there is one; and returns once a process after this one
     /// has them.
-    pub(crate) async fn run(self, doors: &mut Doors, edges: &Edges) -> Result<(), StartError> {
-        let taken_back = match self.old {
-            Some(mut old) => {
+    pub(crate) async fn run(self, doors: &mut Doors, edges: &Edges) -> Result<(), HandoverError> {
+        match self {
+            Self::First(socket) => {
+                doors.open();
+                hand_over(socket, doors, edges).await;
+                Ok(())
+            }
+            Self::After(mut old, path) => {
                 old.take_over(doors, &edges.registry).await?;
-                Some(old)
+                let hand_over = async {
+                    let socket = HandoverSocket::bind_at_last(&path).await;
+                    hand_over(socket, doors, edges).await;
+                };
+                tokio::select! {
+                    error = old.taken_back() => Err(error),
+                    () = hand_over => Ok(()),
+                }
             }
-            None => {
-                doors.open()?;
-                None
-            }
-        };
-        let socket = HandoverSocket::bind(&self.path)?;
-        info!(path = %self.path.display(), "a new process may take over");
-        let taken_back = async {
-            match taken_back {
-                Some(old) => old.taken_back().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            error = taken_back => Err(error.into()),
-            handed = hand_over(socket, doors, edges) => handed,
         }
     }
-}
-
-/// The process before this one.
-#[derive(Debug)]
-struct Old {
-    link: Link,
 }
 
 impl Old {
@@ -98,12 +94,12 @@ impl Old {
         &mut self,
         doors: &mut Doors,
         registry: &Registry,
-    ) -> Result<(), StartError> {
+    ) -> Result<(), HandoverError> {
         let edges = unless_gone(self.take_edges().await)?;
-        doors.open_to_edges()?;
+        doors.open_to_edges();
         edges_over(registry, edges.unwrap_or_default()).await;
         unless_gone(self.take_callers().await)?;
-        doors.open_to_callers()?;
+        doors.open_to_callers();
         info!("took over from the process before");
         Ok(())
     }
@@ -175,33 +171,15 @@ async fn edges_over(registry: &Registry, mut missing: Vec<ClientId>) {
 }
 
 /// Hands over to the first process that comes and sees it through.
-async fn hand_over(
-    socket: HandoverSocket,
-    doors: &mut Doors,
-    edges: &Edges,
-) -> Result<(), StartError> {
+async fn hand_over(socket: HandoverSocket, doors: &mut Doors, edges: &Edges) {
     loop {
         let mut new = socket.successor(&PROGRAM).await;
-        info!("a new process wants to take over");
-        match hand(&mut new, doors, edges).await {
-            Ok(()) => {
-                info!("a new process took over");
-                socket.leave();
-                return Ok(());
-            }
-            Err(error) => {
-                say_not_handed(&error);
-                // It may be gone.
-                let _ = new.say(&format!("no {error}")).await;
-                doors.open_to_edges()?;
-            }
-        }
+        let Err(error) = hand(&mut new, doors, edges).await else {
+            return socket.leave();
+        };
+        doors.open_to_edges();
+        new.not_handed(&error).await;
     }
-}
-
-fn say_not_handed(error: &HandoverError) {
-    let error: &dyn std::error::Error = error;
-    warn!(error, "not handed over, this process goes on");
 }
 
 async fn hand(new: &mut Link, doors: &mut Doors, edges: &Edges) -> Result<(), HandoverError> {

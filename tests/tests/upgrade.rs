@@ -13,18 +13,25 @@ use std::time::Duration;
 
 use grpc_multiplexer_examples::echo::EchoRequest;
 use grpc_multiplexer_examples::echo::echo_service_client::EchoServiceClient;
+use grpc_multiplexer_process::{HandoverSocket, Sockets, predecessor};
+use grpc_multiplexer_server::PROGRAM;
 use grpc_multiplexer_tests::{
     Backend, Edge, Folder, Mux, Process, ScriptedServer, ScriptedTunnel, until, within,
 };
 use grpc_multiplexer_tunnel::message::Code;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 const SERVER: &str = "grpc-multiplexer-server";
+
+/// Far beyond what any word takes.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Calls that tonic may fail of its own accord. Each of the three take-overs ends six connections that are in use.
 const OWN_FAILURES: usize = 4;
@@ -243,6 +250,41 @@ async fn a_new_server_that_dies_half_way_leaves_its_edges_to_the_old_one() {
 }
 
 #[tokio::test]
+async fn a_new_server_that_dies_with_its_edges_leaves_them_to_the_old_one() {
+    let folder = Folder::new("upgrade-dies");
+    let old = first_server(&folder).await;
+    let backend = Backend::echo().await;
+    let edge = Edge::start(&old, "a", backend.address).await;
+    let load = Load::start(old.proxy, &["a"]);
+    load.calls(20).await;
+    // A tunnel without a call would end, and leave the id to whoever comes.
+    let channel = format!("http://{}", old.proxy);
+    let channel = Endpoint::from_shared(channel).unwrap().connect_lazy();
+    let (_open, words) = mpsc::channel(1);
+    let mut stream = Request::new(ReceiverStream::new(words));
+    let id = "a".parse().unwrap();
+    stream.metadata_mut().insert("client-id", id);
+    let mut client = EchoServiceClient::new(channel);
+    let lasting = client.bidi_stream(stream).await.unwrap();
+    // The test plays a new process, which gives the edge a proof that the old one has never seen.
+    let met = predecessor(&folder.0.join("server"), &PROGRAM).await;
+    let mut link = met.unwrap().unwrap();
+    let mut left = link.take_sockets().await.unwrap();
+    let edges = old.multiplexer.into();
+    left.bind("multiplexer", &edges).await.unwrap();
+    let new = ScriptedServer::on(left.listeners("multiplexer").unwrap().remove(0));
+    link.say("edges").await.unwrap();
+    let tunnel = new.take(b"of the new one").await;
+    edge.says_times(" connected ", 2).await;
+    drop((tunnel, new, left, link));
+    old.says("not handed over, this process goes on").await;
+    edge.says_times(" connected client_id=", 3).await;
+    drop(lasting);
+    load.calls(20).await;
+    load.none_failed().await;
+}
+
+#[tokio::test]
 async fn who_is_no_new_server_is_told_so() {
     let folder = Folder::new("upgrade-strangers");
     let old = first_server(&folder).await;
@@ -306,6 +348,31 @@ async fn what_is_no_socket_of_ours_is_left_alone_and_named() {
     let said = process.says("is not a socket of this user's").await;
     assert!(said.contains(&socket), "{said}");
     assert!(said.contains("it is another kind of file"), "{said}");
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+}
+
+#[tokio::test]
+async fn a_new_server_that_cannot_be_met_in_turn_serves_all_the_same() {
+    let folder = Folder::new("upgrade-unmet");
+    let path = folder.0.join("server");
+    // The test plays the old process.
+    let old = HandoverSocket::bind(&path).unwrap();
+    let hand_over = async {
+        let mut new = old.successor(&PROGRAM).await;
+        new.give_sockets(&Sockets::default()).await.unwrap();
+        new.expect("edges", LONG).await.unwrap();
+        new.say("all").await.unwrap();
+        new.expect("callers", LONG).await.unwrap();
+        // It listens there once it has them.
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        new.say("all").await.unwrap();
+        new.expect("done", LONG).await.unwrap();
+    };
+    let (new, ()) = tokio::join!(server(&folder, None, &[]), hand_over);
+    let said = new.says("no new process can take over from this one").await;
+    assert!(said.contains("it is another kind of file"), "{said}");
+    assert_eq!(new.listed().await, Vec::<String>::new());
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 /// The reasons why a process is not ready; without one, it is. Clones share them.
 ///
 /// ```
@@ -14,7 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// assert!(!readiness.is_ready());
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<Mutex<BTreeSet<&'static str>>>);
+pub struct Readiness {
+    reasons: Arc<Mutex<BTreeSet<&'static str>>>,
+    /// Cancelled when a new process answers in place of this one.
+    left: CancellationToken,
+}
 
 impl Readiness {
     /// Whether `reason` keeps the process from being ready from now on.
@@ -33,6 +39,16 @@ impl Readiness {
         self.lock().is_empty()
     }
 
+    /// A new process took over, the sockets with the rest: it is the one to be asked from now on.
+    pub fn leave_to_successor(&self) {
+        self.left.cancel();
+    }
+
+    /// Cancelled once nobody is to be answered here any more.
+    pub(super) fn left(&self) -> &CancellationToken {
+        &self.left
+    }
+
     /// All reasons now, sorted.
     pub(super) fn reasons(&self) -> Vec<&'static str> {
         self.lock().iter().copied().collect()
@@ -40,6 +56,6 @@ impl Readiness {
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
         // A panic while the lock is held leaves a set that is still whole.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

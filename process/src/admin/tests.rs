@@ -1,8 +1,9 @@
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream as StdStream};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::mpsc;
 
 use prometheus_client::metrics::counter::Counter;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
 
 use super::*;
@@ -21,6 +22,8 @@ fn ask(address: SocketAddr, request: &str) -> String {
 
 struct Bench {
     address: SocketAddr,
+    /// A copy of its socket.
+    listener: StdListener,
     readiness: Readiness,
     work: Runtime,
     _admin: Admin,
@@ -33,14 +36,16 @@ fn serve(metrics: Registry) -> Bench {
         .build()
         .unwrap();
     let readiness = Readiness::default();
-    let (address, admin) = work.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let admin = Admin::serve(vec![listener], readiness.clone(), metrics).unwrap();
-        (address, admin)
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let ours = listener.try_clone().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let admin = work.block_on(async {
+        let listener = TcpListener::from_std(ours).unwrap();
+        Admin::serve(vec![listener], readiness.clone(), metrics).unwrap()
     });
     Bench {
-        address,
+        address: listener.local_addr().unwrap(),
+        listener,
         readiness,
         work,
         _admin: admin,
@@ -115,4 +120,20 @@ fn who_keeps_silent_keeps_nobody_out() {
         .collect();
     assert!(ask(bench.address, "GET /livez").starts_with("HTTP/1.1 200 "));
     drop(silent);
+}
+
+#[test]
+fn what_is_left_to_a_successor_answers_no_more() {
+    let bench = serve(Registry::default());
+    let successor = bench.listener.try_clone().unwrap();
+    bench.readiness.leave_to_successor();
+    // Who comes now waits for the successor; nobody is answered here.
+    bench.work.spawn(async move {
+        let successor = TcpListener::from_std(successor).unwrap();
+        let (mut socket, _) = successor.accept().await.unwrap();
+        let mut asked = [0; 1024];
+        assert_ne!(socket.read(&mut asked).await.unwrap(), 0);
+        socket.write_all(b"of the successor").await.unwrap();
+    });
+    assert_eq!(ask(bench.address, "GET /readyz"), "of the successor");
 }

@@ -48,6 +48,7 @@ impl HandoverSocket {
             Ok((listener, (file.dev(), file.ino())))
         };
         let (listener, file) = made().map_err(failed)?;
+        tracing::info!(path = %path.display(), "a new process may take over");
         Ok(Self {
             listener,
             path: path.to_owned(),
@@ -71,7 +72,10 @@ impl HandoverSocket {
                 }
             };
             match met {
-                Ok(link) => return link,
+                Ok(link) => {
+                    tracing::info!("a new process wants to take over");
+                    return link;
+                }
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
                     tracing::warn!(error, path = %self.path.display(), "no successor");
@@ -79,11 +83,10 @@ impl HandoverSocket {
             }
         }
     }
-}
 
-impl HandoverSocket {
-    /// Leaves the path to the successor.
+    /// Leaves the path to the successor, which took over.
     pub fn leave(mut self) {
+        tracing::info!("a new process took over");
         self.file = None;
     }
 }

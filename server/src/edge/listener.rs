@@ -64,7 +64,11 @@ pub(crate) struct Edges {
 
 impl Edges {
     /// Takes tunnels from `listener` until `stop`. Tunnels live on.
-    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener, stop: CancellationToken) {
+    pub(crate) async fn listen(
+        self: Arc<Self>,
+        listener: Arc<TcpListener>,
+        stop: CancellationToken,
+    ) {
         let serve = |socket, remote, seat| {
             // What is turned away is closed at once.
             let Some(counted) = self.let_in(remote) else {

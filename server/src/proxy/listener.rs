@@ -89,7 +89,7 @@ pub(crate) struct Callers {
 
 impl Callers {
     /// Takes callers from `listener` until they are told to go elsewhere.
-    pub(crate) async fn listen(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn listen(self: Arc<Self>, listener: Arc<TcpListener>) {
         let serve = |socket, remote, seat| {
             // What is turned away is closed at once.
             let Some(counted) = self.let_in(remote) else {
