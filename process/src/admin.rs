@@ -102,6 +102,7 @@ impl Admin {
         readiness: Readiness,
         metrics: Registry,
     ) -> Result<Self, AdminError> {
+        let left = readiness.left().clone();
         let pages = Pages {
             work: Handle::current(),
             readiness,
@@ -120,7 +121,7 @@ impl Admin {
             let mut listeners = JoinSet::new();
             for socket in sockets {
                 let listener = TcpListener::from_std(socket)?;
-                listeners.spawn(listen(listener, router.clone()));
+                listeners.spawn(listen(listener, router.clone(), left.clone()));
             }
             told.cancelled().await;
             io::Result::Ok(())
@@ -186,13 +187,16 @@ async fn metrics(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     }
 }
 
-/// Takes whoever asks, a bounded number at a time.
-async fn listen(listener: TcpListener, router: Router) {
+/// Takes whoever asks, a bounded number at a time, until this is `left` to a new process.
+async fn listen(listener: TcpListener, router: Router, left: CancellationToken) {
     let places = Arc::new(Semaphore::new(EXCHANGES));
     let mut exchanges = JoinSet::new();
-    loop {
+    let accept = async || {
         let place = Arc::clone(&places).acquire_owned().await;
-        match listener.accept().await {
+        (listener.accept().await, place)
+    };
+    while let Some((accepted, place)) = left.run_until_cancelled(accept()).await {
+        match accepted {
             Ok((socket, _)) => {
                 let router = router.clone();
                 exchanges.spawn(async move {
@@ -208,6 +212,8 @@ async fn listen(listener: TcpListener, router: Router) {
         }
         while exchanges.try_join_next().is_some() {}
     }
+    drop(listener);
+    while exchanges.join_next().await.is_some() {}
 }
 
 async fn exchange(socket: TcpStream, router: Router) {

@@ -417,6 +417,42 @@ async fn calls_beyond_what_the_backend_takes_wait_and_are_then_refused() {
     waiting.answer().await.is_backends(0);
 }
 
+/// A call that lasts keeps the connection that its backend wants to end: such connections must not use up all there are.
+#[tokio::test]
+async fn a_backend_may_end_many_connections_that_each_have_a_long_call() {
+    const LONG: usize = 40;
+    // As nginx does after some requests and grpc-go after some minutes, here after each call.
+    let backend = frame_backend(|mut connection| async move {
+        let stream = connection.wait_for(kind::HEADERS).await.stream;
+        let begin = [
+            Frame::headers(stream, &OK, false),
+            Frame::go_away(stream, 0),
+        ];
+        connection.send_all(&begin).await;
+        loop {
+            let frame = connection.wait_for(kind::DATA).await;
+            if frame.ends() {
+                break;
+            }
+        }
+        let end = Frame::headers(stream, &[("grpc-status", "0")], true);
+        connection.send(&end).await;
+        connection.closed().await;
+    })
+    .await;
+    let path = Path::to(&backend).await;
+    let mut calls = Vec::new();
+    for n in 0..LONG {
+        let mut call = path.start(&[]).await;
+        assert!(call.headers().await, "{n}");
+        calls.push(call);
+    }
+    for mut call in calls {
+        call.data(b"", true).await;
+        call.answer().await.is_backends(0);
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_goes_away_tells_its_callers_and_cuts_what_does_not_end() {
     let backend = waiting().await;

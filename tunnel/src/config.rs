@@ -8,11 +8,11 @@ use std::time::Duration;
 /// for the control stream and for streams whose end is still on its way.
 pub(crate) const MAX_STREAMS: usize = 256;
 
-/// Most HTTP/2 streams (lanes) open at a time on a session.
-pub const LANES: usize = 16;
+/// Most HTTP/2 streams (lanes) open at a time on a session, those that end with their last calls among them.
+pub const LANES: usize = 64;
 
 /// Most streams of other kinds open at a time on a session.
-pub(crate) const BYTE_STREAMS: usize = 192;
+pub(crate) const BYTE_STREAMS: usize = 160;
 
 /// Most bytes that yamux may hold for a session: every stream's first window, plus as much again for growth.
 ///

@@ -5,16 +5,17 @@
 //! was seen to be bulk starts on a bulk lane. A lane that sent as many resets as its backend bears makes way for a fresh
 //! one.
 
-use std::collections::HashSet;
+mod state;
+
 use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use grpc_multiplexer_tunnel::{LANES, Session};
+use grpc_multiplexer_tunnel::Session;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -25,24 +26,10 @@ use super::resets::Resets;
 use crate::guard::Floods;
 use crate::limits::EdgeLimits;
 use crate::metrics::Cancels;
+use state::State;
 
 /// Bytes in one direction that make a call, its lane and its path bulk.
 pub(crate) const BULK: u64 = 1024 * 1024;
-/// Paths that are remembered as bulk.
-const BULK_PATHS: usize = 256;
-/// Longest of them.
-const BULK_PATH_LENGTH: usize = 256;
-/// A failed dial is answered from memory for this long at first, so that a backend that restarts does not cost a dial
-/// per call.
-const FAIL_FAST_FIRST: Duration = Duration::from_millis(100);
-/// And for this long at most.
-const FAIL_FAST_MOST: Duration = Duration::from_secs(2);
-
-/// Lanes that only wait for the ends of their calls, at most, when another is to join them for its resets: a call may
-/// last for ever, and the tunnel has no more than [`LANES`].
-const DRAINING: usize = 8;
-/// Between two looks whether a lane may send resets again.
-const REFILL: Duration = Duration::from_millis(50);
 
 /// Why a call got no lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,25 +69,6 @@ pub(crate) struct Lanes {
     /// A call gave its place back.
     room: Notify,
     tasks: TaskTracker,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Those that take calls.
-    lanes: Vec<Arc<Lane>>,
-    /// All that are being opened, open, or end with their last calls: the tunnel's permits.
-    alive: usize,
-    opening: bool,
-    closed: bool,
-    failure: Option<Failure>,
-    bulk_paths: HashSet<String>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Failure {
-    why: DialFailure,
-    until: Instant,
-    next_hold: Duration,
 }
 
 impl Lanes {
@@ -204,20 +172,21 @@ impl Lanes {
             {
                 return Ok(lane);
             }
-            // A lane that is being opened takes its own time, and so does a backend that is to bear resets again.
-            let (opening, soon) = self.lock().why_wait(Instant::now());
-            if opening || soon {
-                full_since = None;
-            } else {
-                full_since.get_or_insert_with(Instant::now);
-            }
+            let again = {
+                let (state, now) = (self.lock(), Instant::now());
+                if state.is_full(now) {
+                    full_since.get_or_insert(now);
+                } else {
+                    full_since = None;
+                }
+                state.again(now)
+            };
             tokio::select! {
                 biased;
                 next = &mut turn, if has_turn.is_none() => has_turn = Some(next.ok_or(NoLane::Busy)?),
                 () = changed => {}
                 () = room, if has_turn.is_some() => {}
-                // Nobody tells of resets that may be sent again.
-                () = sleep(REFILL), if soon && has_turn.is_some() => {}
+                () = at(again), if has_turn.is_some() => {}
                 () = at(full_since.map(|since| since + self.patience)) => {
                     if !self.lock().opening {
                         return Err(NoLane::Busy);
@@ -245,10 +214,10 @@ impl Lanes {
             return Ok(Some(lane));
         }
         let failing = state.failure.filter(|failure| now < failure.until);
-        if failing.is_none() {
+        if failing.is_none() && !state.has_place_for_another() {
             state.rotate(now, self.resets.cancels());
         }
-        let may_open = state.alive < LANES && failing.is_none();
+        let may_open = failing.is_none() && state.has_place_for_another();
         if may_open && !state.opening {
             state.opening = true;
             state.alive += 1;
@@ -305,6 +274,8 @@ impl Lanes {
                     lane.close();
                 }
                 state.failure = None;
+                // Not before there is one to take their place.
+                state.rotate(Instant::now(), self.resets.cancels());
                 state.lanes.push(lane);
                 Some(task)
             }
@@ -353,77 +324,12 @@ impl Lanes {
     /// A call on `lane` moved much.
     pub(crate) fn promote(&self, lane: &Lane, path: &str) {
         lane.promote();
-        if path.len() > BULK_PATH_LENGTH {
-            return;
-        }
-        let mut state = self.lock();
-        if state.bulk_paths.len() >= BULK_PATHS {
-            // Any of them: what is bulk comes back by itself.
-            let one = state.bulk_paths.iter().next().cloned();
-            one.map(|path| state.bulk_paths.remove(&path));
-        }
-        state.bulk_paths.insert(path.to_owned());
+        self.lock().remember_bulk(path);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock is held leaves state that is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The lane for a call. Few lanes in use share their header compression best: the first with room, of the fitting
-    /// sort.
-    fn fitting(&self, bulk: bool, now: Instant) -> Option<Arc<Lane>> {
-        let mut lanes = self.lanes.iter();
-        lanes
-            .find(|lane| lane.is_bulk() == bulk && lane.room(now) == Room::Free)
-            .cloned()
-    }
-
-    /// A lane that is better than none.
-    fn other(&self, now: Instant) -> Option<Arc<Lane>> {
-        let rooms = self.lanes.iter().map(|lane| (lane.room(now), lane));
-        let (room, lane) = rooms.min_by_key(|(room, _)| *room)?;
-        (room <= Room::Worn).then(|| Arc::clone(lane))
-    }
-
-    /// Lanes that sent as many resets as their backend bears end with their calls, and others take their place. One for
-    /// which there is no place among those that end takes calls again when it may send resets again.
-    fn rotate(&mut self, now: Instant, cancels: &Cancels) {
-        let kept = self.lanes.len() + usize::from(self.opening);
-        let places = (DRAINING + kept).saturating_sub(self.alive);
-        let over = self
-            .lanes
-            .iter()
-            .filter(|lane| matches!(lane.room(now), Room::Worn | Room::Spent));
-        for lane in over.take(places) {
-            tracing::debug!("lane rotated");
-            cancels.rotated();
-            lane.close();
-        }
-        self.lanes.retain(|lane| !lane.is_over());
-    }
-
-    fn has(&self, room: Room, now: Instant) -> bool {
-        self.lanes.iter().any(|lane| lane.room(now) == room)
-    }
-
-    /// Whether a lane is being opened, and whether one will have room as soon as it may send resets again.
-    fn why_wait(&self, now: Instant) -> (bool, bool) {
-        let soon = self.has(Room::Spent, now) || self.has(Room::Gated, now);
-        (self.opening, soon)
-    }
-
-    fn fail(&mut self, why: DialFailure, now: Instant) {
-        let hold = self
-            .failure
-            .map_or(FAIL_FAST_FIRST, |failure| failure.next_hold);
-        self.failure = Some(Failure {
-            why,
-            until: now + hold,
-            next_hold: (hold * 2).min(FAIL_FAST_MOST),
-        });
     }
 }
 
