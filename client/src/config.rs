@@ -6,9 +6,8 @@ use grpc_multiplexer_process::{
     AdminListener, DRAIN_TIMEOUT, HostPort, Reader, TUNNEL_TIMEOUT, UPGRADE_SOCKET, boolean,
     duration, tunnel_timeout, upgrade_socket,
 };
-use grpc_multiplexer_tunnel::{ClientId, backend_tls, server_name};
+use grpc_multiplexer_tunnel::{ClientId, SLOTS, backend_tls, server_name};
 
-use crate::edge::MOST_TUNNELS;
 use crate::{Backend, BackendAddress, BackendTls, Edge, TunnelProtocol};
 
 /// What the options of [`crate::PROGRAM`] say.
@@ -70,8 +69,8 @@ impl Edge {
 fn read_tunnels(text: &str) -> Result<u32, String> {
     let number = text.parse().ok();
     number
-        .filter(|number| (1..=MOST_TUNNELS).contains(number))
-        .ok_or_else(|| format!("must be a number from 1 to {MOST_TUNNELS}"))
+        .filter(|number| (1..=SLOTS).contains(number))
+        .ok_or_else(|| format!("must be a number from 1 to {SLOTS}"))
 }
 
 fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {

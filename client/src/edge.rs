@@ -4,15 +4,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness};
-use grpc_multiplexer_tunnel::{ClientId, HeartbeatTimes, TunnelConfig};
+use grpc_multiplexer_tunnel::{ClientId, HeartbeatTimes, SLOTS, TunnelConfig};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 use crate::{Backend, EdgeConfig};
-
-/// Most tunnels of one edge.
-pub(crate) const MOST_TUNNELS: u32 = 8;
 
 /// An edge, ready to run.
 ///
@@ -78,10 +75,11 @@ impl Edge {
         self
     }
 
-    /// How many tunnels to keep side by side, from 1 to 8; any other number becomes the nearer of the two. Where there are several servers, each tunnel begins with another. Default 1.
+    /// How many tunnels to keep side by side, from 1 to 8; any other number becomes the nearer of the two. Where there are
+    /// several servers, each tunnel begins with another. Default 1.
     #[must_use]
     pub fn with_tunnels(mut self, tunnels: u32) -> Self {
-        self.tunnels = tunnels.clamp(1, MOST_TUNNELS);
+        self.tunnels = tunnels.clamp(1, SLOTS);
         self
     }
 

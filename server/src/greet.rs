@@ -3,16 +3,16 @@
 //! Both listeners begin here, so that who came to the wrong one, or in the wrong way, is told so.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 use crate::rewind::Rewind;
+use crate::seldom::Seldom;
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -33,34 +33,28 @@ pub(crate) enum Protocol {
     Unknown,
 }
 
+impl Protocol {
+    /// How many there are.
+    const ALL: usize = Self::Unknown as usize + 1;
+}
+
 /// Mistakes of newcomers, each said once a minute, and else only for those who look closely: a health check of the wrong
 /// kind comes every few seconds.
 #[derive(Debug, Default)]
-pub(crate) struct Mistakes(Mutex<Vec<(Protocol, Instant)>>);
-
-/// Between two mentions of the same mistake.
-const SILENCE: Duration = Duration::from_secs(60);
+pub(crate) struct Mistakes([Seldom; Protocol::ALL]);
 
 impl Mistakes {
-    /// Whether it is time to say that somebody came with `protocol`.
-    fn is_new(&self, protocol: Protocol) -> bool {
-        // A panic while the lock is held leaves a list that is still whole.
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.retain(|(_, since)| since.elapsed() < SILENCE);
-        let is_new = said.iter().all(|(other, _)| *other != protocol);
-        if is_new {
-            said.push((protocol, Instant::now()));
-        }
-        is_new
-    }
-
     /// Says that somebody came with `protocol`: what it means, and what would be right.
     pub(crate) fn say(&self, protocol: Protocol, what: &'static str) {
-        if self.is_new(protocol) {
-            info!("{what}");
-        } else {
-            debug!("{what}");
+        match self.again(protocol) {
+            Some(times) => info!(times, "{what}"),
+            None => debug!("{what}"),
         }
+    }
+
+    /// How often that was since it was said last, if it is time to say it.
+    fn again(&self, protocol: Protocol) -> Option<u64> {
+        self.0[protocol as usize].again()
     }
 }
 
@@ -165,11 +159,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_mistake_is_said_once_a_minute() {
         let mistakes = Mistakes::default();
-        assert!(mistakes.is_new(Protocol::Tls));
-        assert!(!mistakes.is_new(Protocol::Tls));
-        assert!(mistakes.is_new(Protocol::Http1));
-        tokio::time::advance(SILENCE).await;
-        assert!(mistakes.is_new(Protocol::Tls));
+        assert_eq!(mistakes.again(Protocol::Tls), Some(1));
+        assert_eq!(mistakes.again(Protocol::Tls), None);
+        assert_eq!(mistakes.again(Protocol::Unknown), Some(1));
     }
 
     #[test]

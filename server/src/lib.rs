@@ -16,6 +16,7 @@ mod greet;
 mod guard;
 mod limits;
 mod metrics;
+mod moment;
 mod newcomers;
 mod options;
 mod overload;
@@ -287,7 +288,7 @@ impl Server {
             proxy: Arc::new(Proxy {
                 registry,
                 settings: self.settings.clone(),
-                local: Local::new(services, shutdown.drain.clone()),
+                local: Local::new(services, overload.stalled(), shutdown.drain.clone()),
                 record,
                 metadata: limits.metadata,
                 overload,

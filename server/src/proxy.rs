@@ -18,7 +18,7 @@ mod rescue;
 mod stall;
 mod timeout;
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -28,13 +28,14 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::request::Parts;
 use http::{Method, Request, Uri};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::EdgeHandle;
 use crate::edge::lane::LaneStream;
 use crate::edge::lanes::{NoLane, Slot};
 use crate::limits::MetadataLimits;
+use crate::moment;
 use crate::overload::{Load, Overload};
 use crate::registry::Registry;
 use crate::settings::{Live, Settings};
@@ -273,7 +274,7 @@ impl Proxy {
             // First: a call that was cancelled before it was taken shall reach no lane.
             why = poll_fn(|cx| poll_unwanted(cx, intake, reply)) => Err(why),
             done = work => Ok(done),
-            () = over(deadline) => Err(Failure::Deadline { sent: false }.into()),
+            () = moment::reached(deadline) => Err(Failure::Deadline { sent: false }.into()),
             () = self.cut.cancelled() => Err(Failure::Draining { sent: false }.into()),
         }
     }
@@ -288,13 +289,6 @@ fn poll_unwanted(cx: &mut Context<'_>, intake: &mut Intake, reply: &mut Reply) -
         return Poll::Ready(Failure::Overload { sent: false }.into());
     }
     reply.poll_gone(cx).map(Into::into)
-}
-
-async fn over(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => pending().await,
-    }
 }
 
 impl Call {

@@ -11,6 +11,9 @@ pub(crate) const MAX_STREAMS: usize = 256;
 /// Most HTTP/2 streams (lanes) open at a time on a session, those that end with their last calls among them.
 pub const LANES: usize = 64;
 
+/// Most tunnels that one edge has with a server side by side: constant of protocol 1.
+pub const SLOTS: u32 = 8;
+
 /// Most streams of other kinds open at a time on a session.
 pub(crate) const BYTE_STREAMS: usize = 160;
 

@@ -32,7 +32,7 @@ mod walk;
 pub use allowance::Allowance;
 pub use backoff::Backoff;
 pub use client_id::{ClientId, InvalidClientId};
-pub use config::{HeartbeatTimes, LANES, LEAST_TUNNEL_TIMEOUT, TunnelConfig};
+pub use config::{HeartbeatTimes, LANES, LEAST_TUNNEL_TIMEOUT, SLOTS, TunnelConfig};
 pub use error::{HandshakeError, OpenError, SessionError, TlsError};
 pub use handshake::{
     Accepted, Arrival, Established, PROTOCOL_VERSION, accept, dial, unsupported_in,

@@ -45,8 +45,8 @@ impl AdminListener {
         })
     }
 
-    /// Listens, on what the process before left where that fits; on nothing when it is off, and when another process has the address that nobody chose: two on one
-    /// machine must not need it.
+    /// Listens, on what the process before left where that fits; on nothing when it is off, and when another process has
+    /// the address that nobody chose: two on one machine must not need it.
     ///
     /// # Errors
     ///

@@ -7,7 +7,6 @@
 
 mod state;
 
-use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +14,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_tunnel::Session;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -26,6 +25,7 @@ use super::resets::Resets;
 use crate::guard::Floods;
 use crate::limits::EdgeLimits;
 use crate::metrics::Cancels;
+use crate::moment;
 use state::State;
 
 /// Bytes in one direction that make a call, its lane and its path bulk.
@@ -186,8 +186,8 @@ impl Lanes {
                 next = &mut turn, if has_turn.is_none() => has_turn = Some(next.ok_or(NoLane::Busy)?),
                 () = changed => {}
                 () = room, if has_turn.is_some() => {}
-                () = at(again), if has_turn.is_some() => {}
-                () = at(full_since.map(|since| since + self.patience)) => {
+                () = moment::reached(again), if has_turn.is_some() => {}
+                () = moment::reached(full_since.map(|since| since + self.patience)) => {
                     if !self.lock().opening {
                         return Err(NoLane::Busy);
                     }
@@ -330,14 +330,6 @@ impl Lanes {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock is held leaves state that is still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// That moment, or never.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => pending().await,
     }
 }
 

@@ -7,25 +7,24 @@ use tokio::time::Instant;
 
 use super::tolerance::Tolerance;
 use crate::metrics::Cancels;
+use crate::seldom::Seldom;
 
 /// For so long a lesson holds: a backend may be replaced by one that bears more.
 const HOLDS: Duration = Duration::from_secs(3_600);
 /// For so long a backend counts as slow that was.
 const SLOW: Duration = Duration::from_secs(10);
-/// Between two words on a backend that is slow.
-const REPEAT: Duration = Duration::from_secs(60);
 
 /// Of all lanes of one tunnel.
 #[derive(Debug)]
 pub(crate) struct Resets {
     cancels: Cancels,
+    said_slow: Seldom,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     lesson: Option<Lesson>,
-    said_slow: Option<Instant>,
     slow_until: Option<Instant>,
 }
 
@@ -40,6 +39,7 @@ impl Resets {
     pub(crate) fn new(cancels: Cancels) -> Self {
         Self {
             cancels,
+            said_slow: Seldom::default(),
             state: Mutex::default(),
         }
     }
@@ -67,11 +67,13 @@ impl Resets {
 
     /// So many streams are held on a lane, some for long. Said once in a while only.
     pub(crate) fn slow(&self, held: usize, now: Instant) {
-        let mut state = self.lock();
-        state.slow_until = Some(now + SLOW);
-        if state.said_slow.is_none_or(|said| now > said + REPEAT) {
-            state.said_slow = Some(now);
-            tracing::warn!(held, "a backend learns late that calls were cancelled");
+        self.lock().slow_until = Some(now + SLOW);
+        if let Some(times) = self.said_slow.again() {
+            tracing::warn!(
+                held,
+                times,
+                "a backend learns late that calls were cancelled"
+            );
         }
     }
 

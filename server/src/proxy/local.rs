@@ -1,8 +1,9 @@
 //! The one adapter between the data path and our own gRPC services, which are ordinary tower services.
 
 use std::convert::Infallible;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
@@ -23,6 +24,9 @@ use super::forward::Ending;
 use super::metadata::{CLIENT_ID, GRPC_STATUS};
 use super::reply::{CallerGone, Reply};
 use super::rescue::Failure;
+use super::stall::Stall;
+use crate::moment;
+use crate::overload::{Load, Stalled};
 
 /// Our own services, as one.
 pub(crate) type OwnServices = BoxCloneSyncService<Request<Upload>, Response<Download>, Infallible>;
@@ -48,6 +52,8 @@ pub(crate) struct CutOff(pub(crate) CancellationToken);
 #[derive(Debug)]
 pub(crate) struct Local {
     services: OwnServices,
+    /// Where what callers leave unread counts.
+    stalled: Arc<Stalled>,
     /// Cancelled when the server goes away: streams that would never end by themselves end then.
     draining: CancellationToken,
     /// One for each further call.
@@ -55,9 +61,14 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    pub(crate) fn new(services: OwnServices, draining: CancellationToken) -> Self {
+    pub(crate) fn new(
+        services: OwnServices,
+        stalled: &Arc<Stalled>,
+        draining: CancellationToken,
+    ) -> Self {
         Self {
             services,
+            stalled: Arc::clone(stalled),
             draining,
             places: Semaphore::new(CALLS),
         }
@@ -86,7 +97,7 @@ impl Local {
                 tokio::select! {
                     biased;
                     ending = self.answer(request, reply) => return ending.unwrap_or(Ending::CallerGone),
-                    () = over(deadline) => Failure::Deadline { sent: false },
+                    () = moment::reached(deadline) => Failure::Deadline { sent: false },
                     () = self.draining.cancelled() => Failure::Draining { sent: false },
                 }
             }
@@ -114,44 +125,78 @@ impl Local {
             return Ok(Ending::Complete(code));
         }
         let Some(CutOff(cut)) = cut_off else {
-            return pass(body, reply).await;
+            return self.pass(body, reply).await;
         };
-        if let Some(ending) = cut.run_until_cancelled(pass(body, reply)).await {
-            return ending;
-        }
-        // What waits for a reader that does not read is dropped. gRPC reads this reset as RESOURCE_EXHAUSTED.
-        reply.reset(Reason::ENHANCE_YOUR_CALM);
-        Ok(Ending::Failed(Failure::SlowWatcher))
+        let passed = cut.run_until_cancelled(self.pass(body, reply)).await;
+        passed.unwrap_or_else(|| Ok(unread(reply, Failure::SlowWatcher)))
     }
-}
 
-/// Sends a body to its end.
-async fn pass(mut body: Download, reply: &mut Reply) -> Result<Ending, CallerGone> {
-    while let Some(frame) = unless_gone(reply, body.frame()).await? {
-        let Ok(frame) = frame else {
-            reply.reset(Reason::INTERNAL_ERROR);
-            return Ok(Ending::Failed(Failure::Internal));
-        };
-        match frame.into_data() {
-            Ok(data) => send(reply, data).await?,
-            Err(frame) => {
-                let mut trailers = frame.into_trailers().unwrap_or_else(|_| HeaderMap::new());
-                let code = Code::read(trailers.get(GRPC_STATUS));
-                Failure::mark_own(&mut trailers);
-                reply.trailers(trailers)?;
-                return Ok(Ending::Complete(code));
+    /// Sends a body to its end.
+    async fn pass(&self, mut body: Download, reply: &mut Reply) -> Result<Ending, CallerGone> {
+        while let Some(frame) = unless_gone(reply, body.frame()).await? {
+            let Ok(frame) = frame else {
+                reply.reset(Reason::INTERNAL_ERROR);
+                return Ok(Ending::Failed(Failure::Internal));
+            };
+            match frame.into_data() {
+                Ok(data) => {
+                    if let Err(failure) = self.send(reply, data).await? {
+                        return Ok(unread(reply, failure));
+                    }
+                }
+                Err(frame) => {
+                    let mut trailers = frame.into_trailers().unwrap_or_else(|_| HeaderMap::new());
+                    let code = Code::read(trailers.get(GRPC_STATUS));
+                    Failure::mark_own(&mut trailers);
+                    reply.trailers(trailers)?;
+                    return Ok(Ending::Complete(code));
+                }
             }
         }
+        reply.end()?;
+        Ok(Ending::Complete(Code::Unknown))
     }
-    reply.end()?;
-    Ok(Ending::Complete(Code::Unknown))
+
+    /// Sends data as the caller takes it, unless it takes none for too long, or its memory is needed.
+    async fn send(
+        &self,
+        reply: &mut Reply,
+        mut data: Bytes,
+    ) -> Result<Result<(), Failure>, CallerGone> {
+        let mut load = Load::new(&self.stalled);
+        let mut stall = Stall::default();
+        let mut passed = 0;
+        while !data.is_empty() {
+            let stream = reply.body().ok_or(CallerGone)?;
+            stream.reserve_capacity(data.len());
+            while stream.capacity() == 0 {
+                let held = data.len();
+                let room = poll_fn(|cx| {
+                    if let Poll::Ready(room) = stream.poll_capacity(cx) {
+                        return Poll::Ready(Ok(room.and_then(Result::ok)));
+                    }
+                    if load.is(cx, held, passed) {
+                        return Poll::Ready(Err(Failure::Overload { sent: false }));
+                    }
+                    stall.poll(cx, passed).map(|()| Err(Failure::SlowCaller))
+                });
+                match room.await {
+                    Ok(room) => room.ok_or(CallerGone)?,
+                    Err(failure) => return Ok(Err(failure)),
+                };
+            }
+            let chunk = data.split_to(stream.capacity().min(data.len()));
+            passed += chunk.len() as u64;
+            stream.send_data(chunk, false).map_err(|_| CallerGone)?;
+        }
+        Ok(Ok(()))
+    }
 }
 
-async fn over(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => pending().await,
-    }
+/// Drops what waits for a caller that does not read. gRPC reads this reset as RESOURCE_EXHAUSTED.
+fn unread(reply: &mut Reply, failure: Failure) -> Ending {
+    reply.reset(Reason::ENHANCE_YOUR_CALM);
+    Ending::Failed(failure)
 }
 
 /// Awaits `work` while the caller is there.
@@ -161,24 +206,6 @@ async fn unless_gone<T>(reply: &mut Reply, work: impl Future<Output = T>) -> Res
         gone = poll_fn(|cx| reply.poll_gone(cx)) => Err(gone),
         done = work => Ok(done),
     }
-}
-
-/// Sends data as the caller takes it.
-async fn send(reply: &mut Reply, mut data: Bytes) -> Result<(), CallerGone> {
-    while !data.is_empty() {
-        let stream = reply.body().ok_or(CallerGone)?;
-        stream.reserve_capacity(data.len());
-        let mut room = stream.capacity();
-        while room == 0 {
-            room = poll_fn(|cx| stream.poll_capacity(cx))
-                .await
-                .and_then(Result::ok)
-                .ok_or(CallerGone)?;
-        }
-        let chunk = data.split_to(room.min(data.len()));
-        stream.send_data(chunk, false).map_err(|_| CallerGone)?;
-    }
-    Ok(())
 }
 
 /// The body of a request to us.
@@ -206,5 +233,82 @@ impl Body for Upload {
 
     fn is_end_stream(&self) -> bool {
         self.0.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+    use tokio::io::duplex;
+    use tokio::task::JoinSet;
+    use tower::service_fn;
+
+    use super::*;
+
+    const ANSWER: usize = 1024 * 1024;
+
+    /// What becomes of a call for an answer of ours whose caller has a window of `window` bytes for it.
+    async fn ending(stalled: &Arc<Stalled>, window: u32, alongside: impl Future) -> Ending {
+        let (near, far) = duplex(64 * 1024);
+        let client = async {
+            let mut builder = h2::client::Builder::new();
+            builder
+                .initial_window_size(window)
+                .initial_connection_window_size(window);
+            let (mut sender, connection) = builder.handshake::<_, Bytes>(far).await.unwrap();
+            let answer = sender.send_request(Request::get("http://x/").body(()).unwrap(), true);
+            let answer = answer.unwrap().0;
+            tokio::join!(async { drop(connection.await) }, async {
+                // Unread.
+                let _held = answer.await;
+                std::future::pending::<()>().await;
+            });
+        };
+        let server = async {
+            let mut connection = h2::server::handshake(near).await.unwrap();
+            let (request, respond) = connection.accept().await.unwrap().unwrap();
+            let mut tasks = JoinSet::new();
+            tasks.spawn(async move { while connection.accept().await.is_some() {} });
+            let services = BoxCloneSyncService::new(service_fn(|_| async {
+                let body = Full::new(vec![0; ANSWER].into()).map_err(|never| match never {});
+                Ok(Response::new(Download::new(body)))
+            }));
+            let local = Local::new(services, stalled, CancellationToken::new());
+            let (head, upload) = request.into_parts();
+            let mut reply = Reply::new(respond);
+            local.serve(head, upload, &mut reply, None).await
+        };
+        tokio::select! {
+            () = client => unreachable!("it waits"),
+            _ = async { alongside.await; std::future::pending::<()>().await } => unreachable!(),
+            ending = server => ending,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_ours_that_nobody_reads_is_dropped_in_time() {
+        let stalled = Arc::default();
+        let ended = ending(&stalled, 64 * 1024, async {}).await;
+        assert!(
+            matches!(ended, Ending::Failed(Failure::SlowCaller)),
+            "{ended:?}"
+        );
+        let ended = ending(&stalled, 2 * ANSWER as u32, async {}).await;
+        assert!(matches!(ended, Ending::Complete(_)), "{ended:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_ours_that_nobody_reads_counts_and_makes_room() {
+        let stalled = Arc::<Stalled>::default();
+        let shed = async {
+            while stalled.held() == 0 {
+                tokio::task::yield_now().await;
+            }
+            stalled.shed(1);
+        };
+        let ended = ending(&stalled, 64 * 1024, shed).await;
+        let shed = matches!(ended, Ending::Failed(Failure::Overload { .. }));
+        assert!(shed, "{ended:?}");
+        assert_eq!(stalled.held(), 0);
     }
 }

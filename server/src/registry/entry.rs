@@ -1,5 +1,6 @@
 //! All that is known of one client id while it has a tunnel, and who gets it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,10 +179,9 @@ impl Entry {
     }
 
     fn changed(&mut self) {
-        let members = &self.members;
-        self.proofs
-            .retain(|proof| members.iter().any(|member| member.holder == proof.holder));
-        let edges = members.iter().map(|member| Arc::clone(&member.edge));
+        let holders: HashSet<_> = self.members.iter().map(|member| member.holder).collect();
+        self.proofs.retain(|proof| holders.contains(&proof.holder));
+        let edges = self.members.iter().map(|member| Arc::clone(&member.edge));
         self.sessions = Arc::new(Sessions::new(self.sessions.client_id().clone(), edges));
     }
 }

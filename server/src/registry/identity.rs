@@ -6,15 +6,12 @@
 
 use std::fmt;
 
-use grpc_multiplexer_tunnel::Session;
 use grpc_multiplexer_tunnel::message::Hello;
+use grpc_multiplexer_tunnel::{SLOTS, Session};
 use rand::Rng as _;
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::Generation;
-
-/// Tunnels that one edge may have side by side.
-const SLOTS: u32 = 8;
 
 /// Bytes that nobody may see.
 #[derive(Clone)]
