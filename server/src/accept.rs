@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,8 @@ pub(crate) async fn accept_loop(
                     return;
                 };
                 serve(socket, remote, seat);
+                // After all that is under way: many who come at once do not keep the others waiting.
+                yield_now().await;
             }
             Err(error) if is_about_one_connection(&error) => {
                 tracing::debug!(%error, listener = name, "connection lost before it was accepted");

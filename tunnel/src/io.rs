@@ -11,7 +11,11 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio_util::io::poll_read_buf;
 
 use crate::flood::FloodGuard;
@@ -32,6 +36,9 @@ const READ_BUFFER: usize = 64 * 1024;
 const WRITE_HIGH: usize = 128 * 1024;
 /// Reads that gathered bytes wait for at most.
 const READS_PER_SEND: u8 = 4;
+/// Connections whose end is passed on between two looks at who else has something to do. Ten thousand may end in one
+/// moment, and what that takes would else keep everybody waiting who goes on.
+const ENDS: usize = 16;
 /// A write buffer that grew beyond this is given back once empty.
 const WRITE_KEEP: usize = 4 * 1024;
 
@@ -48,6 +55,41 @@ pub(crate) struct Coalescing {
     first: Arc<OnceLock<Vec<u8>>>,
     flood: FloodGuard,
     activity: Arc<Activity>,
+    end: Option<End>,
+}
+
+/// The end of what the peer sends, passed on when it is its turn.
+enum End {
+    Waits {
+        turn: BoxFuture<'static, ()>,
+        how: io::Result<()>,
+    },
+    PassedOn,
+}
+
+impl End {
+    fn of(how: io::Result<()>) -> Self {
+        static TURNS: Semaphore = Semaphore::const_new(ENDS);
+        let turn = async {
+            let _turn = TURNS.acquire().await;
+            // After all that is under way.
+            yield_now().await;
+        };
+        Self::Waits {
+            turn: turn.boxed(),
+            how,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Self::Waits { turn, how } = self else {
+            return Poll::Ready(Ok(0));
+        };
+        ready!(turn.poll_unpin(cx));
+        let how = std::mem::replace(how, Ok(()));
+        *self = Self::PassedOn;
+        Poll::Ready(how.map(|()| 0))
+    }
 }
 
 impl Coalescing {
@@ -61,6 +103,7 @@ impl Coalescing {
             first: Arc::default(),
             flood: FloodGuard::new(),
             activity,
+            end: None,
         }
     }
 
@@ -137,12 +180,23 @@ impl futures::AsyncRead for Coalescing {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(end) = &mut self.end {
+            return end.poll(cx);
+        }
         if self.incoming.is_empty() {
-            if buffer.len() >= READ_BUFFER {
-                return self.poll_read_through(cx, buffer);
-            }
-            if ready!(self.poll_fill(cx))? == 0 {
-                return Poll::Ready(Ok(0));
+            let through = buffer.len() >= READ_BUFFER;
+            let read = if through {
+                self.poll_read_through(cx, buffer)
+            } else {
+                self.poll_fill(cx)
+            };
+            match ready!(read) {
+                Ok(n @ 1..) if through => return Poll::Ready(Ok(n)),
+                Ok(1..) => {}
+                end => {
+                    self.incoming = BytesMut::new();
+                    return self.end.insert(End::of(end.map(drop))).poll(cx);
+                }
             }
         }
         let n = buffer.len().min(self.incoming.len());
@@ -206,10 +260,13 @@ impl futures::AsyncWrite for Coalescing {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
     use futures::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -249,6 +306,45 @@ mod tests {
         assert!(futures::poll!(near.read(&mut one)).is_pending());
         let signs = activity.signs();
         assert_eq!(signs.last_received, start + Duration::from_secs(5));
+    }
+
+    #[tokio::test]
+    async fn many_that_end_at_once_let_others_go_on() {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let mut ends = JoinSet::new();
+        for _ in 0..100 * ENDS {
+            let (mut near, _) = pair();
+            let ended = Arc::clone(&ended);
+            ends.spawn(async move {
+                let mut one = [0; 1];
+                assert_eq!(near.read(&mut one).await.unwrap(), 0);
+                ended.fetch_add(1, Ordering::Relaxed);
+                // It stays ended.
+                assert_eq!(near.read(&mut one).await.unwrap(), 0);
+            });
+        }
+        let (mut here, mut there) = tokio::io::duplex(1);
+        ends.spawn(async move { while there.write_all(&[0]).await.is_ok() {} });
+        let mut before = 0;
+        while before < 100 * ENDS {
+            here.read_exact(&mut [0]).await.unwrap();
+            let now = ended.load(Ordering::Relaxed);
+            assert!(now - before <= 2 * ENDS, "{}", now - before);
+            before = now;
+        }
+    }
+
+    #[tokio::test]
+    async fn how_a_connection_broke_is_passed_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap());
+        let near = Box::new(near.await.unwrap());
+        let (far, _) = listener.accept().await.unwrap();
+        far.set_zero_linger().unwrap();
+        drop(far);
+        let mut near = Coalescing::new(near, Arc::new(Activity::new()));
+        let error = near.read(&mut [0; 1]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]

@@ -135,13 +135,13 @@ impl Storm {
         let (quiet_b, quiet_a) = quiet(&of_b, &of_a).await;
         self.edges.kill().await;
         gone(&self.a, CALLERS).await?;
+        println!("The edges were killed");
+        self.compare("callers of B", &quiet_b, &of_b.so_far());
+        self.compare("callers of A's other edges", &quiet_a, &of_a.so_far());
         let start = Instant::now();
         self.edges = parts::edges(self.a.multiplexer, "edge", self.count)?;
         let all = comeback(&self.a, self.count + CALLERS, start).await?;
-        println!(
-            "The edges were killed and started again: all are back {}",
-            said(&all)
-        );
+        println!("and started again: all are back {}", said(&all));
         self.judge("their own death", &all);
         self.say_costs(processor_time(&self.edges)?).await?;
         self.compare("callers of B", &quiet_b, &of_b.so_far());

@@ -11,7 +11,7 @@ use tokio::time::{Instant, interval};
 
 /// No comeback takes longer.
 const LIMIT: Duration = Duration::from_secs(120);
-const LOOK: Duration = Duration::from_millis(50);
+const LOOK: Duration = Duration::from_millis(250);
 /// What Linux counts a process's time in, on every machine it runs on (`USER_HZ`).
 const TICKS_PER_SECOND: f64 = 100.0;
 
