@@ -249,8 +249,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`StartError::Reflection`] and [`StartError::Listen`] before it serves, and [`StartError::Upgrade`] when the process
-    /// before took everything back.
+    /// [`StartError::Reflection`] and [`StartError::Listen`] before it serves, and [`StartError::Upgrade`] when the path for
+    /// the next process cannot be used, or the process before took everything back.
     ///
     /// # Cancel safety
     ///

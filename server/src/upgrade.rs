@@ -40,16 +40,16 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Processes before and after this one.
 #[derive(Debug)]
-pub(crate) enum Upgrade {
-    /// This process is the first one.
-    First(HandoverSocket),
-    /// There is one before, and where it was met.
-    After(Old, PathBuf),
+pub(crate) struct Upgrade {
+    /// Where they meet.
+    path: PathBuf,
+    /// The process before, unless this one is the first.
+    old: Option<Old>,
 }
 
 /// The process before this one.
 #[derive(Debug)]
-pub(crate) struct Old {
+struct Old {
     link: Link,
 }
 
@@ -57,33 +57,31 @@ impl Upgrade {
     /// Looks for a process to take over from, and gets its sockets.
     pub(crate) async fn begin(path: PathBuf) -> Result<(Self, Sockets), HandoverError> {
         let Some(mut link) = predecessor(&path, &PROGRAM).await? else {
-            let first = Self::First(HandoverSocket::bind(&path)?);
-            return Ok((first, Sockets::default()));
+            return Ok((Self { path, old: None }, Sockets::default()));
         };
         let left = link.take_sockets().await?;
-        Ok((Self::After(Old { link }, path), left))
+        let old = Some(Old { link });
+        Ok((Self { path, old }, left))
     }
 
     /// Opens the doors, after those of the process before where there is one; and returns once a process after this one
     /// has them.
     pub(crate) async fn run(self, doors: &mut Doors, edges: &Edges) -> Result<(), HandoverError> {
-        match self {
-            Self::First(socket) => {
-                doors.open();
-                hand_over(socket, doors, edges).await;
-                Ok(())
-            }
-            Self::After(mut old, path) => {
-                old.take_over(doors, &edges.registry).await?;
-                let hand_over = async {
-                    let socket = HandoverSocket::bind_at_last(&path).await;
-                    hand_over(socket, doors, edges).await;
-                };
-                tokio::select! {
-                    error = old.taken_back() => Err(error),
-                    () = hand_over => Ok(()),
-                }
-            }
+        let Some(mut old) = self.old else {
+            // A path that cannot be used is found out before anybody is served.
+            let socket = HandoverSocket::bind(&self.path)?;
+            doors.open();
+            hand_over(socket, doors, edges).await;
+            return Ok(());
+        };
+        old.take_over(doors, &edges.registry).await?;
+        let hand_over = async {
+            let socket = HandoverSocket::bind_at_last(&self.path).await;
+            hand_over(socket, doors, edges).await;
+        };
+        tokio::select! {
+            error = old.taken_back() => Err(error),
+            () = hand_over => Ok(()),
         }
     }
 }
