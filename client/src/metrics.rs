@@ -100,9 +100,9 @@ impl Metrics {
         self.readiness.set("draining", true);
     }
 
-    /// A new process took over.
-    pub(crate) fn handed_over(&self) {
-        self.readiness.leave_to_successor();
+    /// Another process is the edge from now on.
+    pub(crate) fn left(&self) {
+        self.readiness.leave_to_another();
     }
 }
 

@@ -85,8 +85,8 @@ impl Edge {
             slots.spawn(slot.run().in_current_span());
         }
         let upgrade = fleet.stop.run_until_cancelled(upgrade(&fleet)).await;
-        if let Some(Ok(())) = upgrade {
-            fleet.edge.metrics.handed_over();
+        if upgrade.is_some() {
+            fleet.edge.metrics.left();
         }
         fleet.stop.cancel();
         while let Some(ended) = slots.join_next().await {

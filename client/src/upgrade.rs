@@ -95,7 +95,7 @@ impl Upgrade {
                     Err(HandoverError::Gone) => info!("the process before has ended by itself"),
                     taken => taken?,
                 }
-                HandoverSocket::bind_at_last(&path).await
+                HandoverSocket::bind_or_wait(&path).await
             }
         };
         loop {

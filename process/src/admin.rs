@@ -187,7 +187,7 @@ async fn metrics(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     }
 }
 
-/// Takes whoever asks, a bounded number at a time, until this is `left` to a new process.
+/// Takes whoever asks, a bounded number at a time, until this is `left` to another process.
 async fn listen(listener: TcpListener, router: Router, left: CancellationToken) {
     let places = Arc::new(Semaphore::new(EXCHANGES));
     let mut exchanges = JoinSet::new();
@@ -195,7 +195,12 @@ async fn listen(listener: TcpListener, router: Router, left: CancellationToken) 
         let place = Arc::clone(&places).acquire_owned().await;
         (listener.accept().await, place)
     };
-    while let Some((accepted, place)) = left.run_until_cancelled(accept()).await {
+    loop {
+        let (accepted, place) = tokio::select! {
+            biased;
+            () = left.cancelled() => break,
+            came = accept() => came,
+        };
         match accepted {
             Ok((socket, _)) => {
                 let router = router.clone();

@@ -14,11 +14,11 @@ mod socket;
 mod sockets;
 
 use std::error::Error;
+use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::time::sleep;
 use tracing::warn;
 
 #[cfg(unix)]
@@ -34,8 +34,6 @@ const GREETING: &str = "grpc-multiplexer-upgrade 1";
 /// How long the other process may take for any answer that needs no work.
 #[cfg(unix)]
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a process that serves already waits before it tries again to listen for its successor.
-const AGAIN: Duration = Duration::from_secs(60);
 
 /// Why a process cannot take over, or hand over.
 #[derive(Debug, thiserror::Error)]
@@ -76,22 +74,18 @@ pub enum HandoverError {
 }
 
 impl HandoverSocket {
-    /// [`bind`](Self::bind) for a process that serves already: that it cannot be met is no reason to end, so this tries
-    /// until it can.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel-safe.
-    pub async fn bind_at_last(path: &Path) -> Self {
-        loop {
-            match Self::bind(path) {
-                Ok(socket) => return socket,
-                Err(error) => {
-                    let error: &dyn Error = &error;
-                    warn!(error, again = ?AGAIN, "no new process can take over from this one");
-                }
+    /// [`bind`](Self::bind) for a process that serves already: that it cannot be met is no reason to end, so this says so
+    /// and waits for ever.
+    pub async fn bind_or_wait(path: &Path) -> Self {
+        match Self::bind(path) {
+            Ok(socket) => socket,
+            Err(error) => {
+                warn!(
+                    error = &error as &dyn Error,
+                    "no new process can take over from this one"
+                );
+                pending().await
             }
-            sleep(AGAIN).await;
         }
     }
 }

@@ -325,8 +325,8 @@ impl Server {
         // Cancelled by the signal, a hand-over under way is off, and what was handed stays with the other process.
         let served = stop.run_until_cancelled(serve).await;
         self.readiness.set("draining", true);
-        if let Some(Ok(())) = served {
-            self.readiness.leave_to_successor();
+        if served.is_some() {
+            self.readiness.leave_to_another();
         }
         let drain_timeout = self.settings.now(|settings| settings.drain_timeout);
         shutdown

@@ -76,7 +76,7 @@ impl Upgrade {
         };
         old.take_over(doors, &edges.registry).await?;
         let hand_over = async {
-            let socket = HandoverSocket::bind_at_last(&self.path).await;
+            let socket = HandoverSocket::bind_or_wait(&self.path).await;
             hand_over(socket, doors, edges).await;
         };
         tokio::select! {

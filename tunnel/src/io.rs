@@ -11,11 +11,9 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Semaphore;
-use tokio::task::yield_now;
+use tokio::task::{JoinSet, yield_now};
 use tokio_util::io::poll_read_buf;
 
 use crate::flood::FloodGuard;
@@ -56,36 +54,39 @@ pub(crate) struct Coalescing {
     flood: FloodGuard,
     activity: Arc<Activity>,
     end: Option<End>,
+    turns: &'static Semaphore,
 }
+
+/// One for each end that may be passed on.
+static TURNS: Semaphore = Semaphore::const_new(ENDS);
 
 /// The end of what the peer sends, passed on when it is its turn.
 enum End {
     Waits {
-        turn: BoxFuture<'static, ()>,
+        turn: JoinSet<()>,
         how: io::Result<()>,
     },
     PassedOn,
 }
 
 impl End {
-    fn of(how: io::Result<()>) -> Self {
-        static TURNS: Semaphore = Semaphore::const_new(ENDS);
-        let turn = async {
-            let _turn = TURNS.acquire().await;
+    fn of(how: io::Result<()>, turns: &'static Semaphore) -> Self {
+        // On a task of its own: not everybody who waits for a turn is polled when it comes, and must not keep it.
+        let mut turn = JoinSet::new();
+        turn.spawn(async {
+            let _turn = turns.acquire().await;
             // After all that is under way.
             yield_now().await;
-        };
-        Self::Waits {
-            turn: turn.boxed(),
-            how,
-        }
+        });
+        Self::Waits { turn, how }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let Self::Waits { turn, how } = self else {
             return Poll::Ready(Ok(0));
         };
-        ready!(turn.poll_unpin(cx));
+        // It fails only with its runtime.
+        let _ = ready!(turn.poll_join_next(cx));
         let how = std::mem::replace(how, Ok(()));
         *self = Self::PassedOn;
         Poll::Ready(how.map(|()| 0))
@@ -104,6 +105,7 @@ impl Coalescing {
             flood: FloodGuard::new(),
             activity,
             end: None,
+            turns: &TURNS,
         }
     }
 
@@ -195,7 +197,10 @@ impl futures::AsyncRead for Coalescing {
                 Ok(1..) => {}
                 end => {
                     self.incoming = BytesMut::new();
-                    return self.end.insert(End::of(end.map(drop))).poll(cx);
+                    // No call is to begin on what is over.
+                    self.activity.set_suspected(true);
+                    let end = End::of(end.map(drop), self.turns);
+                    return self.end.insert(end).poll(cx);
                 }
             }
         }
@@ -266,7 +271,6 @@ mod tests {
     use futures::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -310,10 +314,13 @@ mod tests {
 
     #[tokio::test]
     async fn many_that_end_at_once_let_others_go_on() {
+        // Those of the process are for other tests, too.
+        let turns: &Semaphore = Box::leak(Box::new(Semaphore::new(ENDS)));
         let ended = Arc::new(AtomicUsize::new(0));
         let mut ends = JoinSet::new();
         for _ in 0..100 * ENDS {
             let (mut near, _) = pair();
+            near.turns = turns;
             let ended = Arc::clone(&ended);
             ends.spawn(async move {
                 let mut one = [0; 1];

@@ -131,7 +131,8 @@ impl Slot {
         let identity = &self.fleet.identity;
         // Another slot may have been given one meanwhile.
         let newer = identity.introduce(server, self.number) != *said;
-        if newer || identity.not_known_to(server) && !std::mem::replace(&mut self.doubted, true) {
+        let another = newer || identity.not_known_to(server);
+        if another && !std::mem::replace(&mut self.doubted, true) {
             self.eager = self.eager.max(1);
             return true;
         }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     reasons: Arc<Mutex<BTreeSet<&'static str>>>,
-    /// Cancelled when a new process answers in place of this one.
+    /// Cancelled when another process answers in place of this one.
     left: CancellationToken,
 }
 
@@ -39,8 +39,8 @@ impl Readiness {
         self.lock().is_empty()
     }
 
-    /// A new process took over, the sockets with the rest: it is the one to be asked from now on.
-    pub fn leave_to_successor(&self) {
+    /// Another process goes on with the same sockets, a new one or the one before: it is the one to be asked from now on.
+    pub fn leave_to_another(&self) {
         self.left.cancel();
     }
 

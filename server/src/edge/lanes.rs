@@ -274,9 +274,9 @@ impl Lanes {
                     lane.close();
                 }
                 state.failure = None;
+                state.lanes.push(lane);
                 // Not before there is one to take their place.
                 state.rotate(Instant::now(), self.resets.cancels());
-                state.lanes.push(lane);
                 Some(task)
             }
             Err(why) => {

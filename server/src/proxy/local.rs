@@ -176,7 +176,7 @@ impl Local {
                         return Poll::Ready(Ok(room.and_then(Result::ok)));
                     }
                     if load.is(cx, held, passed) {
-                        return Poll::Ready(Err(Failure::Overload { sent: false }));
+                        return Poll::Ready(Err(Failure::Overload { sent: true }));
                     }
                     stall.poll(cx, passed).map(|()| Err(Failure::SlowCaller))
                 });

@@ -186,7 +186,8 @@ async fn an_idle_tunnel_lives_as_long_as_there_are_pings_and_a_silent_one_ends()
     assert_eq!(start.elapsed().as_secs(), 45);
 }
 
-/// Nothing stands between the loss and its being known: an edge that dials again at once must find its name free.
+/// Nothing but its turn stands between the loss and its being known: an edge that dials again at once must find its
+/// name free.
 #[tokio::test(start_paused = true)]
 async fn a_lost_tunnel_is_known_at_once() {
     let (server, mut edge) = pair().await;

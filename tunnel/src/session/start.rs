@@ -24,7 +24,7 @@ use crate::stream::RawStream;
 use crate::{Established, HandshakeError, SessionError};
 
 /// Control messages that may wait for the control loop. Streams say two messages in their life and there are at most
-/// 208 of them, so a full queue means that the peer stopped reading its control stream.
+/// 224 of them, so a full queue means that the peer stopped reading its control stream.
 const OUTBOX: usize = 1024;
 /// More often than this no server makes an edge send heartbeats.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
