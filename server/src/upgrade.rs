@@ -126,7 +126,10 @@ impl Old {
         match self.link.hear(Duration::MAX).await {
             Err(error @ HandoverError::Refused(_)) => error,
             // It has ended, as it should.
-            _ => pending().await,
+            _ => {
+                drop(self);
+                pending().await
+            }
         }
     }
 }

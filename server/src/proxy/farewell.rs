@@ -8,7 +8,8 @@
 //! before its next call. A call that crosses the farewell all the same is above its last id, which proves it unprocessed.
 //!
 //! A connection that gets no such moment, or had no call so far and may be about to, is told in two steps after a while:
-//! that no more calls are wanted, and then which was the last.
+//! that no more calls are wanted, and then which was the last. One with calls under way all the time is given longer, as
+//! those must end anyway, and of hyper's callers, tonic's among them, the polite way costs each connection a call.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -20,11 +21,14 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::listener::H2;
 use crate::rewind::Written;
+use crate::settings::Live;
 
-/// How long a moment without a call is waited for. Below what connections get to end once all calls have.
+/// How long a good moment is waited for where there is no call. Below what connections get to end once all calls have.
 const MOMENT: Duration = Duration::from_millis(1500);
-/// How much of that must be left for any such moment to do.
-const ANY: Duration = Duration::from_millis(500);
+/// After this any moment without a call will do.
+const ANY: Duration = Duration::from_secs(1);
+/// How long such a moment is waited for at most; half of what calls have to end, if that is less.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// Without a call for this long, a connection is not in use, and any moment is good.
 const UNUSED: Duration = Duration::from_secs(1);
@@ -35,7 +39,8 @@ const WITH_THE_ANSWER: Duration = Duration::from_micros(100);
 const HEARD: Duration = Duration::from_millis(500);
 
 /// The farewell to one caller connection.
-pub(super) struct Farewell {
+pub(super) struct Farewell<'a> {
+    settings: &'a Live,
     /// What became of the last answer.
     written: Written,
     pace: Option<Pace>,
@@ -47,18 +52,24 @@ pub(super) struct Farewell {
 enum State {
     /// The caller is welcome, until then.
     NotDue(Pin<Box<WaitForCancellationFutureOwned>>),
-    /// The next good moment is taken, until then.
-    Due(Pin<Box<Sleep>>),
+    /// The next good moment is taken.
+    Due {
+        since: Instant,
+        until: Pin<Box<Sleep>>,
+        /// The same where calls are under way then.
+        at_most: Instant,
+    },
     Said {
         /// Whether the connection ended with it.
         whole: bool,
     },
 }
 
-impl Farewell {
+impl<'a> Farewell<'a> {
     /// Callers are to go elsewhere once `drain` is cancelled.
-    pub(super) fn new(drain: CancellationToken, written: Written) -> Self {
+    pub(super) fn new(drain: CancellationToken, written: Written, settings: &'a Live) -> Self {
         Self {
+            settings,
             written,
             pace: None,
             was_busy: false,
@@ -90,13 +101,18 @@ impl Farewell {
         let has_answered = std::mem::replace(&mut self.was_busy, !was_idle) && was_idle;
         if let State::NotDue(drain) = &mut self.state {
             ready!(drain.as_mut().poll(cx));
-            self.state = State::Due(Box::pin(sleep(MOMENT)));
+            self.state = self.due();
         }
-        let State::Due(until) = &mut self.state else {
+        let State::Due {
+            since,
+            until,
+            at_most,
+        } = &mut self.state
+        else {
             return Poll::Pending;
         };
         let now = Instant::now();
-        let any = until.deadline() - now < ANY;
+        let any = now - *since > ANY;
         let answered = has_answered && self.written.within(WITH_THE_ANSWER);
         let good =
             |pace: &Pace| any || now - pace.last > UNUSED || answered && pace.is_far_from_next(now);
@@ -105,10 +121,24 @@ impl Farewell {
             self.state = State::Said { whole: true };
         } else {
             ready!(until.as_mut().poll(cx));
+            if !was_idle && until.deadline() < *at_most {
+                until.as_mut().reset(*at_most);
+                ready!(until.as_mut().poll(cx));
+            }
             connection.graceful_shutdown();
             self.state = State::Said { whole: false };
         }
         Poll::Ready(())
+    }
+
+    fn due(&self) -> State {
+        let since = Instant::now();
+        let calls_have = self.settings.now(|settings| settings.drain_timeout);
+        State::Due {
+            since,
+            until: Box::pin(sleep(MOMENT)),
+            at_most: since + BUSY.min(calls_have / 2),
+        }
     }
 
     /// Waits until the caller has most likely heard a farewell that ended the connection.

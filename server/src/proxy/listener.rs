@@ -210,7 +210,7 @@ impl Callers {
         let caller = Arc::new(Caller::new(id));
         let limit = self.limits.handshake_timeout;
         let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller), limit);
-        let mut farewell = Farewell::new(self.drain.clone(), written);
+        let mut farewell = Farewell::new(self.drain.clone(), written, &self.proxy.settings);
         loop {
             let next = poll_fn(|cx| {
                 if upkeep.poll(cx, &mut connection).is_ready() {
