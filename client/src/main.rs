@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use grpc_multiplexer_client::{Edge, EdgeConfig, EdgeEnd, PROGRAM, Upgrade, subcommand};
 use grpc_multiplexer_process::{
-    Admin, AdminError, Finished, HandoverError, Readiness, Sockets, families, run,
+    Admin, AdminError, Finished, HandoverError, Readiness, Sockets, run,
 };
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ enum Failed {
 
 async fn work(
     configs: watch::Receiver<EdgeConfig>,
+    mut families: Registry,
     stop: CancellationToken,
 ) -> Result<Finished, Failed> {
     let EdgeConfig {
@@ -35,7 +37,6 @@ async fn work(
         upgrade_socket,
     } = configs.borrow().clone();
     let readiness = Readiness::default();
-    let mut families = families();
     let edge = edge
         .reloading(configs)
         .observed(&mut families, readiness.clone());

@@ -74,8 +74,7 @@ pub enum AdminError {
 }
 
 /// What is to be counted, to be served by an [`Admin`]: a registry whose families all get our prefix.
-#[must_use]
-pub fn families() -> Registry {
+pub(crate) fn families() -> Registry {
     Registry::with_prefix("grpc_multiplexer")
 }
 

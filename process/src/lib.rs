@@ -19,12 +19,13 @@ mod signal;
 mod sockets;
 mod values;
 
+use admin::families;
 use exit::EXIT_FAILED;
-use logging::{Verbosity, init as init_logging};
+use logging::{Logger, Verbosity, init as init_logging};
 use signal::{Hangups, Signals};
 use values::{LogFormat, LogLevel, log_format, log_level};
 
-pub use admin::{Admin, AdminError, AdminListener, Counted, Readiness, families};
+pub use admin::{Admin, AdminError, AdminListener, Counted, Readiness};
 pub use descriptors::descriptors;
 pub use exit::Finished;
 pub use handover::{HandoverError, HandoverSocket, Link, predecessor};

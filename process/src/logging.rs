@@ -1,14 +1,19 @@
 //! The process's logger: one line per event on stderr, for people or for machines.
 //!
-//! Logging must never end or corrupt anything: a stderr that nobody reads any more loses lines and nothing else, and
-//! texts that come from peers cannot forge a line or steer a terminal.
+//! Logging must never end, stop or corrupt anything: a stderr that nobody reads loses lines and nothing else, and texts
+//! that come from peers cannot forge a line or steer a terminal.
 
 mod line;
+mod panics;
+mod queue;
 
 use std::env;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 
-use tracing::Subscriber;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry as Families;
+use tracing::{Subscriber, warn};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -19,13 +24,38 @@ use tracing_subscriber::{Registry, reload};
 
 use crate::{LogFormat, LogLevel};
 use line::LineFields;
+use queue::{Queue, Written};
 
-/// The logger could not be set up.
+/// Why the logger could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("the process has a logger already")]
-pub(crate) struct InitLoggingError(#[source] TryInitError);
+pub(crate) enum InitLoggingError {
+    #[error("the process has a logger already")]
+    Another(#[from] TryInitError),
+    #[error("the system gives no thread for the log: {0}")]
+    Thread(#[from] io::Error),
+}
 
-/// Sets the process's logger, which also takes what dependencies say through the `log` crate.
+/// The process's logger.
+#[derive(Debug)]
+pub(crate) struct Logger {
+    pub(crate) verbosity: Verbosity,
+    /// To be dropped last: it waits until what was said is written.
+    pub(crate) written: Written,
+    dropped: Counter,
+}
+
+impl Logger {
+    /// Shows in `families` how many lines are missing.
+    pub(crate) fn register(&self, families: &mut Families) {
+        families.register(
+            "log_lines_dropped",
+            "Log lines that found no room, as stderr took no more",
+            self.dropped.clone(),
+        );
+    }
+}
+
+/// Sets the process's logger, which also takes panics, and what dependencies say through the `log` crate.
 ///
 /// `level` is for this workspace's crates. Others are heard at `warn` at most, as their frames and packets would drown
 /// everything else, and the protocol libraries not at all; only [`LogLevel::Trace`] lets all of it through. Colours are for terminals only, and never with
@@ -33,11 +63,31 @@ pub(crate) struct InitLoggingError(#[source] TryInitError);
 ///
 /// # Errors
 ///
-/// When the process has a logger already.
-pub(crate) fn init(level: LogLevel, format: LogFormat) -> Result<Verbosity, InitLoggingError> {
-    let (subscriber, verbosity) = subscriber(level, format, io::stderr, wants_colour());
-    subscriber.try_init().map_err(InitLoggingError)?;
-    Ok(verbosity)
+/// When the process has a logger already, or gets no thread to write its lines.
+pub(crate) fn init(level: LogLevel, format: LogFormat) -> Result<Logger, InitLoggingError> {
+    let colour = wants_colour();
+    let queue = Arc::<Queue>::default();
+    let (subscriber, verbosity) = subscriber(level, format, Arc::clone(&queue), colour);
+    let written = queue.written_to(io::stderr(), move |lines| gap(format, colour, lines))?;
+    subscriber.try_init()?;
+    panics::log();
+    Ok(Logger {
+        verbosity,
+        written,
+        dropped: queue.dropped(),
+    })
+}
+
+/// The line that stands where others are missing: in the form of all, and whatever the level is.
+fn gap(format: LogFormat, colour: bool, lines: u64) -> Vec<u8> {
+    let line = Arc::<Queue>::default();
+    let subscriber = tracing_subscriber::registry()
+        .with(LevelFilter::WARN)
+        .with(events(format, Arc::clone(&line), colour));
+    tracing::subscriber::with_default(subscriber, || {
+        warn!(lines, "stderr took no more, log lines are missing here");
+    });
+    line.take().0
 }
 
 /// How much the process's logger lets through, which can be changed at any time.

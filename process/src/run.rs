@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use prometheus_client::registry::Registry as Families;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -13,21 +14,21 @@ use crate::exit::{Refusal, say};
 use crate::options::{Given, Mode, Sources};
 use crate::reload::Reload;
 use crate::settings::{ReadConfig, Settings, settings};
-use crate::{EXIT_FAILED, Finished, Hangups, Program, Signals, init_logging};
+use crate::{EXIT_FAILED, Finished, Hangups, Logger, Program, Signals, families, init_logging};
 
 /// Runs a program to its exit code, which is to be returned from `main`.
 ///
 /// `read` makes the program's own configuration of its options; [`LOG_LEVEL`](crate::LOG_LEVEL) and
-/// [`LOG_FORMAT`](crate::LOG_FORMAT) are read here. `work` gets it together with the token that the first signal cancels,
-/// and the second signal drops it. A mistake in the options is said on stderr, and an error of `work` logged; neither
-/// returns.
+/// [`LOG_FORMAT`](crate::LOG_FORMAT) are read here. `work` gets it together with what is counted already, for an
+/// [`Admin`](crate::Admin), and the token that the first signal cancels; the second signal drops it. A mistake in the
+/// options is said on stderr, and an error of `work` logged; neither returns.
 ///
 /// On SIGHUP the options are read again. What the receiver shows then differs from before only in options that
 /// [reload](crate::OptionSpec::reload), so `work` may look at it whenever it uses one of those.
 pub fn run<C, E>(
     program: &'static Program,
     read: ReadConfig<C>,
-    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<Finished, E>,
+    work: impl AsyncFnOnce(watch::Receiver<C>, Families, CancellationToken) -> Result<Finished, E>,
 ) -> ExitCode
 where
     C: Send + Sync + 'static,
@@ -53,7 +54,7 @@ where
 fn start<C, E>(
     sources: Sources,
     read: ReadConfig<C>,
-    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<Finished, E>,
+    work: impl AsyncFnOnce(watch::Receiver<C>, Families, CancellationToken) -> Result<Finished, E>,
 ) -> Result<u8, Refusal>
 where
     C: Send + Sync + 'static,
@@ -71,9 +72,14 @@ where
         format,
         config,
     } = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
-    let verbosity = init_logging(level, format).map_err(Refusal::failed)?;
+    let logger = init_logging(level, format).map_err(Refusal::failed)?;
     log_sources(&sources, &given);
     raise_limit();
+    let mut families = families();
+    logger.register(&mut families);
+    let Logger {
+        verbosity, written, ..
+    } = logger;
     let (configs, config) = watch::channel(config);
     let reload = Reload {
         sources,
@@ -85,12 +91,14 @@ where
     let code = runtime.block_on(async {
         tokio::select! {
             biased;
-            code = until_told(config, work) => code,
+            code = until_told(work, config, families) => code,
             never = reload.run(hangups) => match never {},
         }
     });
     // A name lookup under way must not hold the process.
     runtime.shutdown_background();
+    // Nobody says more; what was said is still to be read.
+    drop(written);
     Ok(code)
 }
 
@@ -107,8 +115,9 @@ fn log_sources(sources: &Sources, given: &Given) {
 
 /// Works until it is done, or told to stop at once.
 async fn until_told<C, E: Error + 'static>(
+    work: impl AsyncFnOnce(watch::Receiver<C>, Families, CancellationToken) -> Result<Finished, E>,
     config: watch::Receiver<C>,
-    work: impl AsyncFnOnce(watch::Receiver<C>, CancellationToken) -> Result<Finished, E>,
+    families: Families,
 ) -> u8 {
     let signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -121,7 +130,7 @@ async fn until_told<C, E: Error + 'static>(
     tokio::select! {
         biased;
         () = signals.run() => EXIT_FAILED,
-        result = work(config, finish) => match result {
+        result = work(config, families, finish) => match result {
             Ok(finished) => finished.code(),
             Err(error) => {
                 tracing::error!(error = &error as &dyn Error, "failed");

@@ -2,27 +2,30 @@
 
 use std::process::ExitCode;
 
-use grpc_multiplexer_process::{Admin, Finished, Readiness, families, run};
+use grpc_multiplexer_process::{Admin, Finished, Readiness, run};
 use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig};
 
 fn main() -> ExitCode {
-    run(&PROGRAM, ServerConfig::read, async |configs, stop| {
-        let config = configs.borrow().clone();
-        let readiness = Readiness::default();
-        let mut families = families();
-        let mut server = Server::start(&config)
-            .await?
-            .reloading(configs)
-            .observed(&mut families, readiness.clone());
-        let admin = config.admin_listener.bind(server.sockets()).await?;
-        let admin = Admin::serve(admin, readiness, families)?;
-        tracing::info!(
-            version = %PROGRAM.version,
-            proxy_listener = %server.proxy_addresses(),
-            multiplexer_listener = %server.multiplexer_addresses(),
-            admin_listener = admin.addresses().map(tracing::field::display),
-            "listening"
-        );
-        server.run(stop).await.map(|()| Finished::Drained)
-    })
+    run(
+        &PROGRAM,
+        ServerConfig::read,
+        async |configs, mut families, stop| {
+            let config = configs.borrow().clone();
+            let readiness = Readiness::default();
+            let mut server = Server::start(&config)
+                .await?
+                .reloading(configs)
+                .observed(&mut families, readiness.clone());
+            let admin = config.admin_listener.bind(server.sockets()).await?;
+            let admin = Admin::serve(admin, readiness, families)?;
+            tracing::info!(
+                version = %PROGRAM.version,
+                proxy_listener = %server.proxy_addresses(),
+                multiplexer_listener = %server.multiplexer_addresses(),
+                admin_listener = admin.addresses().map(tracing::field::display),
+                "listening"
+            );
+            server.run(stop).await.map(|()| Finished::Drained)
+        },
+    )
 }

@@ -1,11 +1,36 @@
 //! What an admin listener answers.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::within;
+use crate::{until, within};
+
+/// Addresses that are free, for a process that cannot say in time where it listens.
+///
+/// # Panics
+///
+/// When there are none.
+#[must_use]
+pub fn free<const N: usize>() -> [SocketAddr; N] {
+    // All are held until the last is found, so that no two are the same.
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap())
+}
+
+/// Waits until a process answers at all, and that it is ready.
+///
+/// # Panics
+///
+/// When it is not.
+pub async fn is_ready(admin: SocketAddr) {
+    until("a process is ready", async || {
+        TcpStream::connect(admin).await.ok()?;
+        (page(admin, "/readyz").await.0 == 200).then_some(())
+    })
+    .await;
+}
 
 /// Status and body of a page.
 ///

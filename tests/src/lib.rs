@@ -25,7 +25,7 @@ mod scripted;
 mod wait;
 pub mod yamux;
 
-pub use admin::{metric, page};
+pub use admin::{free, is_ready, metric, page};
 pub use answer::{Answer, ErrorInfo};
 pub use backend::{Backend, Ended, H2Call, Seen};
 pub use binaries::binary;

@@ -9,9 +9,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{Process, until};
+use crate::{Process, free, is_ready, until};
 
 const SERVER: &str = "grpc-multiplexer-server";
+const EDGE: &str = "grpc-multiplexer-client";
 
 /// A running `grpc-multiplexer-server`.
 #[derive(Debug)]
@@ -50,6 +51,32 @@ impl Mux {
     pub async fn limited(descriptors: usize) -> Self {
         let all = options("127.0.0.1:0", "127.0.0.1:0", &[]);
         Self::of(Process::limited(SERVER, &all, descriptors)).await
+    }
+
+    /// Starts one on free ports with its stderr elsewhere, as in `2>/dev/full`. Nothing that it says is heard.
+    pub async fn unheard(stderr: &str) -> Self {
+        let [proxy, multiplexer, admin] = free();
+        let [a, b, c] = [proxy, multiplexer, admin].map(|address| address.to_string());
+        let all = options(&a, &b, &["--admin-listener", &c]);
+        let process = Process::redirected(SERVER, &all, stderr);
+        is_ready(admin).await;
+        Self::known(process, proxy, multiplexer, admin)
+    }
+
+    /// One that was started in another way, with addresses that were chosen for it.
+    #[must_use]
+    pub fn known(
+        process: Process,
+        proxy: SocketAddr,
+        multiplexer: SocketAddr,
+        admin: SocketAddr,
+    ) -> Self {
+        Self {
+            process,
+            proxy,
+            multiplexer,
+            admin,
+        }
     }
 
     /// One that was started in another way, once it listens.
@@ -110,10 +137,9 @@ fn options<'a>(proxy: &'a str, multiplexer: &'a str, args: &[&'a str]) -> Vec<&'
         proxy,
         "--multiplexer-listener",
         multiplexer,
-        "--admin-listener",
-        "127.0.0.1:0",
     ];
     all.extend(args);
+    all.extend(unless_given(args, &["--admin-listener", "127.0.0.1:0"]));
     all.extend(log_level(args));
     all.extend(unless_given(args, &["--warm-up", "0"]));
     all
@@ -178,20 +204,48 @@ impl Edge {
         args: &[&str],
     ) -> Self {
         let multiplexer = multiplexer.to_string();
-        let mut all = vec![
-            "--client-id",
-            client_id,
-            "--multiplexer-address",
-            &multiplexer,
-            "--grpc-server-address",
-            backend,
-        ];
-        all.extend(args);
-        all.extend(log_level(args));
+        let all = edge_options(&multiplexer, client_id, backend, args);
         Self {
-            process: Process::start("grpc-multiplexer-client", &all),
+            process: Process::start(EDGE, &all),
         }
     }
+
+    /// Starts one with its stderr elsewhere, as in `2>/dev/full`, and waits until its tunnel is up. Its admin listener is
+    /// the second value.
+    pub async fn unheard(
+        mux: &Mux,
+        client_id: &str,
+        backend: SocketAddr,
+        stderr: &str,
+    ) -> (Self, SocketAddr) {
+        let [admin] = free();
+        let [multiplexer, backend, at] =
+            [mux.multiplexer, backend, admin].map(|address| address.to_string());
+        let args = ["--admin-listener", &at];
+        let all = edge_options(&multiplexer, client_id, &backend, &args);
+        let process = Process::redirected(EDGE, &all, stderr);
+        is_ready(admin).await;
+        (Self { process }, admin)
+    }
+}
+
+fn edge_options<'a>(
+    multiplexer: &'a str,
+    client_id: &'a str,
+    backend: &'a str,
+    args: &[&'a str],
+) -> Vec<&'a str> {
+    let mut all = vec![
+        "--client-id",
+        client_id,
+        "--multiplexer-address",
+        multiplexer,
+        "--grpc-server-address",
+        backend,
+    ];
+    all.extend(args);
+    all.extend(log_level(args));
+    all
 }
 
 impl Deref for Edge {

@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::{binary, until, within};
 
 /// What the names of all variables of the product begin with.
 const OUR_VARIABLES: &str = "GRPC_MULTIPLEXER_";
+
+/// How a shell becomes the process that its arguments say.
+const EXEC: &str = r#"exec "$0" "$@""#;
 
 /// A binary of this workspace, to be run without the developer's own configuration.
 ///
@@ -41,7 +45,8 @@ pub fn isolated(program: impl AsRef<OsStr>) -> Command {
 pub struct Process {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
-    _reader: JoinSet<()>,
+    reading: watch::Sender<bool>,
+    reader: JoinSet<()>,
 }
 
 impl Process {
@@ -64,9 +69,22 @@ impl Process {
     /// When it cannot be started.
     #[must_use]
     pub fn limited(name: &str, args: &[&str], descriptors: usize) -> Self {
-        let limit = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        Self::by_shell(name, args, &format!("ulimit -n {descriptors} && {EXEC}"))
+    }
+
+    /// The same, with its stderr elsewhere, as in `2>/dev/full`: nothing that it says is heard here.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    #[must_use]
+    pub fn redirected(name: &str, args: &[&str], stderr: &str) -> Self {
+        Self::by_shell(name, args, &format!("{EXEC} {stderr}"))
+    }
+
+    fn by_shell(name: &str, args: &[&str], script: &str) -> Self {
         let mut shell = isolated("sh");
-        shell.args(["-c", &limit]).arg(binary(name)).args(args);
+        shell.args(["-c", script]).arg(binary(name)).args(args);
         Self::of(shell)
     }
 
@@ -86,18 +104,22 @@ impl Process {
             .expect("the binary starts");
         let stderr = child.stderr.take().expect("stderr is piped");
         let lines = Arc::new(Mutex::new(Vec::new()));
+        let (reading, mut may_read) = watch::channel(true);
         let mut reader = JoinSet::new();
         let kept = Arc::clone(&lines);
         reader.spawn(async move {
             let mut stderr = BufReader::new(stderr).lines();
-            while let Ok(Some(line)) = stderr.next_line().await {
+            while may_read.wait_for(|reading| *reading).await.is_ok()
+                && let Ok(Some(line)) = stderr.next_line().await
+            {
                 kept.lock().unwrap().push(line);
             }
         });
         Self {
             child,
             lines,
-            _reader: reader,
+            reading,
+            reader,
         }
     }
 
@@ -109,6 +131,16 @@ impl Process {
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
+    }
+
+    /// Reads what it says, or leaves it lying in the pipe. It is read unless a test says otherwise.
+    pub fn read(&self, reading: bool) {
+        self.reading.send_replace(reading);
+    }
+
+    /// Reads nothing any more, ever: its stderr has no other end then.
+    pub async fn hang_up(&mut self) {
+        self.reader.shutdown().await;
     }
 
     /// Waits for a line that contains `part`.

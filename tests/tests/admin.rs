@@ -8,7 +8,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use grpc_multiplexer_tests::{
-    Backend, Caller, Edge, Mux, Path, Process, command, metric, page, until,
+    Backend, Caller, Edge, Mux, Path, Process, command, free, metric, page, until,
 };
 use h2::Reason;
 
@@ -26,12 +26,6 @@ async fn becomes(admin: SocketAddr, series: &str, value: f64) {
         (metric(admin, series).await == value).then_some(())
     })
     .await;
-}
-
-/// A free address, for an edge whose log says before its tunnel is up where it listens.
-fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 #[tokio::test]
@@ -141,7 +135,7 @@ async fn an_edge_is_ready_while_a_tunnel_is_up() {
     })
     .await;
     let mut mux = Mux::start().await;
-    let admin = free();
+    let [admin] = free();
     let address = admin.to_string();
     let edge = Edge::dialling(
         mux.multiplexer,

@@ -47,32 +47,73 @@ fn logged_lines(level: LogLevel, events: impl FnOnce()) -> Vec<String> {
 #[error("cannot dial")]
 struct DialError(#[source] io::Error);
 
-const CHILD: &str = "GRPC_MULTIPLEXER_TEST_LOGS_TO_CLOSED_STDERR";
+const CHILD: &str = "GRPC_MULTIPLEXER_TEST_OWNS_THE_PROCESS";
 
-/// The test runs itself once more as a process whose stderr is a pipe that nobody reads.
+/// A test of this module once more, as a process of its own, which finds [`CHILD`] set. Its stderr is a pipe.
+fn own_process(test: &str) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", &format!("logging::tests::{test}"), "--nocapture"])
+        .env(CHILD, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
 #[test]
 fn a_closed_stderr_does_not_end_the_process() {
     if env::var_os(CHILD).is_some() {
         // The parent closes stdin once stderr has no reader.
         io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
-        init(LogLevel::Info, LogFormat::Pretty).unwrap();
+        let _logger = init(LogLevel::Info, LogFormat::Pretty).unwrap();
         let long = "x".repeat(1 << 20);
         info!(long, "does not fit a pipe");
         error!("nobody hears this");
         return;
     }
-    let name = "logging::tests::a_closed_stderr_does_not_end_the_process";
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(CHILD, "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
+    let mut child = own_process("a_closed_stderr_does_not_end_the_process")
         .spawn()
         .unwrap();
     drop(child.stderr.take());
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_panic_is_one_line_and_written_before_the_end() {
+    if env::var_os(CHILD).is_some() {
+        let logger = init(LogLevel::Error, LogFormat::Pretty).unwrap();
+        let thread = std::thread::Builder::new().name("work".to_owned());
+        let panicked = thread.spawn(|| panic!("one\n{}", "two")).unwrap().join();
+        assert!(panicked.is_err());
+        drop(logger);
+        // As a process ends, without the harness.
+        std::process::exit(0);
+    }
+    let output = own_process("a_panic_is_one_line_and_written_before_the_end")
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let wanted = r#"ERROR panicked, which is a bug reason="one\ntwo" location=process/src/logging/tests.rs:"#;
+    assert!(said.contains(wanted), "{said}");
+    assert!(said.ends_with(" thread=\"work\"\n"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn missing_lines_are_named_in_the_form_of_all_lines() {
+    let line = |format| String::from_utf8(gap(format, false, 7)).unwrap();
+    let said = "stderr took no more, log lines are missing here";
+    let pretty = line(LogFormat::Pretty);
+    assert!(
+        pretty.ends_with(&format!("Z  WARN {said} lines=7\n")),
+        "{pretty}"
+    );
+    let json = line(LogFormat::Json);
+    let fields = format!(r#","level":"WARN","message":"{said}","lines":7}}"#) + "\n";
+    assert!(json.starts_with('{') && json.ends_with(&fields), "{json}");
 }
 
 #[test]
