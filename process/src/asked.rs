@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::exit::{EXIT_DRAINED, EXIT_USAGE, Refusal, say};
+use crate::exit::{EXIT_DRAINED, EXIT_USAGE, Refusal, say, say_by};
 use crate::options::{Mode, Program, Sources, print};
 use crate::settings::{ReadConfig, settings};
 
@@ -11,14 +11,13 @@ use crate::settings::{ReadConfig, settings};
 pub(crate) fn wrong_command_line<C>(
     program: &'static Program,
     read: ReadConfig<C>,
-    error: &clap::Error,
+    error: clap::Error,
 ) -> ExitCode {
     if error.exit_code() == 0 {
         // The help or the version.
         error.exit();
     }
-    // A stderr that is gone is no reason for another exit code.
-    let _ = error.print();
+    say_by(move || error.print());
     let rest = Sources::understood(program).map(|sources| settings(&sources.read().leaves, read));
     if let Some(Err(mistakes)) = rest {
         say(format_args!(

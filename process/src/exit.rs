@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::io::{self, Write as _};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use crate::Mistakes;
 
@@ -64,7 +67,26 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// How long a process that cannot start waits for a stderr that takes nothing, as the reader of a full pipe has stopped.
+const STDERR: Duration = Duration::from_secs(1);
+
 /// Says `text` on stderr. One that is gone is no reason for another exit code, and `eprintln!` would panic.
 pub(crate) fn say(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let text = format!("{text}\n");
+    say_by(move || io::stderr().write_all(text.as_bytes()));
+}
+
+/// The same for what writes to stderr by itself, in a thread that is left behind when it takes too long.
+pub(crate) fn say_by(write: impl Fn() -> io::Result<()> + Send + Sync + 'static) {
+    let write = Arc::new(write);
+    let (done, written) = mpsc::channel();
+    let thread = thread::Builder::new().spawn({
+        let write = Arc::clone(&write);
+        move || done.send(write())
+    });
+    match thread {
+        Ok(_) => drop(written.recv_timeout(STDERR)),
+        // That there are no more threads is likely what is to be said.
+        Err(_) => drop(write()),
+    }
 }

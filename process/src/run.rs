@@ -36,7 +36,7 @@ where
 {
     let sources = match Sources::of_process(program) {
         Ok(sources) => sources,
-        Err(error) => return wrong_command_line(program, read, &error),
+        Err(error) => return wrong_command_line(program, read, error),
     };
     let ended = match sources.mode() {
         Mode::Run => start(sources, read, work),

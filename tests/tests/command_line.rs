@@ -5,10 +5,13 @@
     reason = "a test that meets what it did not expect is over"
 )]
 
+use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv6Addr, SocketAddr};
-use std::process::{Output, Stdio};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Output, Stdio};
 
-use grpc_multiplexer_tests::{Caller, Edge, Mux, Process, command};
+use grpc_multiplexer_tests::{Caller, Edge, Mux, Process, command, within};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -288,6 +291,49 @@ async fn a_port_in_use_names_its_flag() {
         assert!(!said.contains(free), "{said}");
         assert!(said.contains(&taken), "{said}");
         assert!(said.contains("in use"), "{said}");
+    }
+}
+
+/// A stderr that takes nothing more, and its other end, which nobody reads.
+fn full() -> (Stdio, UnixStream) {
+    let (mut stderr, unread) = UnixStream::pair().unwrap();
+    stderr.set_nonblocking(true).unwrap();
+    let error = loop {
+        if let Err(error) = stderr.write_all(&[b'.'; 4096]) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    stderr.set_nonblocking(false).unwrap();
+    (OwnedFd::from(stderr).into(), unread)
+}
+
+async fn code_when_full(mut command: Command) -> Option<i32> {
+    let (stderr, _unread) = full();
+    command.stderr(stderr).stdout(Stdio::null());
+    let mut child = tokio::process::Command::from(command)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let ended = within("the end of a process", child.wait()).await;
+    ended.unwrap().code()
+}
+
+#[tokio::test]
+async fn who_cannot_start_ends_also_when_nobody_reads_why() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = taken.local_addr().unwrap();
+    for (program, args, code) in [
+        (SERVER, "--colour=red", 2),
+        (EDGE, "--colour=red", 2),
+        (SERVER, "--drain-timeout=1", 2),
+        (EDGE, "--drain-timeout=1", 2),
+        (SERVER, &format!("--proxy-listener={taken}"), 1),
+    ] {
+        let mut command = command(program);
+        command.arg(args);
+        let ended = code_when_full(command).await;
+        assert_eq!(ended, Some(code), "{program} {args}");
     }
 }
 
