@@ -72,6 +72,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
         self.verbosity.set(settings.level);
         self.configs.send_replace(settings.config);
         self.leaves = leaves;
+        self.sources.take(&new.given);
         for Change { option, old, new } in &reloading {
             info!(key = %option.path, %old, %new, "option reloaded");
         }

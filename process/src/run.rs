@@ -52,7 +52,7 @@ where
 }
 
 fn start<C, E>(
-    sources: Sources,
+    mut sources: Sources,
     read: ReadConfig<C>,
     work: impl AsyncFnOnce(watch::Receiver<C>, Families, CancellationToken) -> Result<Finished, E>,
 ) -> Result<u8, Refusal>
@@ -74,6 +74,7 @@ where
     } = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
     let logger = init_logging(level, format).map_err(Refusal::failed)?;
     log_sources(&sources, &given);
+    sources.take(&given);
     raise_limit();
     let mut families = families();
     logger.register(&mut families);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::Flags;
 use super::environment::Variables;
-use super::file::Chosen;
+use super::file::{Chosen, exists};
 use super::mistakes::printable;
 use super::{Leaves, Origin, Program, command, yaml};
 
@@ -27,6 +27,8 @@ pub(crate) struct Sources {
     program: &'static Program,
     flags: Flags,
     variables: Variables,
+    /// The configuration file in force.
+    file: Option<PathBuf>,
 }
 
 /// What the sources said.
@@ -64,7 +66,13 @@ impl Sources {
             program,
             flags,
             variables,
+            file: None,
         }
+    }
+
+    /// What was read takes effect: from now on it is a mistake when its file is gone, and nothing else is read instead.
+    pub(crate) fn take(&mut self, given: &Given) {
+        self.file.clone_from(&given.file);
     }
 
     /// Whose sources they are.
@@ -116,8 +124,15 @@ impl Sources {
                 path,
                 named_by: Some(origin),
             }),
-            None => self.program.find_file(self.home()),
+            None => self.gone().or_else(|| self.program.find_file(self.home())),
         }
+    }
+
+    /// The file in force, when it is there no more.
+    fn gone(&self) -> Option<Chosen> {
+        let path = self.file.clone().filter(|path| !exists(path))?;
+        let named_by = None;
+        Some(Chosen { path, named_by })
     }
 
     fn home(&self) -> Option<&Path> {

@@ -2,6 +2,10 @@
 
 #![cfg(unix)]
 
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use grpc_multiplexer_tests::{Backend, Call, Caller, Edge, Folder, Mux, Process, command, until};
@@ -91,10 +95,137 @@ async fn one_mistake_and_everything_stays_as_it_was() {
     // It is mended, and a file that is gone is no mistake of a file's.
     folder.put("server.yaml", "log-level: debug\n");
     reload(&mux).await;
-    std::fs::remove_file(&file).unwrap();
+    fs::remove_file(&file).unwrap();
     mux.signal("HUP");
     mux.says_times(REFUSED, 2).await;
     mux.says("flag --config: ").await;
+}
+
+/// What is at the path of a file that cannot be used.
+enum Broken {
+    Text(Vec<u8>),
+    Folder,
+    Pipe,
+    LinkToNowhere,
+}
+
+impl Broken {
+    fn put_at(&self, path: &Path) {
+        // Nothing, a file or an empty folder.
+        let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+        match self {
+            Self::Text(text) => fs::write(path, text).unwrap(),
+            Self::Folder => fs::create_dir(path).unwrap(),
+            Self::Pipe => {
+                let made = Command::new("mkfifo").arg(path).status().unwrap();
+                assert!(made.success());
+            }
+            Self::LinkToNowhere => symlink("nowhere", path).unwrap(),
+        }
+    }
+}
+
+/// Whatever is found in place of the file, it is named once, and what was in force stays.
+async fn survives_every_broken_file(process: &Process, file: &str) {
+    let text = |text: &[u8]| Broken::Text(text.to_vec());
+    let larger = text(&b"#".repeat(2 << 20));
+    for (round, (broken, wanted)) in [
+        (text(b"log-level: debug\ndrain-time"), ":3:1: not YAML: "),
+        (
+            text(b"log-level: debug\ndrain-timeout: 2"),
+            ":2:16: drain-timeout: \"2\": ",
+        ),
+        (text(b"drain-timeout: 2s\nlog-level: \"deb"), ":2:"),
+        (text(b"log-level: debug\n\0\0\0"), ":2:1: "),
+        (text(b"log-level: debug\n\xff"), ":2:1: not UTF-8"),
+        (larger, "larger than 1024 KiB"),
+        (Broken::Folder, "this is a folder"),
+        (Broken::Pipe, "this is no regular file"),
+        (
+            Broken::LinkToNowhere,
+            "the file cannot be read: No such file",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        broken.put_at(Path::new(file));
+        let said = process.log().len();
+        process.signal("HUP");
+        process.says_times(REFUSED, round + 1).await;
+        let errors = process.log().split_off(said);
+        let errors = errors.iter().filter(|line| line.contains(" ERROR "));
+        let errors: Vec<_> = errors.collect();
+        let [named, refused] = &errors[..] else {
+            panic!("{wanted}: {errors:#?}");
+        };
+        assert!(
+            named.contains(wanted) && named.contains(file),
+            "{wanted}: {named}"
+        );
+        assert!(refused.contains(REFUSED), "{refused}");
+    }
+    Broken::Text(b"log-level: debug\n".to_vec()).put_at(Path::new(file));
+    reload(process).await;
+    // Measured at what was in force all the time.
+    let changed = process.says(" option reloaded ").await;
+    assert!(
+        changed.ends_with("key=log-level old=info new=debug"),
+        "{changed}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_broken_changes_nothing() {
+    let folder = Folder::new("broken");
+    let (mux, file) = server(&folder, "log-level: info\n").await;
+    survives_every_broken_file(&mux, &file).await;
+    let caller = Caller::connect(mux.proxy).await;
+    caller.call("/s/m", &[("client-id", "nobody")], b"").await;
+    mux.says("call failed").await;
+
+    let file = folder.put("client.yaml", "log-level: info\n");
+    let mut edge = command(EDGE);
+    edge.arg(format!("--multiplexer-address={}", mux.multiplexer));
+    edge.args(["--client-id=rainbow", "--config", &file]);
+    let edge = Process::of(edge);
+    edge.says(" connected ").await;
+    survives_every_broken_file(&edge, &file).await;
+    assert_eq!(mux.listed().await, ["rainbow"]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_found_and_is_gone_changes_nothing() {
+    let home = Folder::new("gone");
+    let file = home.put(".grpc-multiplexer-server", "log-level: debug\n");
+    let mut server = command(SERVER);
+    server.env("HOME", &home.0).args([
+        "--proxy-listener=127.0.0.1:0",
+        "--multiplexer-listener=127.0.0.1:0",
+        "--admin-listener=127.0.0.1:0",
+    ]);
+    let mux = Mux::of(Process::of(server)).await;
+    fs::remove_file(&file).unwrap();
+    // Not even for one that would be read in its place after a restart.
+    home.put(".grpc-multiplexer-server.yaml", "log-level: warning\n");
+    mux.signal("HUP");
+    mux.says(REFUSED).await;
+    mux.says(&format!(
+        "ERROR {file}: the file cannot be read: No such file"
+    ))
+    .await;
+    let caller = Caller::connect(mux.proxy).await;
+    caller.call("/s/m", &[("client-id", "nobody")], b"").await;
+    mux.says("call failed").await;
+
+    // It is back.
+    home.put(".grpc-multiplexer-server", "log-level: info\n");
+    reload(&mux).await;
+    let changed = mux.says(" option reloaded ").await;
+    assert!(
+        changed.ends_with("key=log-level old=debug new=info"),
+        "{changed}"
+    );
 }
 
 #[tokio::test]
