@@ -6,9 +6,8 @@ use std::time::Duration;
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{
-    BARE_ENDPOINT, BoxedIo, Established, HandshakeError, Speaks, TunnelConfig, dial_legacy, tune,
+    BARE_ENDPOINT, BoxedIo, Established, HandshakeError, Speaks, TunnelConfig, dial_legacy,
 };
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
@@ -233,7 +232,7 @@ async fn with_hello(
     tunnel: &TunnelConfig,
     introduction: &Introduction,
 ) -> Result<Tunnel, AttemptError> {
-    let io = connect(server, &edge.tunnel).await?;
+    let io = connect(server, edge).await?;
     let (established, welcome) =
         grpc_multiplexer_tunnel::dial(io, hello(edge, introduction), tunnel).await?;
     let proof = Proof {
@@ -256,7 +255,7 @@ async fn with_line(
     if introduction.slot > 0 {
         return Err(AttemptError::OneTunnel);
     }
-    let io = connect(server, &edge.tunnel).await?;
+    let io = connect(server, edge).await?;
     let dialled = dial_legacy(io, &edge.client_id, &edge.tunnel).await;
     let established = dialled.map_err(|error| match error {
         HandshakeError::Lost(_) => AttemptError::HungUp,
@@ -269,16 +268,12 @@ async fn with_line(
     })
 }
 
-async fn connect(server: &HostPort, config: &TunnelConfig) -> Result<BoxedIo, AttemptError> {
-    let socket = timeout(
-        CONNECT_TIMEOUT,
-        TcpStream::connect((server.host(), server.port())),
-    )
-    .await
-    .map_err(|_| AttemptError::ConnectTimeout)?
-    .map_err(AttemptError::Connect)?;
-    tune(&socket, config.heartbeat.dead_after).map_err(AttemptError::Connect)?;
-    Ok(Box::new(socket))
+async fn connect(server: &HostPort, edge: &Edge) -> Result<BoxedIo, AttemptError> {
+    let silence = edge.tunnel.heartbeat.dead_after;
+    timeout(CONNECT_TIMEOUT, edge.connector.connect(server, silence))
+        .await
+        .map_err(|_| AttemptError::ConnectTimeout)?
+        .map_err(AttemptError::Connect)
 }
 
 fn hello(edge: &Edge, introduction: &Introduction) -> Hello {

@@ -1,13 +1,17 @@
 //! What an edge is: a name, a backend, and the servers that it dials.
 
+use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness};
-use grpc_multiplexer_tunnel::{ClientId, HeartbeatTimes, SLOTS, TunnelConfig};
+use grpc_multiplexer_tunnel::{BoxedIo, Chance, ClientId, HeartbeatTimes, SLOTS, TunnelConfig};
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 
+use crate::connector::Connector;
 use crate::metrics::Metrics;
 use crate::{Backend, EdgeConfig};
 
@@ -44,6 +48,7 @@ pub struct Edge {
     pub(crate) drain_timeout: Duration,
     pub(crate) tunnel_protocol: TunnelProtocol,
     pub(crate) tunnel: TunnelConfig,
+    pub(crate) connector: Connector,
     pub(crate) metrics: Metrics,
     /// What was read last, for what can change while the edge runs.
     reloads: Option<watch::Receiver<EdgeConfig>>,
@@ -63,6 +68,7 @@ impl Edge {
             drain_timeout: DRAIN_TIME,
             tunnel_protocol: TunnelProtocol::default(),
             tunnel: TunnelConfig::default(),
+            connector: Connector::Tcp,
             metrics: Metrics::default(),
             reloads: None,
         }
@@ -126,6 +132,19 @@ impl Edge {
             Some(configs) => look(&configs.borrow().edge),
             None => look(self),
         }
+    }
+
+    /// For simulations: reaches servers through `connect` and not over TCP, and spreads delays by `chance`.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn simulated(
+        mut self,
+        connect: impl Fn() -> BoxFuture<'static, io::Result<BoxedIo>> + Send + Sync + 'static,
+        chance: Chance,
+    ) -> Self {
+        self.connector = Connector::Simulated(Arc::new(connect));
+        self.tunnel.chance = chance;
+        self
     }
 
     /// How long calls in flight may take to finish after a stop was asked for. Default 25 s.

@@ -11,6 +11,7 @@
 mod backend;
 mod cli;
 mod config;
+mod connector;
 mod dial;
 mod edge;
 mod embed;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Chance;
+
 /// Most streams that yamux accepts on a session: constant of protocol 1.
 ///
 /// One stream more ends the whole session, so [`LANES`] and [`BYTE_STREAMS`] stay below it together, with room
@@ -36,6 +38,8 @@ pub struct TunnelConfig {
     pub dial_timeout: Duration,
     /// Liveness.
     pub heartbeat: HeartbeatTimes,
+    /// What spreads heartbeats and redials.
+    pub chance: Chance,
 }
 
 impl Default for TunnelConfig {
@@ -44,6 +48,7 @@ impl Default for TunnelConfig {
             hello_timeout: Duration::from_secs(10),
             dial_timeout: Duration::from_secs(5),
             heartbeat: HeartbeatTimes::default(),
+            chance: Chance::default(),
         }
     }
 }

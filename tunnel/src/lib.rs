@@ -13,6 +13,7 @@
 
 mod allowance;
 mod backoff;
+mod chance;
 mod client_id;
 mod config;
 mod error;
@@ -31,6 +32,7 @@ mod walk;
 
 pub use allowance::Allowance;
 pub use backoff::Backoff;
+pub use chance::Chance;
 pub use client_id::{ClientId, InvalidClientId};
 pub use config::{HeartbeatTimes, LANES, LEAST_TUNNEL_TIMEOUT, SLOTS, TunnelConfig};
 pub use error::{HandshakeError, OpenError, SessionError, TlsError};

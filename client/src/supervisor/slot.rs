@@ -236,7 +236,8 @@ impl Slot {
     }
 
     fn back_off(&mut self) -> Duration {
-        self.backoff.next_delay(Instant::now(), &mut rand::rng())
+        let mut chance = self.fleet.edge.tunnel.chance.clone();
+        self.backoff.next_delay(Instant::now(), &mut chance)
     }
 
     /// The turn of the next server.

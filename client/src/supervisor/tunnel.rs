@@ -90,6 +90,12 @@ impl Tunnel {
         let mut splices = JoinSet::new();
         loop {
             tokio::select! {
+                biased;
+                Some(joined) = splices.join_next() => {
+                    if let Err(error) = joined {
+                        tracing::error!(%error, "a stream's task failed");
+                    }
+                }
                 stream = incoming.next() => match stream {
                     Some(stream) => {
                         let serve = serve_stream(
@@ -104,11 +110,6 @@ impl Tunnel {
                     }
                     None => break,
                 },
-                Some(joined) = splices.join_next() => {
-                    if let Err(error) = joined {
-                        tracing::error!(%error, "a stream's task failed");
-                    }
-                }
             }
         }
     }

@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::heartbeat::{Action, Heartbeat};
 use super::{CLOSE_TIMEOUT, ControlStream, Shared};
-use crate::SessionError;
 use crate::handshake::codec::{self, MessageReader};
 use crate::message::control::Message;
 use crate::message::{Code, Control, Goodbye, Heartbeat as Beat};
 use crate::stream::RawStream;
+use crate::{Chance, SessionError};
 
 /// Fields of [`Control`] that this version knows.
 pub(crate) const KNOWN_FIELDS: std::ops::RangeInclusive<u32> = 1..=11;
@@ -29,6 +29,7 @@ pub(super) struct Loop {
     unsent: BytesMut,
     outbox: mpsc::Receiver<Message>,
     heartbeat: Heartbeat,
+    chance: Chance,
     shared: Arc<Shared>,
 }
 
@@ -37,6 +38,7 @@ impl Loop {
         control: ControlStream,
         outbox: mpsc::Receiver<Message>,
         heartbeat: Heartbeat,
+        chance: Chance,
         shared: Arc<Shared>,
     ) -> Self {
         Self {
@@ -45,6 +47,7 @@ impl Loop {
             unsent: BytesMut::new(),
             outbox,
             heartbeat,
+            chance,
             shared,
         }
     }
@@ -125,7 +128,7 @@ impl Loop {
         loop {
             let now = Instant::now();
             let signs = activity.signs();
-            let jitter = rand::rng().random();
+            let jitter = self.chance.random();
             match self.heartbeat.tick(now, signs, jitter) {
                 None => return Ok(()),
                 Some(Action::Ask(sequence)) => self.queue(Message::Heartbeat(Beat {

@@ -21,7 +21,7 @@ use crate::io::{BoxedIo, Coalescing};
 use crate::message::control::Message;
 use crate::speaks::{Speaks, may_be_originals};
 use crate::stream::RawStream;
-use crate::{Established, HandshakeError, SessionError};
+use crate::{Chance, Established, HandshakeError, SessionError};
 
 /// Control messages that may wait for the control loop. Streams say two messages in their life and there are at most
 /// 224 of them, so a full queue means that the peer stopped reading its control stream.
@@ -59,6 +59,7 @@ pub(crate) struct Start {
     shared: Arc<Shared>,
     outbox: mpsc::Receiver<Message>,
     heartbeat: HeartbeatTimes,
+    chance: Chance,
     first: Arc<OnceLock<Vec<u8>>>,
 }
 
@@ -124,6 +125,7 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) 
         }),
         outbox: outbox_queue,
         heartbeat: config.heartbeat.clone(),
+        chance: config.chance.clone(),
         first,
     }
 }
@@ -178,7 +180,8 @@ impl Start {
             self.shared.activity.set_rtt(heartbeat.rtt());
         }
         let shared = Arc::clone(&self.shared);
-        let keeper = control::Loop::new(control, self.outbox, heartbeat, shared).run();
+        let keeper = control::Loop::new(control, self.outbox, heartbeat, self.chance, shared);
+        let keeper = keeper.run();
         established(self.driver, self.opener.inbox, keeper, self.shared)
     }
 

@@ -4,7 +4,7 @@
 //! peer's application drops it; a permit that came back earlier could let one stream too many onto the session. (A peer
 //! of the original's says nothing of its end, and has no such limit: there our own end decides.)
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,7 +18,7 @@ use crate::stream::{PeerEnd, StreamEnd};
 pub(crate) struct Streams {
     lanes: Arc<Semaphore>,
     byte_streams: Arc<Semaphore>,
-    open: Mutex<HashMap<u64, Entry>>,
+    open: Mutex<BTreeMap<u64, Entry>>,
 }
 
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Streams {
         Self {
             lanes: Arc::new(Semaphore::new(LANES)),
             byte_streams: Arc::new(Semaphore::new(BYTE_STREAMS)),
-            open: Mutex::new(HashMap::new()),
+            open: Mutex::new(BTreeMap::new()),
         }
     }
 
@@ -98,12 +98,14 @@ impl Streams {
 
     /// The tunnel is gone, and with it whatever the peer might have said.
     pub(super) fn tunnel_lost(&self) {
-        for (_, entry) in self.lock().drain() {
+        // In the order in which they were opened.
+        let open = std::mem::take(&mut *self.lock());
+        for entry in open.values() {
             entry.peer.set(StreamEnd::TunnelLost);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Entry>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Entry>> {
         // A panic while the lock is held leaves a map that is still whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
