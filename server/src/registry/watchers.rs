@@ -69,23 +69,40 @@ impl Watcher {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
-pub(super) struct Watchers(Vec<Watcher>);
+#[derive(Debug)]
+pub(super) struct Watchers {
+    watchers: Vec<Watcher>,
+    /// Changes that each may be behind.
+    queue: usize,
+}
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self::with_queue(QUEUE)
+    }
+}
 
 impl Watchers {
+    pub(super) fn with_queue(queue: usize) -> Self {
+        Self {
+            watchers: Vec::new(),
+            queue,
+        }
+    }
+
     /// One more, who knows what `snapshot` shows.
     pub(super) fn add(
         &mut self,
         snapshot: Snapshot,
         updates: bool,
     ) -> Result<Subscription, TooManyWatchers> {
-        self.0.retain(|watcher| !watcher.changes.is_closed());
-        if self.0.len() >= MOST {
+        self.watchers.retain(|watcher| !watcher.changes.is_closed());
+        if self.watchers.len() >= MOST {
             return Err(TooManyWatchers);
         }
-        let (sender, changes) = mpsc::channel(QUEUE);
+        let (sender, changes) = mpsc::channel(self.queue);
         let cut = CancellationToken::new();
-        self.0.push(Watcher {
+        self.watchers.push(Watcher {
             changes: sender,
             updates,
             cut: cut.clone(),
@@ -99,6 +116,6 @@ impl Watchers {
 
     /// Tells every watcher. One that is full is cut, one that is gone is freed.
     pub(super) fn tell(&mut self, change: &Change) {
-        self.0.retain(|watcher| watcher.tell(change));
+        self.watchers.retain(|watcher| watcher.tell(change));
     }
 }
