@@ -186,6 +186,21 @@ impl Backend {
         self.seen.lock().unwrap()[n].clone()
     }
 
+    /// The same, for a test of so many calls that they cannot all be kept: its body is forgotten.
+    ///
+    /// # Panics
+    ///
+    /// When it did not.
+    #[must_use]
+    pub fn take_call(&self, n: usize) -> Seen {
+        let seen = &mut self.seen.lock().unwrap()[n];
+        let body = std::mem::take(&mut seen.body);
+        Seen {
+            body,
+            ..seen.clone()
+        }
+    }
+
     /// Connections so far on which something was said.
     ///
     /// # Panics
@@ -317,6 +332,12 @@ impl H2Call {
             index,
             close,
         }
+    }
+
+    /// Which of the backend's calls it is, from 0.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.index
     }
 
     fn note(&self, change: impl FnOnce(&mut Seen)) {
