@@ -87,4 +87,6 @@ impl EdgeHandle {
 }
 
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;

@@ -142,6 +142,12 @@ impl Waiting {
         })
     }
 
+    /// Calls that wait now.
+    #[cfg(test)]
+    pub(crate) fn calls(&self) -> usize {
+        self.lock().calls
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic while the lock is held leaves maps that are still whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -192,7 +192,7 @@ impl Edges {
         Ok(None)
     }
 
-    async fn meet(
+    pub(super) async fn meet(
         &self,
         edge: BoxedIo,
         remote: SocketAddr,
