@@ -1,5 +1,7 @@
 //! Who waits, for how long, and who goes on, on a paused clock.
 
+mod history;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
