@@ -1,0 +1,92 @@
+//! `faults`: makes faults happen to real processes under load, and scores what became of the calls.
+//!
+//! `faults [--short] [--only F1,F7] [--json FILE] [--programs FOLDER]` runs the cases; each has a world of its own.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a harness that meets what it did not expect is over"
+)]
+
+mod backend;
+mod calls;
+mod cases;
+mod load;
+mod net;
+mod options;
+mod score;
+mod suite;
+mod world;
+
+use std::fs;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::{Instant, timeout};
+
+use crate::cases::{Case, How};
+use crate::options::Options;
+use crate::score::{Score, Total};
+use crate::suite::Suites;
+use crate::world::PROGRAMS;
+
+/// No case takes longer.
+const LIMIT: Duration = Duration::from_secs(600);
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let ["backend", address, notes] = args[..] {
+        backend::run(address, notes).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    run(Options::read(&args)?).await
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    if let Some(programs) = options.programs.clone() {
+        PROGRAMS.get_or_init(|| programs);
+    }
+    let mut suites = Suites::default();
+    let mut total = Total::default();
+    for case in cases::all().iter().filter(|case| options.wants(case)) {
+        let start = Instant::now();
+        let result = played(case, &mut suites).await;
+        let took = start.elapsed().as_secs();
+        let (id, what) = (case.id, case.what);
+        match &result {
+            Ok(score) if score.survived() => println!("ok    {id:4} {what}: {score} [{took} s]"),
+            Ok(score) => println!("FAIL  {id:4} {what}: {score} [{took} s]"),
+            Err(reason) => println!("----  {id:4} {what}: not run: {reason}"),
+        }
+        total.add(id, what, result.as_ref().map_err(String::as_str));
+    }
+    println!("{total}");
+    if let Some(file) = &options.json {
+        let json = serde_json::to_string_pretty(&total.json())?;
+        fs::write(file, json).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    Ok(ExitCode::from(u8::from(!total.all_survived())))
+}
+
+/// Runs one case; an error is the reason why that cannot be.
+async fn played(case: &Case, suites: &mut Suites) -> Result<Score, String> {
+    let played = async {
+        match case.how {
+            How::World(play) => Ok(play().await),
+            How::Test(suite, test) => Ok(suites.test(suite, test).await),
+            How::Command(command) => Ok(suite::command(command).await),
+            How::Not(reason) => Err(reason.to_owned()),
+        }
+    };
+    let score = match timeout(LIMIT, played).await {
+        Ok(played) => played?,
+        Err(_) => Err(anyhow::anyhow!("not over after {LIMIT:?}")),
+    };
+    Ok(score.unwrap_or_else(|error| Score {
+        problems: vec![format!("{error:#}")],
+        ..Score::default()
+    }))
+}

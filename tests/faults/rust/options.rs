@@ -1,0 +1,45 @@
+//! What is asked for.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+
+use crate::cases::Case;
+
+/// The command line.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    /// Only cases that the short run has.
+    short: bool,
+    /// Only cases of these rows; all, when empty.
+    only: Vec<String>,
+    /// Where the result is written for machines.
+    pub(crate) json: Option<PathBuf>,
+    /// Where the binaries under test are; beside this one, unless said.
+    pub(crate) programs: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn read(args: &[&str]) -> anyhow::Result<Self> {
+        let mut options = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let mut value = || args.next().with_context(|| format!("{arg} needs a value"));
+            match *arg {
+                "--short" => options.short = true,
+                "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
+                "--json" => options.json = Some(value()?.into()),
+                "--programs" => options.programs = Some(value()?.into()),
+                _ => {
+                    bail!("unknown option {arg}: there are --short, --only, --json and --programs")
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    pub(crate) fn wants(&self, case: &Case) -> bool {
+        let named = self.only.is_empty() || self.only.iter().any(|id| id == case.id);
+        named && (case.short || !self.short)
+    }
+}

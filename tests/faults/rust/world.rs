@@ -1,0 +1,472 @@
+//! What a fault happens to: a server, twenty edges before their backends, and forty callers that call all of them. The
+//! first edge and its backend are those that faults of an edge happen to.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use grpc_multiplexer_tests::{Folder, Link as Relayed, Mux, Process, Relay, metric};
+use tokio::time::{Instant, interval, sleep, timeout};
+use tonic::transport::Channel;
+
+use crate::backend::Backend;
+use crate::calls::{Failure, Kind};
+use crate::load::{Load, Made, Way, lazily};
+use crate::net::{Namespace, OURS, Place};
+use crate::score::Score;
+
+/// Edges, of which the first is the victim.
+pub(crate) const EDGES: usize = 20;
+const CALLERS: usize = 40;
+/// The edge that faults of an edge happen to.
+pub(crate) const VICTIM: usize = 0;
+/// What a fault that nobody announces may take until the server knows of it, and until that is seen here.
+const DETECT: Duration = Duration::from_millis(20_500);
+/// What calls may fail for after a fault is over.
+const RECOVER: Duration = Duration::from_secs(5);
+/// What descriptors may take to be given back.
+const SETTLE: Duration = Duration::from_secs(60);
+/// What anything else may take.
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// How the victim dials the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// As all others.
+    Plain,
+    /// Through a relay that does this.
+    Relayed(Relayed),
+    /// From a network of its own, together with its backend.
+    Apart,
+}
+
+/// What differs from case to case.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    pub(crate) link: Link,
+    /// Further options of the server; `FOLDER` in them is the case's own.
+    pub(crate) server: &'static [&'static str],
+    /// Further options of the victim.
+    pub(crate) victim: &'static [&'static str],
+    /// Whether calls are made all the time.
+    pub(crate) load: bool,
+}
+
+impl Setup {
+    /// As it comes.
+    pub(crate) const PLAIN: Self = Self {
+        link: Link::Plain,
+        server: &[],
+        victim: &[],
+        load: true,
+    };
+}
+
+/// Which calls may fail of a fault, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Excuse {
+    /// Only those of the victim, or all.
+    pub(crate) all: bool,
+    /// What they may fail of: reasons of the server's statuses, `backend` or `own`.
+    pub(crate) reasons: &'static [&'static str],
+}
+
+impl Excuse {
+    /// Nothing may fail.
+    pub(crate) const NONE: Self = Self {
+        all: false,
+        reasons: &[],
+    };
+
+    /// Calls of the victim may.
+    pub(crate) const fn victims(reasons: &'static [&'static str]) -> Self {
+        Self {
+            all: false,
+            reasons,
+        }
+    }
+
+    /// Calls of anybody may.
+    pub(crate) const fn anybodys(reasons: &'static [&'static str]) -> Self {
+        Self { all: true, reasons }
+    }
+}
+
+/// All that runs.
+pub(crate) struct World {
+    setup: Setup,
+    folder: Folder,
+    pub(crate) mux: Mux,
+    pub(crate) edges: Vec<Process>,
+    pub(crate) backend: Backend,
+    /// The victim's.
+    pub(crate) own: Backend,
+    relay: Option<Relay>,
+    pub(crate) place: Place,
+    load: Option<Load>,
+    way: Way,
+    descriptors: usize,
+    struck: Instant,
+    healed: Option<Instant>,
+    pub(crate) score: Score,
+}
+
+impl World {
+    pub(crate) async fn start(setup: Setup) -> anyhow::Result<Self> {
+        let folder = Folder::new("faults");
+        let mux = start_server(&setup, &folder, "127.0.0.1:0", "0.0.0.0:0").await?;
+        let place = match setup.link {
+            Link::Apart => Place::Apart(Namespace::new().await?),
+            Link::Plain | Link::Relayed(_) => Place::Here,
+        };
+        let notes = |name: &str| folder.0.join(name);
+        let backend = Backend::start(&Place::Here, "127.0.0.1:0", &notes("shared")).await?;
+        let own = Backend::start(&place, "127.0.0.1:0", &notes("own")).await?;
+        let relay = match setup.link {
+            Link::Relayed(link) => {
+                let relay = Relay::to(loopback(&mux)).await;
+                relay.set(link);
+                Some(relay)
+            }
+            Link::Plain | Link::Apart => None,
+        };
+        let proxy = mux.proxy.to_string();
+        let mut world = Self {
+            descriptors: 0,
+            struck: Instant::now(),
+            healed: None,
+            score: Score::default(),
+            edges: Vec::new(),
+            load: None,
+            way: Arc::new(move |_| proxy.clone()),
+            setup,
+            folder,
+            mux,
+            backend,
+            own,
+            relay,
+            place,
+        };
+        for n in 0..EDGES {
+            let edge = world.edge(n)?;
+            world.edges.push(edge);
+        }
+        world.all_up().await?;
+        world.descriptors = descriptors(&world.mux)?;
+        world.load = Some(Load::start(
+            if world.setup.load { CALLERS } else { 0 },
+            EDGES,
+            &world.way,
+        ));
+        if world.setup.load {
+            // Lanes are open and windows have grown.
+            world.pass(2).await;
+        }
+        world.strike();
+        Ok(world)
+    }
+
+    /// Starts edge `n`.
+    pub(crate) fn edge(&self, n: usize) -> anyhow::Result<Process> {
+        let victim = n == VICTIM;
+        let here = Place::Here;
+        let (place, backend) = if victim {
+            (&self.place, &self.own)
+        } else {
+            (&here, &self.backend)
+        };
+        let server = match (&self.relay, &self.place) {
+            (Some(relay), _) if victim => relay.address,
+            (_, Place::Apart(_)) if victim => {
+                SocketAddr::new(OURS.parse()?, self.mux.multiplexer.port())
+            }
+            _ => loopback(&self.mux),
+        };
+        let mut command = place.command(program("grpc-multiplexer-client")?);
+        command.args(["--client-id", &format!("edge-{n}")]);
+        command.args(["--multiplexer-address", &server.to_string()]);
+        command.args(["--grpc-server-address", &backend.address.to_string()]);
+        if victim {
+            command.args(self.options(self.setup.victim));
+        }
+        Ok(Process::of(command))
+    }
+
+    /// Starts a server where the one before was.
+    pub(crate) async fn server_again(&self) -> anyhow::Result<Mux> {
+        let (proxy, multiplexer) = (self.mux.proxy, self.mux.multiplexer);
+        start_server(
+            &self.setup,
+            &self.folder,
+            &proxy.to_string(),
+            &multiplexer.to_string(),
+        )
+        .await
+    }
+
+    fn options(&self, options: &[&str]) -> Vec<String> {
+        in_folder(options, &self.folder)
+    }
+
+    /// The namespace of the victim.
+    pub(crate) fn net(&self) -> &Namespace {
+        match &self.place {
+            Place::Apart(namespace) => namespace,
+            Place::Here => unreachable!("the case asked for one"),
+        }
+    }
+
+    /// The relay before the victim.
+    pub(crate) fn relay(&self) -> &Relay {
+        self.relay.as_ref().expect("the case asked for one")
+    }
+
+    pub(crate) fn victim(&mut self) -> &mut Process {
+        &mut self.edges[VICTIM]
+    }
+
+    /// Makes a call beside the load; whether it went well. It counts as the others do.
+    pub(crate) async fn one(&self, edge: usize, kind: Kind) -> bool {
+        self.load().one(&self.way, edge, kind).await
+    }
+
+    /// An edge can be called again, soon.
+    pub(crate) async fn answers(&mut self, edge: usize) {
+        let mut ticks = interval(Duration::from_millis(100));
+        let again = async {
+            while !self.one(edge, Kind::Unary).await {
+                ticks.tick().await;
+            }
+        };
+        let answers = timeout(RECOVER, again).await.is_ok();
+        self.score
+            .require(answers, || format!("edge-{edge} cannot be called"));
+    }
+
+    /// Begins so many calls at a time beside the load.
+    pub(crate) fn many(&mut self, edge: usize, kind: Kind, count: usize) {
+        let way = Arc::clone(&self.way);
+        let load = self.load.as_mut().expect("the case is under way");
+        load.many(&way, edge, kind, count);
+    }
+
+    /// A connection for calls that are not to count.
+    pub(crate) fn channel(&self, edge: usize) -> Channel {
+        lazily(&(self.way)(edge))
+    }
+
+    /// Waits until no call is under way, and says how many went well.
+    pub(crate) async fn well(&mut self) -> usize {
+        self.load
+            .as_mut()
+            .expect("the case is under way")
+            .well()
+            .await
+    }
+
+    fn load(&self) -> &Load {
+        self.load.as_ref().expect("the case is under way")
+    }
+
+    /// How often an edge said something.
+    pub(crate) fn said(&self, edge: usize, part: &str) -> usize {
+        let log = self.edges[edge].log();
+        log.iter().filter(|line| line.contains(part)).count()
+    }
+
+    /// Lets so many seconds pass, with the load that is on.
+    pub(crate) async fn pass(&self, seconds: u64) {
+        sleep(Duration::from_secs(seconds)).await;
+    }
+
+    /// The fault happens now.
+    pub(crate) fn strike(&mut self) {
+        self.struck = Instant::now();
+        self.healed = None;
+    }
+
+    /// It is over.
+    pub(crate) fn heal(&mut self) {
+        self.healed = Some(Instant::now());
+    }
+
+    /// Waits until the server has so many tunnels.
+    pub(crate) async fn tunnels(&self, wanted: impl Fn(usize) -> bool) -> anyhow::Result<()> {
+        let mut ticks = interval(Duration::from_millis(100));
+        let start = Instant::now();
+        loop {
+            ticks.tick().await;
+            let up = metric(self.mux.admin, "tunnels").await as usize;
+            if wanted(up) {
+                return Ok(());
+            }
+            if start.elapsed() > LIMIT {
+                anyhow::bail!("{up} tunnels are up after {LIMIT:?}");
+            }
+        }
+    }
+
+    pub(crate) async fn all_up(&self) -> anyhow::Result<()> {
+        self.tunnels(|up| up >= EDGES).await
+    }
+
+    /// Waits until the server knows that it lost the victim.
+    pub(crate) async fn detected(&mut self) -> anyhow::Result<()> {
+        self.tunnels(|up| up < EDGES).await?;
+        self.score.detect = Some(self.struck.elapsed());
+        Ok(())
+    }
+
+    /// Ends the load, and looks at how each call went and at what is left behind.
+    pub(crate) async fn judge(mut self, excuse: Excuse) -> anyhow::Result<Score> {
+        let healed = self.healed.unwrap_or_else(Instant::now);
+        let made = match self.load.take() {
+            Some(load) => load.finish().await,
+            None => Vec::new(),
+        };
+        let mut score = std::mem::take(&mut self.score);
+        score.calls = made.len();
+        let fault = Fault {
+            struck: self.struck,
+            healed,
+            excuse,
+        };
+        fault.weigh(&made, &mut score);
+        for executions in [self.backend.executions()?, self.own.executions()?] {
+            score.doubled += executions.values().filter(|times| **times > 1).count();
+        }
+        let late = score.detect.filter(|detect| *detect > DETECT);
+        score.require(late.is_none(), || format!("detected after {late:?}"));
+        let late = score.recover.filter(|recover| *recover > RECOVER);
+        score.require(late.is_none(), || format!("recovered after {late:?}"));
+        self.leaks(&mut score).await?;
+        for process in self.edges.iter().chain([&*self.mux]) {
+            let log = process.log();
+            let panicked = log.iter().find(|line| line.contains("panicked"));
+            score.require(panicked.is_none(), || format!("{panicked:?}"));
+        }
+        Ok(score)
+    }
+
+    /// Waits until nothing of the calls is left.
+    async fn leaks(&self, score: &mut Score) -> anyhow::Result<()> {
+        let start = Instant::now();
+        let mut ticks = interval(Duration::from_millis(100));
+        loop {
+            ticks.tick().await;
+            let open = descriptors(&self.mux)?.saturating_sub(self.descriptors);
+            let calls = metric(self.mux.admin, "calls_in_flight").await;
+            if open == 0 && calls == 0.0 {
+                return Ok(());
+            }
+            if start.elapsed() > SETTLE {
+                score.leaks = open;
+                score.require(calls == 0.0, || {
+                    format!("{calls} calls are in flight for ever")
+                });
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A fault's time, and what it excuses.
+struct Fault {
+    struck: Instant,
+    healed: Instant,
+    excuse: Excuse,
+}
+
+impl Fault {
+    fn weigh(&self, made: &[Made], score: &mut Score) {
+        let mut said = BTreeMap::<String, usize>::new();
+        for call in made {
+            let Some(failure) = &call.failure else {
+                continue;
+            };
+            if let Some(column) = self.column(call, failure) {
+                *said
+                    .entry(format!("{column}: {failure}, {:?}", call.kind))
+                    .or_default() += 1;
+                *match column {
+                    "truncated" => &mut score.truncated,
+                    "collateral" => &mut score.collateral,
+                    "lost" => &mut score.lost,
+                    _ => &mut score.wrong,
+                } += 1;
+            } else if call.began > self.healed {
+                let recover = call.began - self.healed;
+                score.recover = score.recover.max(Some(recover));
+            } else {
+                score.recover = score.recover.or(Some(Duration::ZERO));
+            }
+        }
+        let lines = said
+            .into_iter()
+            .map(|(what, times)| format!("{times} x {what}"));
+        score.problems.extend(lines);
+    }
+
+    /// What an unexcused failure counts as.
+    fn column(&self, call: &Made, failure: &Failure) -> Option<&'static str> {
+        let excused = self.excuse.reasons.contains(&failure.reason());
+        if let (Failure::Truncated(_), false) = (failure, excused) {
+            return Some("truncated");
+        }
+        if call.edge != VICTIM && !self.excuse.all {
+            return Some("collateral");
+        }
+        let meanwhile = call.ended >= self.struck && call.began <= self.healed + RECOVER;
+        if self.excuse.reasons.is_empty() || !meanwhile {
+            return Some("lost");
+        }
+        (!excused).then_some("wrong-status")
+    }
+}
+
+async fn start_server(
+    setup: &Setup,
+    folder: &Folder,
+    proxy: &str,
+    multiplexer: &str,
+) -> anyhow::Result<Mux> {
+    let mut command = Place::Here.command(program("grpc-multiplexer-server")?);
+    command.args(["--proxy-listener", proxy]);
+    command.args(["--multiplexer-listener", multiplexer]);
+    command.args(["--admin-listener", "127.0.0.1:0"]);
+    command.args(in_folder(setup.server, folder));
+    Ok(Mux::of(Process::of(command)).await)
+}
+
+fn in_folder(options: &[&str], folder: &Folder) -> Vec<String> {
+    let folder = folder.0.display().to_string();
+    let options = options.iter();
+    options
+        .map(|option| option.replace("FOLDER", &folder))
+        .collect()
+}
+
+fn loopback(mux: &Mux) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], mux.multiplexer.port()))
+}
+
+/// Open files and sockets of a process.
+pub(crate) fn descriptors(process: &Process) -> anyhow::Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{}/fd", process.pid()))?.count())
+}
+
+/// Where the binaries under test are, when not beside this one.
+pub(crate) static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+
+fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let folder = match PROGRAMS.get() {
+        Some(folder) => folder.as_path(),
+        None => own.parent().context("a folder")?,
+    };
+    Ok(Path::new(folder).join(name))
+}
