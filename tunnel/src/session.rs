@@ -89,12 +89,23 @@ impl Shared {
         self.streams.tunnel_lost();
     }
 
+    /// Whether the tunnel has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended.get().is_some()
+    }
+
     pub(crate) fn stream_ended(&self, ended: StreamEnded) {
         self.say(Message::StreamEnded(ended));
     }
 
+    /// A tag that no open stream has, not even one of a peer that takes ours.
     fn next_tag(&self) -> u64 {
-        self.next_tag.fetch_add(2, Ordering::Relaxed)
+        loop {
+            let tag = self.next_tag.fetch_add(2, Ordering::Relaxed);
+            if !self.streams.has(tag) {
+                return tag;
+            }
+        }
     }
 
     fn request_close(&self, code: Code, reason: &str) {
@@ -233,7 +244,7 @@ impl Session {
     /// Whether the tunnel has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shared.ended.get().is_some()
+        self.shared.is_over()
     }
 
     /// Whether new streams should go to this tunnel: it is up, and the peer does not owe a sign of life.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::Stream as _;
+use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, SetOnce};
 
@@ -60,6 +61,23 @@ impl PeerEnd {
     /// Cancel-safe.
     pub async fn wait(&self) -> StreamEnd {
         *self.0.wait().await
+    }
+}
+
+/// Wakes whoever waits on a stream once its tunnel is over. yamux wakes nobody where it was this side that closed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Waiters(Arc<BothWays>);
+
+#[derive(Debug, Default)]
+struct BothWays {
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+impl Waiters {
+    pub(crate) fn wake(&self) {
+        self.0.reader.wake();
+        self.0.writer.wake();
     }
 }
 
@@ -138,6 +156,7 @@ pub struct TunnelStream {
     /// What to tell the peer when the stream is dropped; `None` once it was told.
     farewell: Option<How>,
     peer: PeerEnd,
+    waiters: Waiters,
     shared: Arc<Shared>,
 }
 
@@ -157,14 +176,16 @@ impl TunnelStream {
         permit: OwnedSemaphorePermit,
         shared: &Arc<Shared>,
     ) -> Self {
-        let peer = PeerEnd::new();
-        shared.streams.insert(tag, permit, peer.clone());
+        let (peer, waiters) = (PeerEnd::new(), Waiters::default());
+        let streams = &shared.streams;
+        streams.insert(tag, permit, peer.clone(), waiters.clone());
         Self {
             raw,
             tag,
             written: 0,
             farewell: Some(How::Reset),
             peer,
+            waiters,
             shared: Arc::clone(shared),
         }
     }
@@ -190,6 +211,16 @@ impl TunnelStream {
     pub fn backend_lost(mut self) {
         if self.farewell.is_some() {
             self.farewell = Some(How::BackendLost);
+        }
+    }
+
+    /// For whoever waits on yamux: ready once the tunnel is over.
+    fn poll_over(&self, waiter: &AtomicWaker, cx: &mut Context<'_>) -> Poll<()> {
+        waiter.register(cx.waker());
+        if self.shared.is_over() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     }
 
@@ -221,7 +252,10 @@ impl AsyncRead for TunnelStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.raw).poll_read(cx, buffer))?;
+        if Pin::new(&mut self.raw).poll_read(cx, buffer)?.is_pending() {
+            // As yamux shows it where the peer ended the tunnel: as the end of the bytes.
+            return self.poll_over(&self.waiters.0.reader, cx).map(Ok);
+        }
         if self.is_legacy() {
             self.shared.activity.stream_moved();
         }
@@ -235,7 +269,10 @@ impl AsyncWrite for TunnelStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let n = ready!(Pin::new(&mut self.raw).poll_write(cx, bytes))?;
+        let Poll::Ready(n) = Pin::new(&mut self.raw).poll_write(cx, bytes)? else {
+            let over = self.poll_over(&self.waiters.0.writer, cx);
+            return over.map(|()| Err(io::ErrorKind::BrokenPipe.into()));
+        };
         self.written += n as u64;
         match self.shared.wire {
             Wire::Messages => self.shared.activity.used(),

@@ -122,8 +122,17 @@ impl PendingStream {
     ///
     /// # Errors
     ///
-    /// [`OpenError::Limit`] when as many streams as the tunnel takes are open, [`OpenError::Lost`] when it is gone.
+    /// [`OpenError::Limit`] when as many streams as the tunnel takes are open, [`OpenError::Lost`] when it is gone,
+    /// [`OpenError::Refused`] when another stream has its tag.
     pub async fn accept(self) -> Result<TunnelStream, OpenError> {
+        if self.shared.streams.has(self.open.tag) {
+            let reason = format!("tag {} is that of another stream", self.open.tag);
+            self.refuse(Code::Malformed, &reason).await;
+            return Err(OpenError::Refused {
+                code: Code::Malformed,
+                reason,
+            });
+        }
         let Some(permit) = self.shared.streams.permit(self.open.kind()) else {
             self.refuse(Code::Limit, "no more streams on this tunnel")
                 .await;

@@ -12,19 +12,28 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::{BYTE_STREAMS, LANES};
 use crate::message::open::Kind;
 use crate::message::{StreamEnded, stream_ended::How};
-use crate::stream::{PeerEnd, StreamEnd};
+use crate::stream::{PeerEnd, StreamEnd, Waiters};
 
 #[derive(Debug)]
 pub(crate) struct Streams {
     lanes: Arc<Semaphore>,
     byte_streams: Arc<Semaphore>,
-    open: Mutex<BTreeMap<u64, Entry>>,
+    open: Mutex<Open>,
+}
+
+/// The streams that are open, by tag.
+#[derive(Debug, Default)]
+struct Open {
+    entries: BTreeMap<u64, Entry>,
+    /// The tunnel is gone. A stream may still begin then: it was on its way to whoever opens or takes it.
+    is_over: bool,
 }
 
 #[derive(Debug)]
 struct Entry {
     _permit: OwnedSemaphorePermit,
     peer: PeerEnd,
+    waiters: Waiters,
     /// Whether our own end is gone.
     done: bool,
 }
@@ -34,7 +43,7 @@ impl Streams {
         Self {
             lanes: Arc::new(Semaphore::new(LANES)),
             byte_streams: Arc::new(Semaphore::new(BYTE_STREAMS)),
-            open: Mutex::new(BTreeMap::new()),
+            open: Mutex::default(),
         }
     }
 
@@ -47,15 +56,31 @@ impl Streams {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().entries.len()
     }
 
-    pub(crate) fn insert(&self, tag: u64, permit: OwnedSemaphorePermit, peer: PeerEnd) {
-        self.lock().insert(
+    /// Whether a stream of that tag is open.
+    pub(super) fn has(&self, tag: u64) -> bool {
+        self.lock().entries.contains_key(&tag)
+    }
+
+    pub(crate) fn insert(
+        &self,
+        tag: u64,
+        permit: OwnedSemaphorePermit,
+        peer: PeerEnd,
+        waiters: Waiters,
+    ) {
+        let mut open = self.lock();
+        if open.is_over {
+            return peer.set(StreamEnd::TunnelLost);
+        }
+        open.entries.insert(
             tag,
             Entry {
                 _permit: permit,
                 peer,
+                waiters,
                 done: false,
             },
         );
@@ -63,18 +88,18 @@ impl Streams {
 
     /// Our end of the stream is gone.
     pub(crate) fn done(&self, tag: u64) {
-        let mut open = self.lock();
-        if let Some(entry) = open.get_mut(&tag) {
+        let entries = &mut self.lock().entries;
+        if let Some(entry) = entries.get_mut(&tag) {
             entry.done = true;
             if entry.peer.get().is_some() {
-                open.remove(&tag);
+                entries.remove(&tag);
             }
         }
     }
 
     /// Our end of a stream is gone, and the peer says nothing of its own.
     pub(crate) fn forget(&self, tag: u64) {
-        self.lock().remove(&tag);
+        self.lock().entries.remove(&tag);
     }
 
     /// The peer will write no more.
@@ -87,25 +112,30 @@ impl Streams {
             How::Reset | How::Unspecified => StreamEnd::Reset,
             How::Local => StreamEnd::Local,
         };
-        let mut open = self.lock();
-        if let Some(entry) = open.get(&ended.tag) {
+        let entries = &mut self.lock().entries;
+        if let Some(entry) = entries.get(&ended.tag) {
             entry.peer.set(how);
             if entry.done {
-                open.remove(&ended.tag);
+                entries.remove(&ended.tag);
             }
         }
     }
 
     /// The tunnel is gone, and with it whatever the peer might have said.
     pub(super) fn tunnel_lost(&self) {
+        let open = {
+            let mut open = self.lock();
+            open.is_over = true;
+            std::mem::take(&mut open.entries)
+        };
         // In the order in which they were opened.
-        let open = std::mem::take(&mut *self.lock());
         for entry in open.values() {
             entry.peer.set(StreamEnd::TunnelLost);
+            entry.waiters.wake();
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, Entry>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
         // A panic while the lock is held leaves a map that is still whole.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,7 +160,7 @@ mod tests {
         for (ours_first, tag) in [(true, 2), (false, 4)] {
             let peer = PeerEnd::new();
             let permit = streams.permit(Kind::H2).unwrap();
-            streams.insert(tag, permit, peer.clone());
+            streams.insert(tag, permit, peer.clone(), Waiters::default());
             if ours_first {
                 streams.done(tag);
                 assert_eq!(free(), LANES - 1);
@@ -149,9 +179,29 @@ mod tests {
     fn a_lost_tunnel_is_the_end_of_every_stream() {
         let streams = Streams::new();
         let peer = PeerEnd::new();
-        streams.insert(2, streams.permit(Kind::H2).unwrap(), peer.clone());
+        streams.insert(
+            2,
+            streams.permit(Kind::H2).unwrap(),
+            peer.clone(),
+            Waiters::default(),
+        );
         streams.tunnel_lost();
         assert_eq!(peer.get(), Some(StreamEnd::TunnelLost));
+    }
+
+    #[test]
+    fn a_stream_that_begins_after_the_tunnel_learns_its_end() {
+        let streams = Streams::new();
+        streams.tunnel_lost();
+        let peer = PeerEnd::new();
+        streams.insert(
+            2,
+            streams.permit(Kind::H2).unwrap(),
+            peer.clone(),
+            Waiters::default(),
+        );
+        assert_eq!(peer.get(), Some(StreamEnd::TunnelLost));
+        assert_eq!(streams.len(), 0);
     }
 
     #[test]

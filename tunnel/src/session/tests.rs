@@ -359,6 +359,42 @@ async fn an_unknown_critical_field_of_open_is_refused() {
     assert!(opened.reason.contains("99"), "{}", opened.reason);
 }
 
+/// Opens a stream with that tag, and says what it was answered.
+async fn open_as(tag: u64, server: &mut End, foreign: &Foreign) -> (Code, Option<TunnelStream>) {
+    let mut stream = foreign.open().await;
+    let mut bytes = BytesMut::new();
+    let open = Open {
+        tag,
+        kind: open::Kind::Bytes.into(),
+        ..Open::default()
+    };
+    codec::encode(&open, &mut bytes).unwrap();
+    stream.write_all(&bytes).await.unwrap();
+    let take = async {
+        let inbound = server.incoming.next().await.unwrap();
+        inbound.read_open(DIAL).await.unwrap().accept().await.ok()
+    };
+    let (taken, opened) = tokio::join!(take, codec::read_one::<Opened>(&mut stream));
+    (opened.unwrap().code(), taken)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_two_streams_have_one_tag() {
+    let (mut server, foreign) = with_foreign().await;
+    let (code, first) = open_as(2, &mut server, &foreign).await;
+    assert_eq!(code, Code::Ok);
+    let (code, second) = open_as(2, &mut server, &foreign).await;
+    assert_eq!((code, second.is_none()), (Code::Malformed, true));
+    // The server's own first tag would be 2.
+    let opened = server.session.open(open::Kind::Bytes, 1, DIAL);
+    assert!(timeout(DIAL / 2, opened).await.is_err());
+    server.session.close(Code::Ok, "test");
+    assert_eq!(
+        first.unwrap().peer_end().wait().await,
+        StreamEnd::TunnelLost
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_never_says_what_it_is_for_is_dropped() {
     let (mut server, foreign) = with_foreign().await;
@@ -466,4 +502,38 @@ async fn windows_grow_on_a_long_link() {
         "{:?}",
         start.elapsed()
     );
+}
+
+/// Waits on a stream of a tunnel, whose other end does nothing, until this side has closed the tunnel.
+async fn wait_for_the_close<F: Future<Output = ()> + Send + 'static>(
+    wait: impl FnOnce(TunnelStream) -> F,
+) {
+    let (server, mut edge) = pair().await;
+    let (near, _far) = stream(&server, &mut edge).await;
+    // A task of its own: nothing else wakes it.
+    let mut waits = JoinSet::new();
+    waits.spawn(wait(near));
+    // It waits once the clock moves.
+    sleep(Duration::from_secs(1)).await;
+    server.session.close(Code::Ok, "test");
+    let ended = timeout(Duration::from_secs(60), waits.join_next()).await;
+    ended.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_reads_from_a_tunnel_that_this_side_closes_learns_it() {
+    wait_for_the_close(|mut stream| async move {
+        // The end of the bytes, or a failure: which does not matter.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        assert_eq!(stream.peer_end().wait().await, StreamEnd::TunnelLost);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_to_write_to_a_tunnel_that_this_side_closes_learns_it() {
+    wait_for_the_close(
+        |mut stream| async move { while stream.write_all(&[0; 4096]).await.is_ok() {} },
+    )
+    .await;
 }
