@@ -5,6 +5,8 @@
 //! call, so [`rewrite`] fills in what the backend wants to see. And when that connection has ended, for whatever reason,
 //! the server has no way to begin another: the tunnel must end with it, and the next one starts afresh.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod rewrite;
 
 use std::io;

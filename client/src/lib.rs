@@ -31,6 +31,9 @@ pub use embed::{EdgeIncoming, EdgeStream};
 pub use grpc_multiplexer_process::{HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use grpc_multiplexer_tunnel::{ClientId, InvalidClientId};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use legacy::fuzzing;
 pub use options::PROGRAM;
 pub use supervisor::EdgeEnd;
 pub use upgrade::Upgrade;

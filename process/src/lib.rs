@@ -30,6 +30,9 @@ pub use descriptors::descriptors;
 pub use exit::Finished;
 pub use handover::{HandoverError, HandoverSocket, Link, predecessor};
 pub use listen::{BindError, bind, local_addresses};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use options::fuzzing;
 pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
 pub use run::run;
 pub use settings::{

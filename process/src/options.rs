@@ -8,6 +8,8 @@
 mod command;
 mod environment;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod leaves;
 mod mistakes;
 mod print;

@@ -12,6 +12,9 @@ mod discovery;
 mod doors;
 mod duplicates;
 mod edge;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod greet;
 mod guard;
 mod limits;

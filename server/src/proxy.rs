@@ -1,7 +1,7 @@
 //! The path of one call, from the listener to an edge and back.
 
 mod caller;
-mod check;
+pub(crate) mod check;
 mod code;
 pub(crate) mod crowd;
 mod farewell;
@@ -16,7 +16,7 @@ mod record;
 mod reply;
 mod rescue;
 mod stall;
-mod timeout;
+pub(crate) mod timeout;
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -18,6 +18,9 @@ mod client_id;
 mod config;
 mod error;
 mod flood;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod io;
 mod legacy;
