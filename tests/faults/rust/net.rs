@@ -20,7 +20,7 @@ pub(crate) enum Place {
     /// With all others.
     Here,
     /// Behind a link of its own.
-    Apart(Namespace),
+    Apart(Box<Namespace>),
 }
 
 /// A network namespace. Gone when dropped, with its link and the link's rules.

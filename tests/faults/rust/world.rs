@@ -120,7 +120,7 @@ impl World {
         let folder = Folder::new("faults");
         let mux = start_server(&setup, &folder, "127.0.0.1:0", "0.0.0.0:0").await?;
         let place = match setup.link {
-            Link::Apart => Place::Apart(Namespace::new().await?),
+            Link::Apart => Place::Apart(Box::new(Namespace::new().await?)),
             Link::Plain | Link::Relayed(_) => Place::Here,
         };
         let notes = |name: &str| folder.0.join(name);

@@ -19,11 +19,14 @@ pub(crate) struct Case {
     pub(crate) short: bool,
 }
 
+/// A case in a world, to its end.
+pub(crate) type Played = Pin<Box<dyn Future<Output = anyhow::Result<Score>>>>;
+
 /// How it is made to happen.
 #[derive(Clone, Copy)]
 pub(crate) enum How {
     /// To a world of its own.
-    World(fn() -> Pin<Box<dyn Future<Output = anyhow::Result<Score>>>>),
+    World(fn() -> Played),
     /// By a test of a suite of `cargo test`.
     Test(&'static str, &'static str),
     /// By another command of this project, from its top folder.
