@@ -56,6 +56,24 @@ async fn a_backend_that_closes_at_once_is_unreachable() {
 }
 
 #[tokio::test]
+async fn a_backend_that_takes_no_call_and_closes_is_unreachable_at_once() {
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    let start = Instant::now();
+    let backend = Backend::tcp(|socket| async move {
+        let none = [(MAX_CONCURRENT_STREAMS, 0)];
+        let mut connection = FrameConnection::accept_with(socket, &none).await;
+        // The server's word that it has them.
+        while !connection.wait_for(kind::SETTINGS).await.ends() {}
+        connection.close();
+    })
+    .await;
+    is_unreachable(&backend.address.to_string(), &[], "refused").await;
+    let (took, dialled) = (start.elapsed(), backend.connections());
+    assert!(took < Duration::from_secs(10), "told after {took:?}");
+    assert!(dialled < 20, "dialled {dialled} times");
+}
+
+#[tokio::test]
 async fn a_backend_that_speaks_http_1_is_unreachable() {
     let backend = Backend::tcp(|mut socket| async move {
         let mut request = [0; 1024];

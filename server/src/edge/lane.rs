@@ -44,6 +44,8 @@ pub(crate) enum LaneEnd {
 pub(crate) struct Lane {
     sender: Mutex<Option<SendRequest<Bytes>>>,
     calls: AtomicUsize,
+    /// Whether it ever had one.
+    used: AtomicBool,
     bulk: AtomicBool,
     closing: AtomicBool,
     gate: Mutex<Gate<Held>>,
@@ -59,6 +61,7 @@ impl Lane {
         Self {
             sender: Mutex::new(Some(sender)),
             calls: AtomicUsize::new(0),
+            used: AtomicBool::new(false),
             bulk: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             gate: Mutex::new(Gate::new(budget)),
@@ -116,7 +119,13 @@ impl Lane {
         self.calls.load(Ordering::Relaxed)
     }
 
+    /// Whether a call ever began here.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn call_started(&self) {
+        self.used.store(true, Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 

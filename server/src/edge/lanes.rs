@@ -28,6 +28,9 @@ use crate::metrics::Cancels;
 use crate::moment;
 use state::State;
 
+/// A lane that ends sooner than this and never had a call is none.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
+
 /// Bytes in one direction that make a call, its lane and its path bulk.
 pub(crate) const BULK: u64 = 1024 * 1024;
 
@@ -251,10 +254,16 @@ impl Lanes {
         )
         .await;
         alive.opening = false;
-        let task = self.opened(opened, bulk);
+        let opened = self.opened(opened, bulk);
         self.changed.notify_waiters();
-        if let Some(task) = task {
-            task.run().await;
+        let Some((lane, task)) = opened else {
+            return;
+        };
+        let since = Instant::now();
+        task.run().await;
+        if !lane.was_used() && since.elapsed() < SHORT_LIFE {
+            // As if it had refused the connection: else it would be dialled again at once, and for ever.
+            self.lock().fail(DialFailure::Refused, Instant::now());
         }
     }
 
@@ -262,7 +271,7 @@ impl Lanes {
         &self,
         opened: Result<(Arc<Lane>, LaneTask), DialFailure>,
         bulk: bool,
-    ) -> Option<LaneTask> {
+    ) -> Option<(Arc<Lane>, LaneTask)> {
         let mut state = self.lock();
         state.opening = false;
         match opened {
@@ -274,10 +283,10 @@ impl Lanes {
                     lane.close();
                 }
                 state.failure = None;
-                state.lanes.push(lane);
+                state.lanes.push(Arc::clone(&lane));
                 // Not before there is one to take their place.
                 state.rotate(Instant::now(), self.resets.cancels());
-                Some(task)
+                Some((lane, task))
             }
             Err(why) => {
                 tracing::debug!(?why, "no lane");
