@@ -70,7 +70,8 @@ async fn a_backend_that_takes_no_call_and_closes_is_unreachable_at_once() {
     is_unreachable(&backend.address.to_string(), &[], "refused").await;
     let (took, dialled) = (start.elapsed(), backend.connections());
     assert!(took < Duration::from_secs(10), "told after {took:?}");
-    assert!(dialled < 20, "dialled {dialled} times");
+    // Each try of a call may look for room on as many lanes as there are.
+    assert!(dialled < 200, "dialled {dialled} times");
 }
 
 #[tokio::test]

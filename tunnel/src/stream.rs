@@ -253,8 +253,11 @@ impl AsyncRead for TunnelStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if Pin::new(&mut self.raw).poll_read(cx, buffer)?.is_pending() {
-            // As yamux shows it where the peer ended the tunnel: as the end of the bytes.
-            return self.poll_over(&self.waiters.0.reader, cx).map(Ok);
+            ready!(self.poll_over(&self.waiters.0.reader, cx));
+            // What came between the two looks is still read; then it is as yamux shows it where the peer ended the tunnel.
+            if Pin::new(&mut self.raw).poll_read(cx, buffer)?.is_pending() {
+                return Poll::Ready(Ok(()));
+            }
         }
         if self.is_legacy() {
             self.shared.activity.stream_moved();

@@ -10,6 +10,7 @@ mod task;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -46,6 +47,7 @@ pub(crate) struct Lane {
     calls: AtomicUsize,
     /// Whether it ever had one.
     used: AtomicBool,
+    since: Instant,
     bulk: AtomicBool,
     closing: AtomicBool,
     gate: Mutex<Gate<Held>>,
@@ -62,6 +64,7 @@ impl Lane {
             sender: Mutex::new(Some(sender)),
             calls: AtomicUsize::new(0),
             used: AtomicBool::new(false),
+            since: Instant::now(),
             bulk: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             gate: Mutex::new(Gate::new(budget)),
@@ -117,6 +120,11 @@ impl Lane {
 
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
+    }
+
+    /// How long ago it was opened.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.duration_since(self.since)
     }
 
     /// Whether a call ever began here.

@@ -28,9 +28,6 @@ use crate::metrics::Cancels;
 use crate::moment;
 use state::State;
 
-/// A lane that ends sooner than this and never had a call is none.
-const SHORT_LIFE: Duration = Duration::from_secs(1);
-
 /// Bytes in one direction that make a call, its lane and its path bulk.
 pub(crate) const BULK: u64 = 1024 * 1024;
 
@@ -207,12 +204,16 @@ impl Lanes {
         }
         let bulk = state.bulk_paths.contains(path);
         let now = Instant::now();
-        state.lanes.retain(|lane| !lane.is_over());
+        state.tidy(now);
         // A backend that is slow to take calls on one lane does not need more of them on another.
         if self.resets.is_slow(now) && state.has(Room::Gated, now) {
             return Ok(None);
         }
         if let Some(lane) = state.fitting(bulk, now) {
+            if !lane.was_used() {
+                // What failed before is over.
+                state.failure = None;
+            }
             lane.call_started();
             return Ok(Some(lane));
         }
@@ -254,16 +255,10 @@ impl Lanes {
         )
         .await;
         alive.opening = false;
-        let opened = self.opened(opened, bulk);
+        let task = self.opened(opened, bulk);
         self.changed.notify_waiters();
-        let Some((lane, task)) = opened else {
-            return;
-        };
-        let since = Instant::now();
-        task.run().await;
-        if !lane.was_used() && since.elapsed() < SHORT_LIFE {
-            // As if it had refused the connection: else it would be dialled again at once, and for ever.
-            self.lock().fail(DialFailure::Refused, Instant::now());
+        if let Some(task) = task {
+            task.run().await;
         }
     }
 
@@ -271,7 +266,7 @@ impl Lanes {
         &self,
         opened: Result<(Arc<Lane>, LaneTask), DialFailure>,
         bulk: bool,
-    ) -> Option<(Arc<Lane>, LaneTask)> {
+    ) -> Option<LaneTask> {
         let mut state = self.lock();
         state.opening = false;
         match opened {
@@ -282,11 +277,10 @@ impl Lanes {
                 if state.closed {
                     lane.close();
                 }
-                state.failure = None;
-                state.lanes.push(Arc::clone(&lane));
+                state.lanes.push(lane);
                 // Not before there is one to take their place.
                 state.rotate(Instant::now(), self.resets.cancels());
-                Some((lane, task))
+                Some(task)
             }
             Err(why) => {
                 tracing::debug!(?why, "no lane");

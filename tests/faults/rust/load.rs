@@ -68,8 +68,8 @@ impl Load {
     }
 
     /// Makes one call beside the others, which counts as they do.
-    pub(crate) async fn one(&self, way: &Way, edge: usize, kind: Kind) -> bool {
-        make(Arc::clone(&self.shared), lazily(&way(edge)), edge, kind).await
+    pub(crate) async fn one(&self, channel: Channel, edge: usize, kind: Kind) -> bool {
+        make(Arc::clone(&self.shared), channel, edge, kind).await
     }
 
     /// Begins so many at once, over one connection.

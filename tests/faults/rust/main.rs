@@ -17,11 +17,14 @@ mod score;
 mod suite;
 mod world;
 
+use std::any::Any;
 use std::fs;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use futures::FutureExt as _;
 use tokio::time::{Instant, timeout};
 
 use crate::cases::{Case, How};
@@ -75,7 +78,10 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
 async fn played(case: &Case, suites: &mut Suites) -> Result<Score, String> {
     let played = async {
         match case.how {
-            How::World(play) => Ok(play().await),
+            How::World(play) => {
+                let played = AssertUnwindSafe(play()).catch_unwind().await;
+                Ok(played.unwrap_or_else(|panic| Err(said(&*panic))))
+            }
             How::Test(suite, test) => Ok(suites.test(suite, test).await),
             How::Command(command) => Ok(suite::command(command).await),
             How::Not(reason) => Err(reason.to_owned()),
@@ -83,10 +89,17 @@ async fn played(case: &Case, suites: &mut Suites) -> Result<Score, String> {
     };
     let score = match timeout(LIMIT, played).await {
         Ok(played) => played?,
-        Err(_) => Err(anyhow::anyhow!("not over after {LIMIT:?}")),
+        Err(_) => Err(anyhow!("not over after {LIMIT:?}")),
     };
     Ok(score.unwrap_or_else(|error| Score {
         problems: vec![format!("{error:#}")],
         ..Score::default()
     }))
+}
+
+/// What the harness itself fell over.
+fn said(panic: &(dyn Any + Send)) -> anyhow::Error {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+    anyhow!(text.unwrap_or_else(|| "a panic without words".to_owned()))
 }

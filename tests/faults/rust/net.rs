@@ -2,6 +2,7 @@
 //! ours, and rules of the packet filter on our end.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -61,6 +62,11 @@ impl Namespace {
     ///
     /// Where the kernel does not let this process, or a tool is missing.
     pub(crate) async fn new() -> anyhow::Result<Self> {
+        let own = |process| fs::read_link(format!("/proc/{process}/ns/net")).ok();
+        ensure!(
+            own("self") != own("1"),
+            "this is the machine's own network: use tests/faults/run"
+        );
         let _ = run("ip", ["link", "delete", INTERFACE]);
         let mut command = isolated("unshare");
         command.args(["--net", "sh", "-c", "echo made >&2; exec sleep infinity"]);
@@ -111,8 +117,9 @@ impl Namespace {
 
     /// Whatever comes of the edge's connections is answered with a reset.
     pub(crate) fn reset(&self) -> anyhow::Result<()> {
-        let rule = "-w -I INPUT -i faults -p tcp -j REJECT --reject-with tcp-reset";
-        run("iptables", rule.split(' '))
+        let from = ["-w", "-I", "INPUT", "-i", INTERFACE, "-p", "tcp"];
+        let answer = ["-j", "REJECT", "--reject-with", "tcp-reset"];
+        run("iptables", [&from[..], &answer[..]].concat())
     }
 
     /// All packets pass again.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
-use crate::cases::Case;
+use crate::cases::{self, Case};
 
 /// The command line.
 #[derive(Debug, Default)]
@@ -34,6 +34,12 @@ impl Options {
                     bail!("unknown option {arg}: there are --short, --only, --json and --programs")
                 }
             }
+        }
+        if let Some(id) = options.only.iter().find(|id| {
+            let cases = cases::all();
+            !cases.iter().any(|case| case.id == *id)
+        }) {
+            bail!("there is no case {id}: --only takes rows such as F1,F7");
         }
         Ok(options)
     }

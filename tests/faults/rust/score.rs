@@ -24,6 +24,8 @@ pub(crate) struct Score {
     pub(crate) detect: Option<Duration>,
     /// From the fault's end to the begin of the last call that failed.
     pub(crate) recover: Option<Duration>,
+    /// How long any call took.
+    pub(crate) slowest: Duration,
     /// Descriptors that did not come back.
     pub(crate) leaks: usize,
     /// Whatever else should not have happened.
@@ -89,6 +91,7 @@ impl fmt::Display for Score {
 pub(crate) struct Total {
     cases: usize,
     survived: usize,
+    not_run: usize,
     sum: Score,
     recoveries: Vec<Duration>,
     each: Vec<Value>,
@@ -116,6 +119,7 @@ impl Total {
                 self.recoveries.extend(score.recover);
             }
             Err(reason) => {
+                self.not_run += 1;
                 entry["survived"] = false.into();
                 entry["not_run"] = reason.into();
             }
@@ -132,7 +136,7 @@ impl Total {
     pub(crate) fn json(&self) -> Value {
         let mut sum = self.sum.json();
         sum["recover_p99_seconds"] = self.recover_p99().map(|time| time.as_secs_f64()).into();
-        json!({"cases": self.cases, "survived": self.survived, "sum": sum, "each": self.each})
+        json!({"cases": self.cases, "survived": self.survived, "not_run": self.not_run, "sum": sum, "each": self.each})
     }
 
     fn recover_p99(&self) -> Option<Duration> {
@@ -148,13 +152,14 @@ impl fmt::Display for Total {
         let Self {
             cases,
             survived,
+            not_run,
             sum,
             ..
         } = self;
         let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
         write!(
             f,
-            "faults survived {survived}/{cases}, lost {}, wrong-status {}, double-executed {}, collateral {}, \
+            "faults survived {survived}/{cases} ({not_run} not run), lost {}, wrong-status {}, double-executed {}, collateral {}, \
              truncated-as-complete {}, detect p100 {:.1} s, recover p99 {:.1} s, leaks {} ({} calls)",
             sum.lost,
             sum.wrong,

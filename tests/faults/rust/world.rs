@@ -24,10 +24,10 @@ pub(crate) const EDGES: usize = 20;
 const CALLERS: usize = 40;
 /// The edge that faults of an edge happen to.
 pub(crate) const VICTIM: usize = 0;
-/// What a fault that nobody announces may take until the server knows of it, and until that is seen here.
-const DETECT: Duration = Duration::from_millis(20_500);
-/// What calls may fail for after a fault is over.
-const RECOVER: Duration = Duration::from_secs(5);
+/// What a fault that nobody announces may take until the server knows of it, 20 s, and until that is seen here.
+const DETECT: Duration = Duration::from_secs(22);
+/// What calls may fail for after a fault is over, and edges may be away.
+const RECOVER: Duration = Duration::from_secs(7);
 /// What descriptors may take to be given back.
 const SETTLE: Duration = Duration::from_secs(60);
 /// What anything else may take.
@@ -71,6 +71,8 @@ impl Setup {
 pub(crate) struct Excuse {
     /// Only those of the victim, or all.
     pub(crate) all: bool,
+    /// Also those that were under way when the fault happened.
+    begun_before: bool,
     /// What they may fail of: reasons of the server's statuses, `backend` or `own`.
     pub(crate) reasons: &'static [&'static str],
 }
@@ -79,6 +81,7 @@ impl Excuse {
     /// Nothing may fail.
     pub(crate) const NONE: Self = Self {
         all: false,
+        begun_before: false,
         reasons: &[],
     };
 
@@ -86,13 +89,26 @@ impl Excuse {
     pub(crate) const fn victims(reasons: &'static [&'static str]) -> Self {
         Self {
             all: false,
+            begun_before: true,
             reasons,
         }
     }
 
     /// Calls of anybody may.
     pub(crate) const fn anybodys(reasons: &'static [&'static str]) -> Self {
-        Self { all: true, reasons }
+        Self {
+            all: true,
+            begun_before: true,
+            reasons,
+        }
+    }
+
+    /// But not those that were under way when it happened.
+    pub(crate) const fn begun_since(self) -> Self {
+        Self {
+            begun_before: false,
+            ..self
+        }
     }
 }
 
@@ -231,7 +247,12 @@ impl World {
 
     /// Makes a call beside the load; whether it went well. It counts as the others do.
     pub(crate) async fn one(&self, edge: usize, kind: Kind) -> bool {
-        self.load().one(&self.way, edge, kind).await
+        self.over(self.channel(edge), edge, kind).await
+    }
+
+    /// The same over a connection that is there.
+    pub(crate) async fn over(&self, channel: Channel, edge: usize, kind: Kind) -> bool {
+        self.load().one(channel, edge, kind).await
     }
 
     /// An edge can be called again, soon.
@@ -254,7 +275,7 @@ impl World {
         load.many(&way, edge, kind, count);
     }
 
-    /// A connection for calls that are not to count.
+    /// A connection, which is made when it is first used.
     pub(crate) fn channel(&self, edge: usize) -> Channel {
         lazily(&(self.way)(edge))
     }
@@ -310,8 +331,12 @@ impl World {
         }
     }
 
-    pub(crate) async fn all_up(&self) -> anyhow::Result<()> {
-        self.tunnels(|up| up >= EDGES).await
+    /// Waits until every edge is there, which is part of recovering.
+    pub(crate) async fn all_up(&mut self) -> anyhow::Result<()> {
+        self.tunnels(|up| up >= EDGES).await?;
+        let took = self.healed.map(|healed| healed.elapsed());
+        self.score.recover = self.score.recover.max(took);
+        Ok(())
     }
 
     /// Waits until the server knows that it lost the victim.
@@ -385,6 +410,7 @@ impl Fault {
     fn weigh(&self, made: &[Made], score: &mut Score) {
         let mut said = BTreeMap::<String, usize>::new();
         for call in made {
+            score.slowest = score.slowest.max(call.ended - call.began);
             let Some(failure) = &call.failure else {
                 continue;
             };
@@ -420,7 +446,12 @@ impl Fault {
         if call.edge != VICTIM && !self.excuse.all {
             return Some("collateral");
         }
-        let meanwhile = call.ended >= self.struck && call.began <= self.healed + RECOVER;
+        let since = if self.excuse.begun_before {
+            call.ended
+        } else {
+            call.began
+        };
+        let meanwhile = since >= self.struck && call.began <= self.healed + RECOVER;
         if self.excuse.reasons.is_empty() || !meanwhile {
             return Some("lost");
         }

@@ -25,6 +25,8 @@ const BULK_PATH_LENGTH: usize = 256;
 const FAIL_FAST_FIRST: Duration = Duration::from_millis(100);
 /// And for this long at most.
 const FAIL_FAST_MOST: Duration = Duration::from_secs(2);
+/// A lane that ends sooner than this and never had a call was none.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// Between two looks whether a lane may send resets again: nobody tells of it.
 const REFILL: Duration = Duration::from_millis(50);
 
@@ -76,6 +78,17 @@ impl State {
             tracing::debug!("lane rotated");
             cancels.rotated();
             lane.close();
+        }
+        self.tidy(now);
+    }
+
+    /// Forgets lanes that are over. A backend that ended one soon, and before it had a call, counts as one that refused the
+    /// dial: else it would be dialled again at once, and for ever.
+    pub(super) fn tidy(&mut self, now: Instant) {
+        let over = |lane: &&Arc<Lane>| lane.is_over();
+        let mut over = self.lanes.iter().filter(over);
+        if over.any(|lane| !lane.was_used() && lane.age(now) < SHORT_LIFE) {
+            self.fail(DialFailure::Refused, now);
         }
         self.lanes.retain(|lane| !lane.is_over());
     }

@@ -14,8 +14,14 @@ use crate::score::Score;
 use crate::world::{Excuse, Setup, VICTIM, World};
 
 const DOWNLOAD: &str = "/grpc.multiplexer.examples.v1.EchoService/ServerStream";
-/// KiB that a call may take which nobody reads: the largest that a stream's window grows to.
+/// KiB that a call may take which nobody reads: the largest that a stream's window grows to, where messages are large.
 const PER_STALLED: u64 = 16 * 1024;
+/// The same where they are tiny, and come slowly.
+const PER_STALLED_TINY: u64 = 1024;
+/// Calls that are made at least at full rate in five seconds, on any machine.
+const FULL_RATE: usize = 5_000;
+/// No call of others takes as long, whoever does not read.
+const PROMPT: Duration = Duration::from_secs(5);
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -60,9 +66,14 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             "F24",
             "5,000 calls are cancelled after 5 ms",
-            How::World(|| Box::pin(cancels())),
+            How::World(|| Box::pin(cancels(5))),
         )
         .short(),
+        Case::new(
+            "F24",
+            "5,000 calls are cancelled after 1 ms",
+            How::World(|| Box::pin(cancels(1))),
+        ),
         Case::new(
             "F42",
             "four times the calls that an edge takes",
@@ -86,14 +97,22 @@ async fn unread(callers: usize, size: usize) -> anyhow::Result<Score> {
     .await;
     world.pass(10).await;
     let grown = world.mux.resident().saturating_sub(before);
-    let limit = 64 * 1024 + PER_STALLED * callers as u64;
+    let each = if size < 1000 {
+        PER_STALLED_TINY
+    } else {
+        PER_STALLED
+    };
+    let limit = 64 * 1024 + each * callers as u64;
     world.score.require(grown < limit, || {
         format!("{callers} stalled calls took {grown} KiB")
     });
     drop(stalled);
     world.heal();
     world.pass(2).await;
-    world.judge(Excuse::NONE).await
+    let mut score = world.judge(Excuse::NONE).await?;
+    let slowest = score.slowest;
+    score.require(slowest < PROMPT, || format!("a call took {slowest:?}"));
+    Ok(score)
 }
 
 /// One gRPC message that asks for messages without end.
@@ -114,19 +133,22 @@ fn download(size: usize) -> Vec<u8> {
 async fn full_rate() -> anyhow::Result<Score> {
     let world = World::start(Setup::PLAIN).await?;
     let workers = (0..64).map(async |n| {
-        loop {
-            if !world.one(n % world.edges.len(), Kind::Unary).await {
-                return;
-            }
-        }
+        let edge = n % world.edges.len();
+        let channel = world.channel(edge);
+        // Each ends at a failure, which counts.
+        while world.over(channel.clone(), edge, Kind::Unary).await {}
     });
-    // Each ends at a failure, which counts.
     let _ = timeout(Duration::from_secs(5), join_all(workers)).await;
-    world.judge(Excuse::NONE).await
+    let mut score = world.judge(Excuse::NONE).await?;
+    let calls = score.calls;
+    score.require(calls > FULL_RATE, || {
+        format!("only {calls} calls were made")
+    });
+    Ok(score)
 }
 
 /// A hundred at a time.
-async fn cancels() -> anyhow::Result<Score> {
+async fn cancels(millis: u64) -> anyhow::Result<Score> {
     let mut world = World::start(Setup::PLAIN).await?;
     let canceller = world.channel(VICTIM);
     let workers = (0..100).map(async |n: u64| {
@@ -137,7 +159,7 @@ async fn cancels() -> anyhow::Result<Score> {
                 Kind::Slow,
                 1 << 40 | n << 20 | turn,
             );
-            let ended = timeout(Duration::from_millis(5), call).await;
+            let ended = timeout(Duration::from_millis(millis), call).await;
             assert!(!matches!(ended, Ok(Ok(()))), "150 ms have passed");
         }
     });

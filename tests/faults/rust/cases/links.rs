@@ -143,6 +143,10 @@ async fn reset() -> anyhow::Result<Score> {
     world.heal();
     world.all_up().await?;
     world.pass(5).await;
+    let lost = world.said(VICTIM, "tunnel lost");
+    world
+        .score
+        .require(lost > 0, || "nothing was reset".to_owned());
     world.judge(LOST).await
 }
 
@@ -230,6 +234,10 @@ async fn garbled() -> anyhow::Result<Score> {
     world.all_up().await?;
     world.pass(6).await;
     world.answers(VICTIM).await;
+    let lost = world.said(VICTIM, "tunnel lost");
+    world
+        .score
+        .require(lost > 0, || "nothing was garbled".to_owned());
     // What a garbled message says is anybody's guess, and TCP's checksum is there so that there are none. That the
     // processes live and the next tunnel is sound is what counts.
     world

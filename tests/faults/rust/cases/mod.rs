@@ -11,7 +11,7 @@ use crate::score::Score;
 
 /// One fault.
 pub(crate) struct Case {
-    /// Its row of the fault matrix. Several cases share one.
+    /// Its row. Several cases share one.
     pub(crate) id: &'static str,
     pub(crate) what: &'static str,
     pub(crate) how: How,
@@ -53,7 +53,7 @@ impl Case {
     }
 }
 
-/// All of them, in the order of the matrix.
+/// All of them, row by row.
 pub(crate) fn all() -> Vec<Case> {
     let mut all: Vec<Case> = [
         processes::cases(),
