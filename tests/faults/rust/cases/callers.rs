@@ -14,10 +14,8 @@ use crate::score::Score;
 use crate::world::{Excuse, Setup, VICTIM, World};
 
 const DOWNLOAD: &str = "/grpc.multiplexer.examples.v1.EchoService/ServerStream";
-/// KiB that a call may take which nobody reads: the largest that a stream's window grows to, where messages are large.
+/// KiB that a call may take which nobody reads: the largest that a stream's window grows to.
 const PER_STALLED: u64 = 16 * 1024;
-/// The same where they are tiny, and come slowly.
-const PER_STALLED_TINY: u64 = 1024;
 /// Calls that are made at least at full rate in five seconds, on any machine.
 const FULL_RATE: usize = 5_000;
 /// No call of others takes as long, whoever does not read.
@@ -97,12 +95,7 @@ async fn unread(callers: usize, size: usize) -> anyhow::Result<Score> {
     .await;
     world.pass(10).await;
     let grown = world.mux.resident().saturating_sub(before);
-    let each = if size < 1000 {
-        PER_STALLED_TINY
-    } else {
-        PER_STALLED
-    };
-    let limit = 64 * 1024 + each * callers as u64;
+    let limit = 64 * 1024 + PER_STALLED * callers as u64;
     world.score.require(grown < limit, || {
         format!("{callers} stalled calls took {grown} KiB")
     });
