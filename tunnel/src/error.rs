@@ -114,6 +114,15 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    pub(crate) fn tag_taken(tag: u64) -> Self {
+        Self::Refused {
+            code: Code::Malformed,
+            reason: format!("tag {tag} is that of another stream"),
+        }
+    }
+}
+
 /// Why a TLS configuration could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

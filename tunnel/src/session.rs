@@ -33,7 +33,7 @@ pub(crate) use start::{ControlStream, Start, start};
 pub(crate) use streams::Streams;
 pub use task::SessionTask;
 
-use crate::handshake::codec::{self};
+use crate::handshake::codec;
 use crate::message::control::Message;
 use crate::message::{Code, Drain, Goodbye, Open, Opened, StreamEnded, Superseded, open};
 use crate::stream::RawStream;
@@ -98,14 +98,8 @@ impl Shared {
         self.say(Message::StreamEnded(ended));
     }
 
-    /// A tag that no open stream has, not even one of a peer that takes ours.
     fn next_tag(&self) -> u64 {
-        loop {
-            let tag = self.next_tag.fetch_add(2, Ordering::Relaxed);
-            if !self.streams.has(tag) {
-                return tag;
-            }
-        }
+        self.next_tag.fetch_add(2, Ordering::Relaxed)
     }
 
     fn request_close(&self, code: Code, reason: &str) {
@@ -154,7 +148,10 @@ impl Session {
         let permit = self.shared.streams.permit(kind).ok_or(OpenError::Limit)?;
         let stream = self.raw_stream().await.ok_or(OpenError::Lost)?;
         let tag = self.shared.next_tag();
-        let mut stream = TunnelStream::new(stream, tag, permit, &self.shared);
+        let place = self.shared.streams.begin(tag, permit);
+        // A peer that takes tags of ours gets no stream with them.
+        let place = place.ok_or_else(|| OpenError::tag_taken(tag))?;
+        let mut stream = TunnelStream::new(stream, tag, place, &self.shared);
         if self.is_legacy() {
             return Ok(stream);
         }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures::Stream as _;
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, SetOnce};
+use tokio::sync::SetOnce;
 
 use crate::message::{StreamEnded, stream_ended::How};
 use crate::session::{Shared, Wire};
@@ -35,14 +35,10 @@ pub enum StreamEnd {
 /// Tells how the peer's half of a stream ended, once it did. Outlives the stream.
 ///
 /// A peer on the original's wire says nothing of it, so that only the loss of the tunnel is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PeerEnd(Arc<SetOnce<StreamEnd>>);
 
 impl PeerEnd {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(SetOnce::new()))
-    }
-
     pub(crate) fn set(&self, end: StreamEnd) {
         // The first word counts.
         let _ = self.0.set(end);
@@ -79,6 +75,13 @@ impl Waiters {
         self.0.reader.wake();
         self.0.writer.wake();
     }
+}
+
+/// What a stream shares with the list of those that are open.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Place {
+    pub(crate) peer: PeerEnd,
+    pub(crate) waiters: Waiters,
 }
 
 /// A yamux stream as tokio I/O.
@@ -155,8 +158,7 @@ pub struct TunnelStream {
     written: u64,
     /// What to tell the peer when the stream is dropped; `None` once it was told.
     farewell: Option<How>,
-    peer: PeerEnd,
-    waiters: Waiters,
+    place: Place,
     shared: Arc<Shared>,
 }
 
@@ -170,22 +172,13 @@ impl fmt::Debug for TunnelStream {
 }
 
 impl TunnelStream {
-    pub(crate) fn new(
-        raw: RawStream,
-        tag: u64,
-        permit: OwnedSemaphorePermit,
-        shared: &Arc<Shared>,
-    ) -> Self {
-        let (peer, waiters) = (PeerEnd::new(), Waiters::default());
-        let streams = &shared.streams;
-        streams.insert(tag, permit, peer.clone(), waiters.clone());
+    pub(crate) fn new(raw: RawStream, tag: u64, place: Place, shared: &Arc<Shared>) -> Self {
         Self {
             raw,
             tag,
             written: 0,
             farewell: Some(How::Reset),
-            peer,
-            waiters,
+            place,
             shared: Arc::clone(shared),
         }
     }
@@ -198,7 +191,7 @@ impl TunnelStream {
     /// Tells how the peer's half ended, once it did.
     #[must_use]
     pub fn peer_end(&self) -> PeerEnd {
-        self.peer.clone()
+        self.place.peer.clone()
     }
 
     /// Whether it is of the original's wire.
@@ -253,7 +246,7 @@ impl AsyncRead for TunnelStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if Pin::new(&mut self.raw).poll_read(cx, buffer)?.is_pending() {
-            ready!(self.poll_over(&self.waiters.0.reader, cx));
+            ready!(self.poll_over(&self.place.waiters.0.reader, cx));
             // What came between the two looks is still read; then it is as yamux shows it where the peer ended the tunnel.
             if Pin::new(&mut self.raw).poll_read(cx, buffer)?.is_pending() {
                 return Poll::Ready(Ok(()));
@@ -273,7 +266,7 @@ impl AsyncWrite for TunnelStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Poll::Ready(n) = Pin::new(&mut self.raw).poll_write(cx, bytes)? else {
-            let over = self.poll_over(&self.waiters.0.writer, cx);
+            let over = self.poll_over(&self.place.waiters.0.writer, cx);
             return over.map(|()| Err(io::ErrorKind::BrokenPipe.into()));
         };
         self.written += n as u64;

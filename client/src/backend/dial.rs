@@ -12,11 +12,11 @@ use tokio_rustls::TlsConnector;
 
 use super::{BackendAddress, BackendTls};
 
-/// Why the backend could not be reached.
 /// How long a backend may take nothing while bytes wait for it. It may be paused or busy, which its callers would have
 /// lived with; that it is gone is seen far sooner, by keepalive or a reset.
 const STANDSTILL: Duration = Duration::from_secs(5 * 60);
 
+/// Why the backend could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     /// Nobody listens, or no route.

@@ -125,20 +125,18 @@ impl PendingStream {
     /// [`OpenError::Limit`] when as many streams as the tunnel takes are open, [`OpenError::Lost`] when it is gone,
     /// [`OpenError::Refused`] when another stream has its tag.
     pub async fn accept(self) -> Result<TunnelStream, OpenError> {
-        if self.shared.streams.has(self.open.tag) {
-            let reason = format!("tag {} is that of another stream", self.open.tag);
-            self.refuse(Code::Malformed, &reason).await;
-            return Err(OpenError::Refused {
-                code: Code::Malformed,
-                reason,
-            });
-        }
         let Some(permit) = self.shared.streams.permit(self.open.kind()) else {
             self.refuse(Code::Limit, "no more streams on this tunnel")
                 .await;
             return Err(OpenError::Limit);
         };
-        let mut stream = TunnelStream::new(self.raw, self.open.tag, permit, &self.shared);
+        let tag = self.open.tag;
+        let Some(place) = self.shared.streams.begin(tag, permit) else {
+            let taken = OpenError::tag_taken(tag);
+            self.refuse(Code::Malformed, &taken.to_string()).await;
+            return Err(taken);
+        };
+        let mut stream = TunnelStream::new(self.raw, tag, place, &self.shared);
         if self.shared.wire == Wire::Bare {
             // Already proven is as good.
             let _ = self.shared.proven.set(());
@@ -148,7 +146,7 @@ impl PendingStream {
         if let Err(error) = answer(&mut stream, &opened).await {
             // The opener gave it up, and may have said so before anybody here listened.
             self.shared.streams.peer_ended(&StreamEnded {
-                tag: self.open.tag,
+                tag,
                 ..StreamEnded::default()
             });
             return Err(error);

@@ -4,7 +4,7 @@
 //! peer's application drops it; a permit that came back earlier could let one stream too many onto the session. (A peer
 //! of the original's says nothing of its end, and has no such limit: there our own end decides.)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::{BYTE_STREAMS, LANES};
 use crate::message::open::Kind;
 use crate::message::{StreamEnded, stream_ended::How};
-use crate::stream::{PeerEnd, StreamEnd, Waiters};
+use crate::stream::{Place, StreamEnd};
 
 #[derive(Debug)]
 pub(crate) struct Streams {
@@ -32,8 +32,7 @@ struct Open {
 #[derive(Debug)]
 struct Entry {
     _permit: OwnedSemaphorePermit,
-    peer: PeerEnd,
-    waiters: Waiters,
+    place: Place,
     /// Whether our own end is gone.
     done: bool,
 }
@@ -59,31 +58,23 @@ impl Streams {
         self.lock().entries.len()
     }
 
-    /// Whether a stream of that tag is open.
-    pub(super) fn has(&self, tag: u64) -> bool {
-        self.lock().entries.contains_key(&tag)
-    }
-
-    pub(crate) fn insert(
-        &self,
-        tag: u64,
-        permit: OwnedSemaphorePermit,
-        peer: PeerEnd,
-        waiters: Waiters,
-    ) {
+    /// A stream begins; nothing when another that is open has its tag.
+    pub(super) fn begin(&self, tag: u64, permit: OwnedSemaphorePermit) -> Option<Place> {
+        let place = Place::default();
         let mut open = self.lock();
         if open.is_over {
-            return peer.set(StreamEnd::TunnelLost);
+            place.peer.set(StreamEnd::TunnelLost);
+            return Some(place);
         }
-        open.entries.insert(
-            tag,
-            Entry {
-                _permit: permit,
-                peer,
-                waiters,
-                done: false,
-            },
-        );
+        let btree_map::Entry::Vacant(entry) = open.entries.entry(tag) else {
+            return None;
+        };
+        entry.insert(Entry {
+            _permit: permit,
+            place: place.clone(),
+            done: false,
+        });
+        Some(place)
     }
 
     /// Our end of the stream is gone.
@@ -91,7 +82,7 @@ impl Streams {
         let entries = &mut self.lock().entries;
         if let Some(entry) = entries.get_mut(&tag) {
             entry.done = true;
-            if entry.peer.get().is_some() {
+            if entry.place.peer.get().is_some() {
                 entries.remove(&tag);
             }
         }
@@ -114,7 +105,8 @@ impl Streams {
         };
         let entries = &mut self.lock().entries;
         if let Some(entry) = entries.get(&ended.tag) {
-            entry.peer.set(how);
+            // Under the lock: `done` looks at it there.
+            entry.place.peer.set(how);
             if entry.done {
                 entries.remove(&ended.tag);
             }
@@ -130,8 +122,8 @@ impl Streams {
         };
         // In the order in which they were opened.
         for entry in open.values() {
-            entry.peer.set(StreamEnd::TunnelLost);
-            entry.waiters.wake();
+            entry.place.peer.set(StreamEnd::TunnelLost);
+            entry.place.waiters.wake();
         }
     }
 
@@ -158,9 +150,8 @@ mod tests {
         let streams = Streams::new();
         let free = || streams.lanes.available_permits();
         for (ours_first, tag) in [(true, 2), (false, 4)] {
-            let peer = PeerEnd::new();
             let permit = streams.permit(Kind::H2).unwrap();
-            streams.insert(tag, permit, peer.clone(), Waiters::default());
+            let peer = streams.begin(tag, permit).unwrap().peer;
             if ours_first {
                 streams.done(tag);
                 assert_eq!(free(), LANES - 1);
@@ -178,13 +169,8 @@ mod tests {
     #[test]
     fn a_lost_tunnel_is_the_end_of_every_stream() {
         let streams = Streams::new();
-        let peer = PeerEnd::new();
-        streams.insert(
-            2,
-            streams.permit(Kind::H2).unwrap(),
-            peer.clone(),
-            Waiters::default(),
-        );
+        let permit = streams.permit(Kind::H2).unwrap();
+        let peer = streams.begin(2, permit).unwrap().peer;
         streams.tunnel_lost();
         assert_eq!(peer.get(), Some(StreamEnd::TunnelLost));
     }
@@ -193,13 +179,8 @@ mod tests {
     fn a_stream_that_begins_after_the_tunnel_learns_its_end() {
         let streams = Streams::new();
         streams.tunnel_lost();
-        let peer = PeerEnd::new();
-        streams.insert(
-            2,
-            streams.permit(Kind::H2).unwrap(),
-            peer.clone(),
-            Waiters::default(),
-        );
+        let permit = streams.permit(Kind::H2).unwrap();
+        let peer = streams.begin(2, permit).unwrap().peer;
         assert_eq!(peer.get(), Some(StreamEnd::TunnelLost));
         assert_eq!(streams.len(), 0);
     }
