@@ -19,10 +19,12 @@ mod stall;
 pub(crate) mod timeout;
 
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use grpc_multiplexer_tunnel::{ClientId, LANES};
 use h2::RecvStream;
 use h2::server::SendResponse;
@@ -126,7 +128,7 @@ impl Proxy {
             id: None,
         };
         let result = match checked {
-            Ok(_) => self.steps(&mut call).await,
+            Ok(_) => answered(self.steps(&mut call)).await,
             Err(failure) => Err(failure.into()),
         };
         let ending = result.unwrap_or_else(|unanswered| call.answer(unanswered));
@@ -278,6 +280,14 @@ impl Proxy {
             () = self.cut.cancelled() => Err(Failure::Draining { sent: false }.into()),
         }
     }
+}
+
+/// A mistake of ours that panics costs the call that meets it, and its caller a status. The log has it already.
+async fn answered(
+    steps: impl Future<Output = Result<Ending, Unanswered>>,
+) -> Result<Ending, Unanswered> {
+    let caught = AssertUnwindSafe(steps).catch_unwind().await;
+    caught.unwrap_or_else(|_| Err(Failure::Internal.into()))
 }
 
 /// Ready once the caller is gone, or what it sent is too much to be held. Reads what it sends.
