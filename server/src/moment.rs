@@ -15,3 +15,13 @@ pub(crate) async fn reached(moment: Option<Instant>) {
         None => pending().await,
     }
 }
+
+/// A runtime whose clock goes on only when nobody has anything to do.
+#[cfg(test)]
+pub(crate) fn paused() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+}

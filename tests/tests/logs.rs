@@ -92,17 +92,17 @@ async fn a_server_whose_log_is_not_read_works_on_and_says_later_what_is_missing(
     assert!(!log[said..].iter().any(|line| line.contains(&method)));
 }
 
+/// An edge has nothing to say of calls but their frames.
+fn talkative(admin: &str) -> [&str; 4] {
+    ["--log-level", "trace", "--admin-listener", admin]
+}
+
 #[tokio::test]
 async fn an_edge_whose_log_is_not_read_works_on_and_says_later_what_is_missing() {
     let backend = backend().await;
     let [admin] = free();
-    // It has nothing to say of calls but their frames.
-    let options = [
-        "--log-level",
-        "trace",
-        "--admin-listener",
-        &admin.to_string(),
-    ];
+    let admins = admin.to_string();
+    let options = talkative(&admins);
     let address = backend.address.to_string();
     let mux = Mux::start().await;
     let edge = Edge::dialling(mux.multiplexer, "rainbow", &address, &options);
@@ -127,12 +127,8 @@ async fn an_edge_whose_log_is_not_read_works_on_and_says_later_what_is_missing()
 async fn who_is_asked_to_stop_does_so_also_when_nobody_reads_its_log() {
     let backend = backend().await;
     let [admin] = free();
-    let options = [
-        "--log-level",
-        "trace",
-        "--admin-listener",
-        &admin.to_string(),
-    ];
+    let admins = admin.to_string();
+    let options = talkative(&admins);
     let address = backend.address.to_string();
     let mut path = Path::with(&["--log-level", "trace"], &address, &options).await;
     path.mux.read(false);

@@ -24,8 +24,7 @@ mod world;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tokio::runtime::{Builder, Runtime};
-
+use crate::moment::paused;
 use world::World;
 
 const VARIABLE: &str = "SIMULATION_SEEDS";
@@ -36,17 +35,9 @@ const SOME: usize = 10;
 /// Lines of a history that are shown of one that failed among others.
 const SHOWN: usize = 40;
 
-fn runtime() -> Runtime {
-    Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-}
-
 /// Runs one history. What happened, and whether all was well.
 fn history(seed: u64) -> (String, bool) {
-    let runtime = runtime();
+    let runtime = paused();
     let mut world = None;
     let well = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {

@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::doomed::Doomed;
 use super::network::{Arrival, Door, Path};
-use super::runtime;
 use super::server::{Server, TUNNELS, edges, serve};
 use super::trace::Trace;
 use super::watcher::{Watcher, Well};
 use crate::DuplicateClientId;
+use crate::moment::paused;
 
 /// How much of a tunnel's life is looked at: its hello and a few heartbeats.
 const LIFE: Duration = Duration::from_secs(25);
@@ -51,7 +51,7 @@ fn a_crash_at_any_await_leaves_nothing_and_locks_nobody_out() {
             Comes::AsAStranger,
         ] {
             let mut polls = 0;
-            while runtime().block_on(crash(victim, comes, polls)) {
+            while paused().block_on(crash(victim, comes, polls)) {
                 polls += 1;
             }
             assert!(polls > 5, "{victim:?} {comes:?} lives for {polls} polls");

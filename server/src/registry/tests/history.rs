@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::model::{Comer, KnownId, listed};
 use super::watch::{QUEUE, Watch};
 use super::*;
+use crate::moment::paused;
 
 /// Lets everything happen that is due, and keeps any two things from falling together.
 const SETTLE: Duration = Duration::from_millis(1);
@@ -281,12 +282,7 @@ proptest! {
     })]
     #[test]
     fn every_history_is_that_of_the_model(ops in ops()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        paused().block_on(async {
             let mut bench = Bench::new();
             for op in ops {
                 bench.apply(op).await;

@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 use super::*;
+use crate::moment::paused;
 
 const IDS: [&str; 2] = ["a", "b"];
 /// Lets everything happen that is due, and keeps any two things from falling together.
@@ -194,12 +195,7 @@ proptest! {
     })]
     #[test]
     fn no_call_misses_its_edge_and_none_is_left(ops in ops()) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        paused().block_on(async {
             let mut bench = Bench::new();
             for op in ops {
                 bench.apply(op).await;
