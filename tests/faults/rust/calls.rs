@@ -11,6 +11,7 @@ use grpc_multiplexer_examples::echo::echo_service_client::EchoServiceClient;
 use grpc_multiplexer_examples::echo::{
     BidiStreamRequest, ClientStreamRequest, EchoRequest, ServerStreamRequest,
 };
+use grpc_multiplexer_tests::errors_page;
 use tokio::time::{Instant, interval};
 use tokio_stream::wrappers::IntervalStream;
 use tonic::transport::Channel;
@@ -96,6 +97,16 @@ impl Failure {
             Self::Own(_) => "own",
             Self::Truncated(_) => "truncated",
         }
+    }
+
+    /// Whether its status is one that callers are promised for its reason.
+    pub(crate) fn is_promised(&self) -> bool {
+        let Self::Ours { reason, code } = self else {
+            return true;
+        };
+        let number = format!("{} ", *code as i32);
+        let mut rows = errors_page().into_iter();
+        rows.any(|row| row.reason == reason && row.status.starts_with(&number))
     }
 }
 

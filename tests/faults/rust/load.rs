@@ -42,6 +42,13 @@ struct Shared {
     next: AtomicU64,
 }
 
+impl Shared {
+    /// One that no other call has.
+    fn token(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
 impl Load {
     /// `callers` of them, each over connections of its own, to edges `edge-0` and so on in turn.
     pub(crate) fn start(callers: usize, edges: usize, way: &Way) -> Self {
@@ -69,17 +76,21 @@ impl Load {
 
     /// Makes one call beside the others, which counts as they do.
     pub(crate) async fn one(&self, channel: Channel, edge: usize, kind: Kind) -> bool {
-        make(Arc::clone(&self.shared), channel, edge, kind).await
+        let token = self.shared.token();
+        make(Arc::clone(&self.shared), channel, edge, kind, token).await
     }
 
-    /// Begins so many at once, over one connection.
-    pub(crate) fn many(&mut self, way: &Way, edge: usize, kind: Kind, count: usize) {
+    /// Begins so many at once, over one connection; gives their tokens.
+    pub(crate) fn many(&mut self, way: &Way, edge: usize, kind: Kind, count: usize) -> Vec<u64> {
         let channel = lazily(&way(edge));
-        for _ in 0..count {
+        let calls = (0..count).map(|_| {
+            let token = self.shared.token();
             let (channel, shared) = (channel.clone(), Arc::clone(&self.shared));
-            self.callers
-                .spawn(make(shared, channel, edge, kind).map(drop));
-        }
+            let made = make(shared, channel, edge, kind, token);
+            self.callers.spawn(made.map(drop));
+            token
+        });
+        calls.collect()
     }
 
     /// Waits until all that began ended, where nobody calls all the time; how many went well.
@@ -132,15 +143,15 @@ impl Caller {
             let kind = MIX[turn % MIX.len()];
             turn += 1;
             let (channel, shared) = (self.channels[edge].clone(), Arc::clone(&self.shared));
-            calls.spawn(make(shared, channel, edge, kind));
+            let token = shared.token();
+            calls.spawn(make(shared, channel, edge, kind, token));
             while calls.try_join_next().is_some() {}
         }
         while calls.join_next().await.is_some() {}
     }
 }
 
-async fn make(shared: Arc<Shared>, channel: Channel, edge: usize, kind: Kind) -> bool {
-    let token = shared.next.fetch_add(1, Ordering::Relaxed);
+async fn make(shared: Arc<Shared>, channel: Channel, edge: usize, kind: Kind, token: u64) -> bool {
     let began = Instant::now();
     let failure = call(channel, edge, kind, token).await.err();
     let well = failure.is_none();

@@ -10,11 +10,14 @@
 mod backend;
 mod calls;
 mod cases;
+mod clock;
 mod load;
+mod names;
 mod net;
 mod options;
 mod score;
 mod suite;
+mod threads;
 mod world;
 
 use std::any::Any;
@@ -29,12 +32,12 @@ use tokio::time::{Instant, timeout};
 
 use crate::cases::{Case, How};
 use crate::options::Options;
-use crate::score::{Score, Total};
+use crate::score::{NotRun, Score, Total};
 use crate::suite::Suites;
 use crate::world::PROGRAMS;
 
 /// No case takes longer.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(900);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -91,10 +94,13 @@ async fn played(case: &Case, suites: &mut Suites) -> Result<Score, String> {
         Ok(played) => played?,
         Err(_) => Err(anyhow!("not over after {LIMIT:?}")),
     };
-    Ok(score.unwrap_or_else(|error| Score {
-        problems: vec![format!("{error:#}")],
-        ..Score::default()
-    }))
+    score.or_else(|error| match error.downcast::<NotRun>() {
+        Ok(NotRun(reason)) => Err(reason),
+        Err(error) => Ok(Score {
+            problems: vec![format!("{error:#}")],
+            ..Score::default()
+        }),
+    })
 }
 
 /// What the harness itself fell over.

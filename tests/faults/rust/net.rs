@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,6 +15,11 @@ pub(crate) const OURS: &str = "10.7.0.1";
 const THEIRS: &str = "10.7.0.2";
 /// The name of our interface. There is one at a time: all of this runs in a network namespace of its own.
 const INTERFACE: &str = "faults";
+/// That of theirs.
+const THEIR_INTERFACE: &str = "edge";
+
+/// What a rule does with a packet of TCP.
+const RESET: [&str; 4] = ["-j", "REJECT", "--reject-with", "tcp-reset"];
 
 /// Where a process runs.
 #[derive(Debug)]
@@ -73,27 +79,24 @@ impl Namespace {
         let keeper = Process::of(command);
         keeper.says("made").await;
         let namespace = Self { keeper };
-        let pid = namespace.keeper.pid().to_string();
-        let peer = ["peer", "name", "edge", "netns", &pid];
-        run(
-            "ip",
-            [&["link", "add", INTERFACE, "type", "veth"], &peer[..]].concat(),
-        )?;
-        run(
-            "ip",
-            ["addr", "add", &format!("{OURS}/24"), "dev", INTERFACE],
-        )?;
-        run("ip", ["link", "set", INTERFACE, "up"])?;
-        for inside in [
-            "link set lo up",
-            &format!("addr add {THEIRS}/24 dev edge"),
-            "link set edge up",
+        let pid = namespace.keeper.pid();
+        for (inside, words) in [
+            (
+                false,
+                format!(
+                    "ip link add {INTERFACE} type veth peer name {THEIR_INTERFACE} netns {pid}"
+                ),
+            ),
+            (false, format!("ip addr add {OURS}/24 dev {INTERFACE}")),
+            (false, format!("ip link set {INTERFACE} up")),
+            (true, "ip link set lo up".to_owned()),
+            (
+                true,
+                format!("ip addr add {THEIRS}/24 dev {THEIR_INTERFACE}"),
+            ),
+            (true, format!("ip link set {THEIR_INTERFACE} up")),
         ] {
-            let net = format!("--net=/proc/{pid}/ns/net");
-            run(
-                "nsenter",
-                [net.as_str(), "ip"].into_iter().chain(inside.split(' ')),
-            )?;
+            namespace.at(inside, &words)?;
         }
         Ok(namespace)
     }
@@ -118,13 +121,49 @@ impl Namespace {
     /// Whatever comes of the edge's connections is answered with a reset.
     pub(crate) fn reset(&self) -> anyhow::Result<()> {
         let from = ["-w", "-I", "INPUT", "-i", INTERFACE, "-p", "tcp"];
-        let answer = ["-j", "REJECT", "--reject-with", "tcp-reset"];
-        run("iptables", [&from[..], &answer[..]].concat())
+        run("iptables", [&from[..], &RESET].concat())
+    }
+
+    /// One packet of ten, both ways, is kept on a slow line while others pass it.
+    pub(crate) fn reorder(&self) -> anyhow::Result<()> {
+        for (inside, device) in [(false, INTERFACE), (true, THEIR_INTERFACE)] {
+            for words in [
+                format!("tc qdisc add dev {device} root handle 1: htb default 1"),
+                format!(
+                    "tc class add dev {device} parent 1: classid 1:1 htb rate 10gbit quantum 60000"
+                ),
+                format!(
+                    "tc class add dev {device} parent 1: classid 1:2 htb rate 20mbit quantum 60000"
+                ),
+                format!(
+                    "iptables -w -t mangle -I POSTROUTING -o {device} -m statistic --mode random --probability 0.1 -j CLASSIFY --set-class 1:2"
+                ),
+            ] {
+                self.at(inside, &words)?;
+            }
+        }
+        Ok(())
     }
 
     /// All packets pass again.
     pub(crate) fn heal(&self) -> anyhow::Result<()> {
+        for (inside, device) in [(false, INTERFACE), (true, THEIR_INTERFACE)] {
+            self.at(inside, "iptables -w -t mangle -F")?;
+            // There is none, most of the time.
+            let _ = self.at(inside, &format!("tc qdisc del dev {device} root"));
+        }
         run("iptables", ["-w", "-F"])
+    }
+
+    /// Runs a command at our end of the link, or inside.
+    fn at(&self, inside: bool, words: &str) -> anyhow::Result<()> {
+        let words = words.split(' ');
+        if !inside {
+            let mut words = words;
+            return run(words.next().context("a program")?, words);
+        }
+        let net = format!("--net=/proc/{}/ns/net", self.keeper.pid());
+        run("nsenter", [net.as_str()].into_iter().chain(words))
     }
 }
 
@@ -133,6 +172,27 @@ impl Drop for Namespace {
         // Gone with the namespace in a moment anyway.
         let _ = run("iptables", ["-w", "-F"]);
         let _ = run("ip", ["link", "delete", INTERFACE]);
+    }
+}
+
+/// An address where nobody is any more: whoever comes or came is reset. Until dropped.
+#[derive(Debug)]
+pub(crate) struct Refused(());
+
+impl Refused {
+    pub(crate) fn at(address: Ipv4Addr, port: u16) -> anyhow::Result<Self> {
+        let (address, port) = (address.to_string(), port.to_string());
+        let to = [
+            "-w", "-I", "INPUT", "-d", &address, "-p", "tcp", "--dport", &port,
+        ];
+        run("iptables", [&to[..], &RESET].concat())?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        let _ = run("iptables", ["-w", "-F"]);
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a case came to.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
@@ -85,6 +86,18 @@ impl fmt::Display for Score {
         problems.try_for_each(|problem| write!(f, "\n       {problem}"))
     }
 }
+
+/// A case needs what is not on this machine. Says what.
+#[derive(Debug, Clone)]
+pub(crate) struct NotRun(pub(crate) String);
+
+impl fmt::Display for NotRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for NotRun {}
 
 /// All cases of a run.
 #[derive(Debug, Default)]

@@ -44,12 +44,22 @@ impl Suites {
     }
 }
 
-/// Runs a command of this project.
-pub(crate) async fn command(command: &str) -> anyhow::Result<Score> {
-    let mut command = Command::new(top().join(command));
-    command.current_dir(top());
+/// Runs a command of this project, with arguments.
+pub(crate) async fn command(command: &[&str]) -> anyhow::Result<Score> {
+    let (program, args) = command.split_first().context("a command")?;
+    let mut command = Command::new(top().join(program));
+    command.args(args).current_dir(top());
     let (well, said) = outcome(&mut command).await?;
     Ok(judged(well, &said))
+}
+
+/// Where the binaries are that were built with a hook.
+pub(crate) async fn hooked(hook: &str) -> anyhow::Result<PathBuf> {
+    let mut command = Command::new(top().join("tests/faults/patched"));
+    command.arg(format!("hooks/{hook}.patch"));
+    let (well, said) = outcome(&mut command).await?;
+    ensure!(well, "no build with {hook}: {said}");
+    Ok(said.lines().next().context("a folder")?.into())
 }
 
 fn judged(well: bool, said: &str) -> Score {

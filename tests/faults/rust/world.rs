@@ -3,27 +3,33 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
+use std::mem;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use grpc_multiplexer_tests::{Folder, Link as Relayed, Mux, Process, Relay, metric};
 use tokio::time::{Instant, interval, sleep, timeout};
 use tonic::transport::Channel;
 
 use crate::backend::Backend;
 use crate::calls::{Failure, Kind};
+use crate::clock::Clock;
 use crate::load::{Load, Made, Way, lazily};
+use crate::names::{NAME, Names, Says};
 use crate::net::{Namespace, OURS, Place};
 use crate::score::Score;
+use crate::suite;
 
 /// Edges, of which the first is the victim.
 pub(crate) const EDGES: usize = 20;
 const CALLERS: usize = 40;
 /// The edge that faults of an edge happen to.
 pub(crate) const VICTIM: usize = 0;
+/// Where the server's name leads at first.
+pub(crate) const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 /// What a fault that nobody announces may take until the server knows of it, 20 s, and until that is seen here.
 const DETECT: Duration = Duration::from_secs(22);
 /// What calls may fail for after a fault is over, and edges may be away.
@@ -40,6 +46,8 @@ pub(crate) enum Link {
     Plain,
     /// Through a relay that does this.
     Relayed(Relayed),
+    /// By a name, of which the case says where it leads.
+    Named,
     /// From a network of its own, together with its backend.
     Apart,
 }
@@ -52,6 +60,10 @@ pub(crate) struct Setup {
     pub(crate) server: &'static [&'static str],
     /// Further options of the victim.
     pub(crate) victim: &'static [&'static str],
+    /// Whether server and victim run by a wall clock of the case's own.
+    pub(crate) clock: bool,
+    /// The mistake that the server was built with: a patch of that name in `hooks`.
+    pub(crate) hook: Option<&'static str>,
     /// Whether calls are made all the time.
     pub(crate) load: bool,
 }
@@ -62,6 +74,8 @@ impl Setup {
         link: Link::Plain,
         server: &[],
         victim: &[],
+        clock: false,
+        hook: None,
         load: true,
     };
 }
@@ -122,22 +136,34 @@ pub(crate) struct World {
     /// The victim's.
     pub(crate) own: Backend,
     relay: Option<Relay>,
+    names: Option<Names>,
+    clock: Option<Clock>,
     pub(crate) place: Place,
     load: Option<Load>,
     way: Way,
     descriptors: usize,
     struck: Instant,
     healed: Option<Instant>,
+    /// Those that others came in place of.
+    gone: (Vec<Mux>, Vec<Process>),
+    /// How often the server is to panic.
+    pub(crate) panics: usize,
     pub(crate) score: Score,
 }
 
 impl World {
     pub(crate) async fn start(setup: Setup) -> anyhow::Result<Self> {
         let folder = Folder::new("faults");
-        let mux = start_server(&setup, &folder, "127.0.0.1:0", "0.0.0.0:0").await?;
+        let clock = setup.clock.then(|| Clock::new(&folder)).transpose()?;
+        let server = Server {
+            setup,
+            folder: &folder,
+            clock: clock.as_ref(),
+        };
+        let mux = server.start("127.0.0.1:0", "0.0.0.0:0").await?;
         let place = match setup.link {
             Link::Apart => Place::Apart(Box::new(Namespace::new().await?)),
-            Link::Plain | Link::Relayed(_) => Place::Here,
+            Link::Plain | Link::Relayed(_) | Link::Named => Place::Here,
         };
         let notes = |name: &str| folder.0.join(name);
         let backend = Backend::start(&Place::Here, "127.0.0.1:0", &notes("shared")).await?;
@@ -148,13 +174,19 @@ impl World {
                 relay.set(link);
                 Some(relay)
             }
-            Link::Plain | Link::Apart => None,
+            Link::Plain | Link::Named | Link::Apart => None,
+        };
+        let names = match setup.link {
+            Link::Named => Some(Names::start(&folder, Says::At(FIRST_ADDRESS)).await?),
+            Link::Plain | Link::Relayed(_) | Link::Apart => None,
         };
         let proxy = mux.proxy.to_string();
         let mut world = Self {
             descriptors: 0,
             struck: Instant::now(),
             healed: None,
+            gone: Default::default(),
+            panics: 0,
             score: Score::default(),
             edges: Vec::new(),
             load: None,
@@ -165,6 +197,8 @@ impl World {
             backend,
             own,
             relay,
+            names,
+            clock,
             place,
         };
         for n in 0..EDGES {
@@ -195,33 +229,56 @@ impl World {
         } else {
             (&here, &self.backend)
         };
-        let server = match (&self.relay, &self.place) {
-            (Some(relay), _) if victim => relay.address,
-            (_, Place::Apart(_)) if victim => {
-                SocketAddr::new(OURS.parse()?, self.mux.multiplexer.port())
-            }
-            _ => loopback(&self.mux),
+        let program = program("grpc-multiplexer-client")?;
+        let mut command = match &self.names {
+            Some(names) if victim => names.command(&program),
+            _ => place.command(program),
         };
-        let mut command = place.command(program("grpc-multiplexer-client")?);
         command.args(["--client-id", &format!("edge-{n}")]);
-        command.args(["--multiplexer-address", &server.to_string()]);
+        command.args(["--multiplexer-address", &self.server_of(n)]);
         command.args(["--grpc-server-address", &backend.address.to_string()]);
         if victim {
             command.args(self.options(self.setup.victim));
+            self.clock
+                .iter()
+                .for_each(|clock| clock.rules(&mut command));
         }
         Ok(Process::of(command))
     }
 
-    /// Starts a server where the one before was.
-    pub(crate) async fn server_again(&self) -> anyhow::Result<Mux> {
-        let (proxy, multiplexer) = (self.mux.proxy, self.mux.multiplexer);
-        start_server(
-            &self.setup,
-            &self.folder,
-            &proxy.to_string(),
-            &multiplexer.to_string(),
-        )
-        .await
+    /// Where edge `n` dials.
+    fn server_of(&self, n: usize) -> String {
+        let port = self.mux.multiplexer.port();
+        match self.setup.link {
+            Link::Relayed(_) if n == VICTIM => self.relay().address.to_string(),
+            Link::Named if n == VICTIM => format!("{NAME}:{port}"),
+            Link::Apart if n == VICTIM => format!("{OURS}:{port}"),
+            _ => loopback(&self.mux).to_string(),
+        }
+    }
+
+    /// Starts another victim in place of the one before, which is given back.
+    pub(crate) fn edge_again(&mut self) -> anyhow::Result<&mut Process> {
+        let new = self.edge(VICTIM)?;
+        let old = mem::replace(&mut self.edges[VICTIM], new);
+        self.gone.1.push(old);
+        self.gone.1.last_mut().context("one was pushed")
+    }
+
+    /// Starts a server where the one before is or was, which is given back.
+    pub(crate) async fn server_again(&mut self) -> anyhow::Result<&mut Process> {
+        let server = Server {
+            setup: self.setup,
+            folder: &self.folder,
+            clock: self.clock.as_ref(),
+        };
+        let proxy = self.mux.proxy.to_string();
+        let multiplexer = self.mux.multiplexer.to_string();
+        let new = server.start(&proxy, &multiplexer).await?;
+        let old = mem::replace(&mut self.mux, new);
+        self.gone.0.push(old);
+        let old = self.gone.0.last_mut().context("one was pushed")?;
+        Ok(old)
     }
 
     fn options(&self, options: &[&str]) -> Vec<String> {
@@ -239,6 +296,16 @@ impl World {
     /// The relay before the victim.
     pub(crate) fn relay(&self) -> &Relay {
         self.relay.as_ref().expect("the case asked for one")
+    }
+
+    /// Who tells the victim where the server is.
+    pub(crate) fn names(&self) -> &Names {
+        self.names.as_ref().expect("the case asked for one")
+    }
+
+    /// What server and victim take for the time of day.
+    pub(crate) fn clock(&self) -> &Clock {
+        self.clock.as_ref().expect("the case asked for one")
     }
 
     pub(crate) fn victim(&mut self) -> &mut Process {
@@ -268,11 +335,26 @@ impl World {
             .require(answers, || format!("edge-{edge} cannot be called"));
     }
 
-    /// Begins so many calls at a time beside the load.
-    pub(crate) fn many(&mut self, edge: usize, kind: Kind, count: usize) {
+    /// Begins so many calls at once beside the load; gives their tokens.
+    pub(crate) fn many(&mut self, edge: usize, kind: Kind, count: usize) -> Vec<u64> {
         let way = Arc::clone(&self.way);
         let load = self.load.as_mut().expect("the case is under way");
-        load.many(&way, edge, kind, count);
+        load.many(&way, edge, kind, count)
+    }
+
+    /// The same with the victim, whose backend then has all of them.
+    pub(crate) async fn under_way(&mut self, kind: Kind, count: usize) -> anyhow::Result<()> {
+        let tokens = self.many(VICTIM, kind, count);
+        let mut ticks = interval(Duration::from_millis(50));
+        let start = Instant::now();
+        loop {
+            ticks.tick().await;
+            let executed = self.own.executions()?;
+            if tokens.iter().all(|token| executed.contains_key(token)) {
+                return Ok(());
+            }
+            ensure!(start.elapsed() < LIMIT, "no {count} calls arrive");
+        }
     }
 
     /// A connection, which is made when it is first used.
@@ -353,7 +435,7 @@ impl World {
             Some(load) => load.finish().await,
             None => Vec::new(),
         };
-        let mut score = std::mem::take(&mut self.score);
+        let mut score = mem::take(&mut self.score);
         score.calls = made.len();
         let fault = Fault {
             struck: self.struck,
@@ -369,10 +451,14 @@ impl World {
         let late = score.recover.filter(|recover| *recover > RECOVER);
         score.require(late.is_none(), || format!("recovered after {late:?}"));
         self.leaks(&mut score).await?;
-        for process in self.edges.iter().chain([&*self.mux]) {
+        let gone = self.gone.0.iter().map(|server| &**server);
+        let others = gone.chain(&self.gone.1).chain(&self.edges);
+        let others = others.map(|process| (process, 0));
+        for (process, expected) in others.chain([(&*self.mux, self.panics)]) {
             let log = process.log();
-            let panicked = log.iter().find(|line| line.contains("panicked"));
-            score.require(panicked.is_none(), || format!("{panicked:?}"));
+            let panicked = log.iter().filter(|line| line.contains("panicked"));
+            let panicked: Vec<_> = panicked.collect();
+            score.require(panicked.len() == expected, || format!("{panicked:?}"));
         }
         Ok(score)
     }
@@ -455,22 +541,34 @@ impl Fault {
         if self.excuse.reasons.is_empty() || !meanwhile {
             return Some("lost");
         }
-        (!excused).then_some("wrong-status")
+        (!excused || !failure.is_promised()).then_some("wrong-status")
     }
 }
 
-async fn start_server(
-    setup: &Setup,
-    folder: &Folder,
-    proxy: &str,
-    multiplexer: &str,
-) -> anyhow::Result<Mux> {
-    let mut command = Place::Here.command(program("grpc-multiplexer-server")?);
-    command.args(["--proxy-listener", proxy]);
-    command.args(["--multiplexer-listener", multiplexer]);
-    command.args(["--admin-listener", "127.0.0.1:0"]);
-    command.args(in_folder(setup.server, folder));
-    Ok(Mux::of(Process::of(command)).await)
+/// How a case's server is started.
+struct Server<'a> {
+    setup: Setup,
+    folder: &'a Folder,
+    clock: Option<&'a Clock>,
+}
+
+impl Server<'_> {
+    async fn start(&self, proxy: &str, multiplexer: &str) -> anyhow::Result<Mux> {
+        const NAME: &str = "grpc-multiplexer-server";
+        let program = match self.setup.hook {
+            Some(hook) => suite::hooked(hook).await?.join(NAME),
+            None => program(NAME)?,
+        };
+        let mut command = Place::Here.command(program);
+        command.args(["--proxy-listener", proxy]);
+        command.args(["--multiplexer-listener", multiplexer]);
+        command.args(["--admin-listener", "127.0.0.1:0"]);
+        command.args(in_folder(self.setup.server, self.folder));
+        self.clock
+            .iter()
+            .for_each(|clock| clock.rules(&mut command));
+        Ok(Mux::of(Process::of(command)).await)
+    }
 }
 
 fn in_folder(options: &[&str], folder: &Folder) -> Vec<String> {

@@ -1,10 +1,10 @@
-//! `storm EDGES`: so many edges lose their server at once, while others' callers call. Prints what it measures; fails
+//! `storm EDGES [--idle SECONDS]`: so many edges lose their server at once, while others' callers call. Prints what it measures; fails
 //! when not all edges are back within 30 s, when one cannot be called, or when a call failed that had nothing to do with
 //! what was lost.
 //!
 //! The edges are in one process, their server is A. Twice all of them come at once: when A is killed and started again,
 //! and when their own process is. Callers of edges of server B see what that costs the machine, callers of other edges
-//! of A what it costs A.
+//! of A what it costs A. With `--idle` nothing happens to them for so long, and what they cost then is judged.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,6 +35,9 @@ const QUIET: Duration = Duration::from_secs(10);
 /// One edge in so many is called after each storm.
 const SAMPLE: usize = 10;
 
+/// What idle edges may take of one processor, at their server.
+const IDLE: f64 = 0.05;
+
 /// What A says of an edge that took it for a server of the original's: its hello was not answered in time.
 const LEGACY: &str = "software=legacy";
 
@@ -44,8 +47,12 @@ async fn main() -> anyhow::Result<()> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         [count] => Storm::start(count.parse()?).await?.run().await,
+        [count, "--idle", seconds] => {
+            let storm = Storm::start(count.parse()?).await?;
+            storm.idle(Duration::from_secs(seconds.parse()?)).await
+        }
         ["edges", server, name, count] => edges::run(server, name, count.parse()?).await,
-        _ => bail!("usage: storm EDGES"),
+        _ => bail!("usage: storm EDGES [--idle SECONDS]"),
     }
 }
 
@@ -98,6 +105,25 @@ impl Storm {
         self.edges_die().await?;
         ensure!(self.wrong.is_empty(), "{}", self.wrong.join("; "));
         println!("all came back");
+        Ok(())
+    }
+
+    /// Nobody calls.
+    async fn idle(self, time: Duration) -> anyhow::Result<()> {
+        let before = processor_time(&self.a)?;
+        let resident = self.a.resident();
+        sleep(time).await;
+        let took = processor_time(&self.a)? - before;
+        let part = took.as_secs_f64() / time.as_secs_f64();
+        let up = metric(self.a.admin, "tunnels").await as usize;
+        println!(
+            "{up} tunnels are up after {time:.0?}; A took {:.1} % of a processor, and has {} MB, of {} MB before",
+            part * 100.0,
+            self.a.resident() / 1024,
+            resident / 1024
+        );
+        ensure!(up == self.count + CALLERS, "tunnels were lost");
+        ensure!(part < IDLE, "idle edges take too much of a processor");
         Ok(())
     }
 

@@ -80,8 +80,8 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "F17",
-            "packets come in another order",
-            How::Not("needs netem, which this kernel has not, or a raw device"),
+            "1 packet of 10 comes after those that left later",
+            How::World(|| Box::pin(reordered())),
         ),
         Case::new(
             "F18",
@@ -101,6 +101,16 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
+/// The link is whole again, and soon so is all else.
+async fn mended(world: &mut World) -> anyhow::Result<()> {
+    world.net().heal()?;
+    world.heal();
+    world.all_up().await?;
+    world.pass(5).await;
+    world.answers(VICTIM).await;
+    Ok(())
+}
+
 async fn dark(ways: &[Way], load: bool) -> anyhow::Result<Score> {
     let mut world = World::start(Setup { load, ..APART }).await?;
     for way in ways {
@@ -108,30 +118,21 @@ async fn dark(ways: &[Way], load: bool) -> anyhow::Result<Score> {
     }
     world.detected().await?;
     world.pass(5).await;
-    world.net().heal()?;
-    world.heal();
-    world.all_up().await?;
-    world.pass(5).await;
-    world.answers(VICTIM).await;
+    mended(&mut world).await?;
     world.judge(LOST).await
 }
 
 /// Uploads and downloads fill what both ends buffer.
 async fn dark_and_full() -> anyhow::Result<Score> {
     let mut world = World::start(APART).await?;
-    world.many(VICTIM, Kind::Flood, 4);
-    sleep(Duration::from_millis(500)).await;
+    world.under_way(Kind::Flood, 4).await?;
     for way in [Way::In, Way::Out] {
         world.net().lose(way, 1.0)?;
     }
     world.strike();
     world.detected().await?;
     world.pass(5).await;
-    world.net().heal()?;
-    world.heal();
-    world.all_up().await?;
-    world.pass(5).await;
-    world.answers(VICTIM).await;
+    mended(&mut world).await?;
     world.judge(LOST).await
 }
 
@@ -139,10 +140,7 @@ async fn reset() -> anyhow::Result<Score> {
     let mut world = World::start(APART).await?;
     world.net().reset()?;
     world.pass(1).await;
-    world.net().heal()?;
-    world.heal();
-    world.all_up().await?;
-    world.pass(5).await;
+    mended(&mut world).await?;
     let lost = world.said(VICTIM, "tunnel lost");
     world
         .score
@@ -151,10 +149,21 @@ async fn reset() -> anyhow::Result<Score> {
 }
 
 async fn lossy(probability: f64) -> anyhow::Result<Score> {
-    let mut world = World::start(APART).await?;
+    let world = World::start(APART).await?;
     for way in [Way::In, Way::Out] {
         world.net().lose(way, probability)?;
     }
+    nothing_lost(world).await
+}
+
+async fn reordered() -> anyhow::Result<Score> {
+    let world = World::start(APART).await?;
+    world.net().reorder()?;
+    nothing_lost(world).await
+}
+
+/// All goes on, only slower.
+async fn nothing_lost(mut world: World) -> anyhow::Result<Score> {
     world.pass(15).await;
     world.net().heal()?;
     world.heal();

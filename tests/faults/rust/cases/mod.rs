@@ -2,6 +2,7 @@
 
 mod callers;
 mod links;
+mod machine;
 mod processes;
 mod suites;
 
@@ -29,8 +30,8 @@ pub(crate) enum How {
     World(fn() -> Played),
     /// By a test of a suite of `cargo test`.
     Test(&'static str, &'static str),
-    /// By another command of this project, from its top folder.
-    Command(&'static str),
+    /// By another command of this project, from its top folder, with arguments.
+    Command(&'static [&'static str]),
     /// It cannot be, on this machine or yet.
     Not(&'static str),
 }
@@ -58,6 +59,7 @@ pub(crate) fn all() -> Vec<Case> {
     let mut all: Vec<Case> = [
         processes::cases(),
         links::cases(),
+        machine::cases(),
         callers::cases(),
         suites::cases(),
     ]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grpc_multiplexer_tests::{Mux, Process};
+use grpc_multiplexer_tests::Process;
 use tokio::time::{Instant, interval, sleep};
 
 use super::{Case, How};
@@ -151,7 +151,7 @@ async fn server_killed(load: bool) -> anyhow::Result<Score> {
     .await?;
     world.mux.kill().await;
     world.pass(1).await;
-    world.mux = world.server_again().await?;
+    world.server_again().await?;
     world.heal();
     world.all_up().await?;
     each_answers(&mut world).await;
@@ -172,14 +172,11 @@ async fn edge_killed(moment: Moment) -> anyhow::Result<Score> {
         ..Setup::PLAIN
     })
     .await?;
-    let kind = match moment {
-        Moment::Idle => None,
-        Moment::Unary => Some(Kind::Slow),
-        Moment::Streams | Moment::Draining => Some(Kind::Talk(150)),
-    };
-    let many = if kind.is_some() { 20 } else { 0 };
-    world.many(VICTIM, kind.unwrap_or(Kind::Unary), many);
-    sleep(Duration::from_millis(300)).await;
+    match moment {
+        Moment::Idle => {}
+        Moment::Unary => world.under_way(Kind::Slow, 20).await?,
+        Moment::Streams | Moment::Draining => world.under_way(Kind::Talk(150), 20).await?,
+    }
     if moment == Moment::Draining {
         world.victim().signal("TERM");
         world.victim().says("signal received").await;
@@ -187,7 +184,7 @@ async fn edge_killed(moment: Moment) -> anyhow::Result<Score> {
     world.victim().kill().await;
     world.detected().await?;
     world.pass(1).await;
-    world.edges[VICTIM] = world.edge(VICTIM)?;
+    world.edge_again()?;
     world.heal();
     world.all_up().await?;
     world.pass(3).await;
@@ -281,8 +278,7 @@ async fn server_stopped() -> anyhow::Result<Score> {
 /// Callers that find nobody who listens for a moment are not calls that were under way.
 async fn server_asked() -> anyhow::Result<Score> {
     let mut world = World::start(Setup::PLAIN).await?;
-    world.many(VICTIM, Kind::Talk(100), 20);
-    sleep(Duration::from_millis(300)).await;
+    world.under_way(Kind::Talk(100), 20).await?;
     world.strike();
     world.mux.signal("TERM");
     let code = world.mux.ended().await.code();
@@ -299,7 +295,7 @@ async fn server_asked() -> anyhow::Result<Score> {
     world
         .score
         .require(cut == 0, || "calls were cut".to_owned());
-    world.mux = world.server_again().await?;
+    world.server_again().await?;
     world.heal();
     world.all_up().await?;
     each_answers(&mut world).await;
@@ -309,14 +305,13 @@ async fn server_asked() -> anyhow::Result<Score> {
 
 async fn edge_asked() -> anyhow::Result<Score> {
     let mut world = World::start(Setup::PLAIN).await?;
-    world.many(VICTIM, Kind::Talk(100), 20);
-    sleep(Duration::from_millis(300)).await;
+    world.under_way(Kind::Talk(100), 20).await?;
     world.victim().signal("TERM");
     let code = world.victim().ended().await.code();
     world
         .score
         .require(code == Some(0), || format!("the edge ended with {code:?}"));
-    world.edges[VICTIM] = world.edge(VICTIM)?;
+    world.edge_again()?;
     world.heal();
     world.all_up().await?;
     world.pass(3).await;
@@ -326,8 +321,7 @@ async fn edge_asked() -> anyhow::Result<Score> {
 
 async fn asked_twice(server: bool) -> anyhow::Result<Score> {
     let mut world = World::start(Setup::PLAIN).await?;
-    world.many(VICTIM, Kind::Talk(250), 20);
-    sleep(Duration::from_millis(300)).await;
+    world.under_way(Kind::Talk(250), 20).await?;
     let process: &mut Process = if server {
         &mut world.mux
     } else {
@@ -345,9 +339,9 @@ async fn asked_twice(server: bool) -> anyhow::Result<Score> {
         format!("ended after {took:?}")
     });
     if server {
-        world.mux = world.server_again().await?;
+        world.server_again().await?;
     } else {
-        world.edges[VICTIM] = world.edge(VICTIM)?;
+        world.edge_again()?;
     }
     world.heal();
     world.all_up().await?;
@@ -359,9 +353,7 @@ async fn asked_twice(server: bool) -> anyhow::Result<Score> {
 async fn server_upgraded() -> anyhow::Result<Score> {
     let mut world = World::start(UPGRADE).await?;
     for _ in 0..3 {
-        let new: Mux = world.server_again().await?;
-        let mut old = std::mem::replace(&mut world.mux, new);
-        let code = old.ended().await.code();
+        let code = world.server_again().await?.ended().await.code();
         world.score.require(code == Some(0), || {
             format!("the old server ended with {code:?}")
         });
@@ -375,9 +367,7 @@ async fn server_upgraded() -> anyhow::Result<Score> {
 async fn edge_upgraded() -> anyhow::Result<Score> {
     let mut world = World::start(UPGRADE).await?;
     for _ in 0..3 {
-        let new = world.edge(VICTIM)?;
-        let mut old = std::mem::replace(&mut world.edges[VICTIM], new);
-        let code = old.ended().await.code();
+        let code = world.edge_again()?.ended().await.code();
         world.score.require(code == Some(0), || {
             format!("the old edge ended with {code:?}")
         });

@@ -9,7 +9,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             "F11",
             "all pairs with grpc-go at the other end of the original's wire",
-            Command("tests/interop/run"),
+            Command(&["tests/interop/run"]),
         ),
         Case::new(
             "F11",
@@ -272,6 +272,54 @@ pub(super) fn cases() -> Vec<Case> {
             ),
         ),
         Case::new(
+            "F35",
+            "the disk that the log is on is full",
+            Test(
+                "logs",
+                "what_a_full_disk_did_not_take_is_written_when_it_has_room",
+            ),
+        ),
+        Case::new(
+            "F35",
+            "nobody reads the server's log",
+            Test(
+                "logs",
+                "a_server_whose_log_is_not_read_works_on_and_says_later_what_is_missing",
+            ),
+        ),
+        Case::new(
+            "F35",
+            "nobody reads an edge's log",
+            Test(
+                "logs",
+                "an_edge_whose_log_is_not_read_works_on_and_says_later_what_is_missing",
+            ),
+        ),
+        Case::new(
+            "F36",
+            "a configuration is reloaded half-written, too large, or from what is no file",
+            Test(
+                "configuration",
+                "reload::a_file_that_is_broken_changes_nothing",
+            ),
+        ),
+        Case::new(
+            "F36",
+            "a configuration is reloaded, and its file is gone",
+            Test(
+                "configuration",
+                "reload::a_file_that_was_found_and_is_gone_changes_nothing",
+            ),
+        ),
+        Case::new(
+            "F36",
+            "a configuration is reloaded with a mistake",
+            Test(
+                "configuration",
+                "reload::one_mistake_and_everything_stays_as_it_was",
+            ),
+        ),
+        Case::new(
             "F37",
             "certificates run out and authorities change (3)",
             Not("no listener speaks TLS yet"),
@@ -279,17 +327,12 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             "F40",
             "10,000 edges come back at once",
-            Command("tests/storm/run"),
+            Command(&["tests/storm/run"]),
         ),
         Case::new(
-            "F43",
-            "a runtime thread is stuck",
-            Not("needs a build with a hook"),
-        ),
-        Case::new(
-            "F44",
-            "a call's task panics",
-            Not("needs a build with a hook"),
+            "F41",
+            "10,000 edges idle for five minutes",
+            Command(&["tests/storm/run", "--idle", "300"]),
         ),
     ]
 }
