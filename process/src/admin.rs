@@ -7,6 +7,7 @@
 mod counted;
 mod listener;
 mod readiness;
+mod workers;
 
 use std::io;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::{BindError, local_addresses};
 pub use counted::Counted;
 pub use listener::AdminListener;
 pub use readiness::Readiness;
+use workers::Workers;
 
 /// How long the process's runtime may take to run one empty task before it counts as dead.
 const PULSE: Duration = Duration::from_secs(5);
@@ -82,6 +84,7 @@ pub(crate) fn families() -> Registry {
 struct Pages {
     /// The runtime that does the process's work.
     work: Handle,
+    workers: Workers,
     readiness: Readiness,
     metrics: Registry,
 }
@@ -104,10 +107,12 @@ impl Admin {
         let left = readiness.left().clone();
         let pages = Pages {
             work: Handle::current(),
+            workers: Workers::of(Handle::current()),
             readiness,
             metrics,
         };
-        let router = router(Arc::new(pages));
+        let pages = Arc::new(pages);
+        let router = router(Arc::clone(&pages));
         let addresses = local_addresses(&listeners);
         let sockets: Vec<_> = listeners
             .into_iter()
@@ -122,7 +127,7 @@ impl Admin {
                 let listener = TcpListener::from_std(socket)?;
                 listeners.spawn(listen(listener, router.clone(), left.clone()));
             }
-            told.cancelled().await;
+            told.run_until_cancelled(pages.workers.watch()).await;
             io::Result::Ok(())
         };
         let thread = thread::Builder::new().name("admin".to_owned());
@@ -154,12 +159,15 @@ fn router(pages: Arc<Pages>) -> Router {
 }
 
 async fn live(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
-    match timeout(PULSE, pages.work.spawn(async {})).await {
-        Ok(_) => (StatusCode::OK, "alive\n".to_owned()),
-        Err(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("dead: no task ran for {PULSE:?}\n"),
-        ),
+    let dead = |why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("dead: {why}\n"));
+    if timeout(PULSE, pages.work.spawn(async {})).await.is_err() {
+        return dead(format!("no task ran for {PULSE:?}"));
+    }
+    match pages.workers.stuck() {
+        Some(time) => dead(format!(
+            "a thread has been stuck in one task for {time:.0?}"
+        )),
+        None => (StatusCode::OK, "alive\n".to_owned()),
     }
 }
 

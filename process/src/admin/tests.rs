@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use super::*;
 
@@ -20,6 +21,18 @@ fn ask(address: SocketAddr, request: &str) -> String {
     answer
 }
 
+/// Asks whether it lives until the answer begins like that.
+fn ask_until(address: SocketAddr, status: &str) -> String {
+    let begin = Instant::now();
+    loop {
+        let answer = ask(address, "GET /livez");
+        if answer.starts_with(status) {
+            return answer;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "{answer}");
+    }
+}
+
 struct Bench {
     address: SocketAddr,
     /// A copy of its socket.
@@ -30,8 +43,13 @@ struct Bench {
 }
 
 fn serve(metrics: Registry) -> Bench {
+    serve_of(1, metrics)
+}
+
+/// Of a runtime with so many threads.
+fn serve_of(threads: usize, metrics: Registry) -> Bench {
     let work = Builder::new_multi_thread()
-        .worker_threads(1)
+        .worker_threads(threads)
         .enable_all()
         .build()
         .unwrap();
@@ -87,6 +105,27 @@ fn a_process_that_works_lives_and_one_that_is_stuck_does_not() {
     drop(release);
     assert!(bench.work.block_on(stuck).unwrap().is_err());
     assert!(ask(bench.address, "GET /livez").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn one_thread_that_is_stuck_is_enough() {
+    let bench = serve_of(3, Registry::default());
+    let (release, stuck) = mpsc::channel::<()>();
+    let stuck = bench.work.spawn(async move { stuck.recv() });
+    // The others have something to do all the time.
+    let busy = CancellationToken::new();
+    let told = busy.clone();
+    bench.work.spawn(async move {
+        while !told.is_cancelled() {
+            tokio::task::yield_now().await;
+        }
+    });
+    let answer = ask_until(bench.address, "HTTP/1.1 503 ");
+    assert!(answer.contains("stuck in one task for "), "{answer}");
+    drop(release);
+    assert!(bench.work.block_on(stuck).unwrap().is_err());
+    ask_until(bench.address, "HTTP/1.1 200 ");
+    busy.cancel();
 }
 
 #[test]

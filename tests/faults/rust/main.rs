@@ -17,7 +17,6 @@ mod net;
 mod options;
 mod score;
 mod suite;
-mod threads;
 mod world;
 
 use std::any::Any;
