@@ -1,6 +1,7 @@
 //! Cases that other suites of this project are.
 
 use std::collections::HashMap;
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -47,7 +48,7 @@ impl Suites {
 /// Runs a command of this project, with arguments.
 pub(crate) async fn command(command: &[&str]) -> anyhow::Result<Score> {
     let (program, args) = command.split_first().context("a command")?;
-    let mut command = Command::new(top().join(program));
+    let mut command = outside(program);
     command.args(args).current_dir(top());
     let (well, said) = outcome(&mut command).await?;
     Ok(judged(well, &said))
@@ -55,11 +56,22 @@ pub(crate) async fn command(command: &[&str]) -> anyhow::Result<Score> {
 
 /// Where the binaries are that were built with a hook.
 pub(crate) async fn hooked(hook: &str) -> anyhow::Result<PathBuf> {
-    let mut command = Command::new(top().join("tests/faults/patched"));
+    let mut command = outside("tests/faults/patched");
     command.arg(format!("hooks/{hook}.patch"));
     let (well, said) = outcome(&mut command).await?;
     ensure!(well, "no build with {hook}: {said}");
     Ok(said.lines().next().context("a folder")?.into())
+}
+
+/// A program of this project, in the network that the harness was started from: it may have something to install.
+fn outside(program: &str) -> Command {
+    let program = top().join(program);
+    let Ok(network) = env::var("FAULTS_OUTSIDE") else {
+        return Command::new(program);
+    };
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={network}")).arg(program);
+    command
 }
 
 fn judged(well: bool, said: &str) -> Score {
