@@ -13,7 +13,7 @@ use crate::world::{Excuse, Link, Setup, VICTIM, World};
 
 const LOST: Excuse = Excuse::victims(&["tunnel-lost", "edge-away"]);
 /// What 32 MiB may take on a line with a long round trip.
-const BULK: Duration = Duration::from_secs(10);
+const BULK: Duration = Duration::from_secs(15);
 /// Calls wait for what the packet filter drops to be sent again; none fails.
 const APART: Setup = Setup {
     link: Link::Apart,
