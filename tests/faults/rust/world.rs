@@ -421,9 +421,14 @@ impl World {
         Ok(())
     }
 
-    /// Waits until the server knows that it lost the victim.
+    /// Waits until the server knows that it lost the victim: its tunnel is gone, or it is back with another.
     pub(crate) async fn detected(&mut self) -> anyhow::Result<()> {
-        self.tunnels(|up| up < EDGES).await?;
+        let connected = |world: &Self| world.said(VICTIM, " connected client_id=");
+        let before = connected(self);
+        let world = &*self;
+        world
+            .tunnels(|up| up < EDGES || connected(world) > before)
+            .await?;
         self.score.detect = Some(self.struck.elapsed());
         Ok(())
     }

@@ -132,7 +132,8 @@ async fn stuck() -> anyhow::Result<Score> {
         sleep(STUCK_FOR - Duration::from_secs(2)).await;
         page(world.mux.admin, "/livez").await
     };
-    let (_call, (status, said)) = tokio::join!(call, meanwhile);
+    let (call, (status, said)) = tokio::join!(call, meanwhile);
+    drop((call, caller));
     world
         .score
         .require(status == 503, || format!("/livez says {status} {said}"));
@@ -159,6 +160,7 @@ async fn panics() -> anyhow::Result<Score> {
         let answer = caller.call(PANIC, &[("client-id", &id)], b"").await;
         answer.is_ours(13, "mux: internal error", "internal", "maybe");
     }
+    drop(caller);
     world.panics = world.edges.len();
     world.heal();
     world.pass(3).await;

@@ -12,6 +12,8 @@ use crate::world::{Excuse, Setup, VICTIM, World};
 
 /// What a caller sees of a server that is killed: the end of its connection, and nobody who listens.
 const SERVER_GONE: Excuse = Excuse::anybodys(&["own"]);
+/// The same where the server is asked to end at once, and some calls are still told.
+const SERVER_ENDED: Excuse = Excuse::anybodys(&["own", "draining"]);
 /// What callers of an edge that is killed may see.
 const EDGE_GONE: Excuse = Excuse::victims(&["tunnel-lost"]);
 /// What callers of a backend that is killed may see, until there is one again.
@@ -346,7 +348,7 @@ async fn asked_twice(server: bool) -> anyhow::Result<Score> {
     world.heal();
     world.all_up().await?;
     world.pass(3).await;
-    let excuse = if server { SERVER_GONE } else { EDGE_GONE };
+    let excuse = if server { SERVER_ENDED } else { EDGE_GONE };
     world.judge(excuse).await
 }
 
