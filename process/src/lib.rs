@@ -33,7 +33,7 @@ pub use listen::{BindError, bind, local_addresses};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use options::fuzzing;
-pub use options::{Leaf, Leaves, Mistakes, OptionSpec, Origin, Program, Reader};
+pub use options::{Leaf, Leaves, Mistakes, NamedFile, OptionSpec, Origin, Program, Reader};
 pub use run::run;
 pub use settings::{
     DRAIN_TIME, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig, TUNNEL_TIMEOUT, UPGRADE_SOCKET,

@@ -12,6 +12,7 @@ mod file;
 pub mod fuzzing;
 mod leaves;
 mod mistakes;
+mod named;
 mod print;
 mod reader;
 mod sources;
@@ -22,6 +23,8 @@ use std::ffi::OsString;
 
 pub use leaves::{Leaf, Leaves, Origin};
 pub use mistakes::Mistakes;
+pub use named::NamedFile;
+pub(crate) use named::{Files, Seen};
 pub(crate) use print::print;
 pub use reader::Reader;
 pub(crate) use sources::{Given, Mode, Sources};

@@ -1,17 +1,24 @@
-//! Reading the options again while the process works, at SIGHUP.
+//! Reading the options again while the process works: all of them at SIGHUP, and what files hold that options name as soon
+//! as they hold something else.
 //!
 //! A reload is taken whole or not at all: with one mistake in it, everything stays as it was. Only options whose row says
 //! so reload; a change of any other is named, and waits for a restart.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use crate::options::{Given, Sources};
+use crate::options::{Files, Given, Sources};
 use crate::settings::{ReadConfig, Settings, settings};
 use crate::{Hangups, Leaves, Mistakes, OptionSpec, Verbosity};
+
+/// How often files are looked at. New contents are taken at the second look that finds them, so within twice as long.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What a reload needs to know, and what it reaches.
 #[derive(Debug)]
@@ -22,6 +29,7 @@ pub(crate) struct Reload<C> {
     pub(crate) leaves: Leaves,
     pub(crate) verbosity: Verbosity,
     pub(crate) configs: watch::Sender<C>,
+    pub(crate) files: Files,
 }
 
 /// What the sources say now.
@@ -40,19 +48,80 @@ struct Change {
     new: String,
 }
 
+/// What files say now that changed, and what that means together with the options in force.
+struct Refilled<C> {
+    changed: Vec<PathBuf>,
+    effect: Result<Settings<C>, Mistakes>,
+}
+
 impl<C: Send + Sync + 'static> Reload<C> {
-    /// Reloads at each SIGHUP. Those that come during a reload make one more.
+    /// Reloads at each SIGHUP, and when files change. What comes during a reload makes one more.
     pub(crate) async fn run(mut self, mut hangups: Hangups) -> Infallible {
+        let mut looks = looks();
         loop {
-            hangups.next().await;
-            info!("SIGHUP received, reading the configuration again");
-            let (sources, leaves, read) = (self.sources.clone(), self.leaves.clone(), self.read);
-            // Files may be on a disk that does not answer; signals that end the process must be heard all the same.
-            match spawn_blocking(move || reread(&sources, leaves, read)).await {
-                Ok(Ok(new)) => self.take(new),
-                Ok(Err(mistakes)) => refuse(&mistakes),
-                Err(error) => bug(&error),
+            tokio::select! {
+                biased;
+                () = hangups.next() => self.reload().await,
+                _ = looks.tick(), if !self.files.is_empty() => self.look().await,
             }
+        }
+    }
+
+    /// Reads everything again.
+    async fn reload(&mut self) {
+        info!("SIGHUP received, reading the configuration again");
+        let (sources, leaves, read) = (self.sources.clone(), self.leaves.clone(), self.read);
+        let mut files = self.files.clone();
+        // Files may be on a disk that does not answer; signals that end the process must be heard all the same.
+        let reread = spawn_blocking(move || {
+            files.know();
+            (files, reread(&sources, leaves, read))
+        });
+        match reread.await {
+            Ok((files, new)) => {
+                self.files = files;
+                match new {
+                    Ok(new) => self.take(new),
+                    Err(mistakes) => refuse(&mistakes),
+                }
+            }
+            Err(error) => bug(&error),
+        }
+    }
+
+    /// Looks whether files changed, and reads them again if so.
+    async fn look(&mut self) {
+        let (leaves, read) = (self.leaves.clone(), self.read);
+        let mut files = self.files.clone();
+        let look = spawn_blocking(move || {
+            let changed = files.changed();
+            let refilled = (!changed.is_empty()).then(|| Refilled {
+                changed,
+                effect: settings(&leaves, read),
+            });
+            (files, refilled)
+        });
+        match look.await {
+            Ok((files, refilled)) => {
+                self.files = files;
+                if let Some(refilled) = refilled {
+                    self.refill(refilled);
+                }
+            }
+            Err(error) => bug(&error),
+        }
+    }
+
+    fn refill(&mut self, Refilled { changed, effect }: Refilled<C>) {
+        match effect {
+            Ok(settings) => {
+                self.configs.send_replace(settings.config);
+                self.files = Files::read(settings.files);
+                for file in changed {
+                    info!(file = %file.display(), "file changed, and taken");
+                }
+            }
+            Err(mistakes) => refuse(&mistakes),
         }
     }
 
@@ -71,6 +140,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
         };
         self.verbosity.set(settings.level);
         self.configs.send_replace(settings.config);
+        self.files = Files::read(settings.files);
         self.leaves = leaves;
         self.sources.take(&new.given);
         for Change { option, old, new } in &reloading {
@@ -78,6 +148,12 @@ impl<C: Send + Sync + 'static> Reload<C> {
         }
         info!(read = %new.given.read, options = reloading.len(), "configuration reloaded");
     }
+}
+
+fn looks() -> Interval {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
 }
 
 fn reread<C>(sources: &Sources, old: Leaves, read: ReadConfig<C>) -> Result<Reread<C>, Mistakes> {

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::asked::{show, wrong_command_line};
 use crate::descriptors::raise_limit;
 use crate::exit::{Refusal, say};
-use crate::options::{Given, Mode, Sources};
+use crate::options::{Files, Given, Mode, Sources};
 use crate::reload::Reload;
 use crate::settings::{ReadConfig, Settings, settings};
 use crate::{EXIT_FAILED, Finished, Hangups, Logger, Program, Signals, families, init_logging};
@@ -23,7 +23,7 @@ use crate::{EXIT_FAILED, Finished, Hangups, Logger, Program, Signals, families, 
 /// [`Admin`](crate::Admin), and the token that the first signal cancels; the second signal drops it. A mistake in the
 /// options is said on stderr, and an error of `work` logged; neither returns.
 ///
-/// On SIGHUP the options are read again. What the receiver shows then differs from before only in options that
+/// On SIGHUP the options are read again, and when a file that they name has other contents. What the receiver shows then differs from before only in options that
 /// [reload](crate::OptionSpec::reload), so `work` may look at it whenever it uses one of those.
 pub fn run<C, E>(
     program: &'static Program,
@@ -71,6 +71,7 @@ where
         level,
         format,
         config,
+        files,
     } = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
     let logger = init_logging(level, format).map_err(Refusal::failed)?;
     log_sources(&sources, &given);
@@ -88,6 +89,7 @@ where
         leaves: given.leaves,
         verbosity,
         configs,
+        files: Files::read(files),
     };
     let code = runtime.block_on(async {
         tokio::select! {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::options::Seen;
 use crate::{
     Leaves, LogFormat, LogLevel, Mistakes, OptionSpec, Reader, duration, log_format, log_level,
 };
@@ -107,7 +108,8 @@ pub fn upgrade_socket(text: &str) -> Result<PathBuf, String> {
 
 /// How a program makes its own configuration of its options. Mistakes are kept by the reader; `None` only with one.
 ///
-/// It is called again at each reload, so it must not do more than read.
+/// It is called again at each reload, and when a file changed that it read through the reader, so it must not do more than
+/// read.
 pub type ReadConfig<C> = fn(&mut Reader<'_>) -> Option<C>;
 
 /// Every option of a program, with its meaning.
@@ -116,6 +118,8 @@ pub(crate) struct Settings<C> {
     pub(crate) level: LogLevel,
     pub(crate) format: LogFormat,
     pub(crate) config: C,
+    /// Files that were read on the way.
+    pub(crate) files: Vec<Seen>,
 }
 
 /// Reads all of `leaves`.
@@ -128,11 +132,13 @@ pub(crate) fn settings<C>(leaves: &Leaves, read: ReadConfig<C>) -> Result<Settin
     let config = read(&mut reader);
     let level = reader.one(LOG_LEVEL.path, log_level);
     let format = reader.one(LOG_FORMAT.path, log_format);
+    let files = reader.files().to_vec();
     reader.finish(|| {
         Some(Settings {
             level: level?,
             format: format?,
             config: config?,
+            files,
         })
     })
 }

@@ -1,6 +1,6 @@
 //! The configuration file: which one, and its text.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::{Origin, Program};
 /// Where administrators put it.
 pub(super) const ETC: &str = "/etc/grpc-multiplexer";
 
-/// A configuration is a few lines. More is another file, and is not read into memory.
+/// A configuration or a certificate is a few lines. More is another file, and is not read into memory.
 const LARGEST: u64 = 1024 * 1024;
 
 /// A configuration file that is to be read.
@@ -63,7 +63,8 @@ pub(super) fn exists(path: &Path) -> bool {
 impl Chosen {
     /// Its text.
     pub(super) fn text(&self) -> Result<String, Mistake> {
-        let bytes = read(&self.path).map_err(|reason| self.mistake(reason))?;
+        let read = read(&self.path, "configuration");
+        let (_, bytes) = read.map_err(|reason| self.mistake(reason))?;
         String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let (line, column) = end_of(&String::from_utf8_lossy(valid));
@@ -86,26 +87,27 @@ impl Chosen {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// The bytes of a file, which is to be a plain one and no larger than its `kind` is, and what the system knows of it.
+pub(super) fn read(path: &Path, kind: &str) -> Result<(Metadata, Vec<u8>), String> {
     let cannot = |error: io::Error| format!("the file cannot be read: {error}");
     // Asked before it is opened: opening a pipe waits for its other end.
-    let kind = fs::metadata(path).map_err(cannot)?;
-    if kind.is_dir() {
+    let metadata = fs::metadata(path).map_err(cannot)?;
+    if metadata.is_dir() {
         return Err("this is a folder; name the file in it".to_owned());
     }
-    if !kind.is_file() {
-        return Err("this is no regular file; give the configuration as a plain file".to_owned());
+    if !metadata.is_file() {
+        return Err(format!(
+            "this is no regular file; give the {kind} as a plain file"
+        ));
     }
     let mut bytes = Vec::new();
     let mut file = File::open(path).map_err(cannot)?.take(LARGEST + 1);
     file.read_to_end(&mut bytes).map_err(cannot)?;
     if file.limit() == 0 {
         let limit = LARGEST / 1024;
-        return Err(format!(
-            "larger than {limit} KiB; a configuration is a few lines"
-        ));
+        return Err(format!("larger than {limit} KiB; a {kind} is a few lines"));
     }
-    Ok(bytes)
+    Ok((metadata, bytes))
 }
 
 /// Line and column, counted from 1, of what follows `text`.

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::mistakes::Mistake;
+use super::named::{NamedFile, Secrecy, Seen, named};
 use super::{Leaf, Leaves, Mistakes, Origin};
 
 /// Parses leaves one by one and keeps every mistake, so that a user can mend all of them at once.
@@ -45,6 +46,7 @@ use super::{Leaf, Leaves, Mistakes, Origin};
 pub struct Reader<'a> {
     leaves: &'a Leaves,
     mistakes: Vec<Mistake>,
+    files: Vec<Seen>,
 }
 
 impl<'a> Reader<'a> {
@@ -54,6 +56,7 @@ impl<'a> Reader<'a> {
         Self {
             leaves,
             mistakes: leaves.mistakes().to_vec(),
+            files: Vec::new(),
         }
     }
 
@@ -106,6 +109,42 @@ impl<'a> Reader<'a> {
             .iter()
             .filter_map(|leaf| self.parse(path, leaf, &parse))
             .collect()
+    }
+
+    /// The file that the value at `path` names; `None` when there is no value, and when the file is mistaken. From then on
+    /// the process looks at it, and reads all options again when it changes.
+    ///
+    /// Unlike other values, one that a higher layer replaced is not tried: a file may be for another machine.
+    pub fn file(&mut self, path: &str) -> Option<NamedFile> {
+        self.named(path, Secrecy::Anybody)
+    }
+
+    /// The same for a file that no other user may be able to read.
+    pub fn secret_file(&mut self, path: &str) -> Option<NamedFile> {
+        self.named(path, Secrecy::Nobody)
+    }
+
+    fn named(&mut self, path: &str, secrecy: Secrecy) -> Option<NamedFile> {
+        let (seen, file) = named(&self.leaves.at(path).first()?.value, secrecy);
+        self.files.push(seen);
+        file.map_err(|reason| self.mistake(path, reason)).ok()
+    }
+
+    /// The files that were read so far.
+    pub(crate) fn files(&self) -> &[Seen] {
+        &self.files
+    }
+
+    /// Whether there is a value at `path`, mistaken or not.
+    #[must_use]
+    pub fn is_set(&self, path: &str) -> bool {
+        !self.leaves.at(path).is_empty()
+    }
+
+    /// The flag of the option at `path`, with its dashes.
+    #[must_use]
+    pub fn flag(&self, path: &str) -> String {
+        self.leaves.option(path).flag()
     }
 
     /// Whether nobody gave a value at `path`, so that the table's default holds.

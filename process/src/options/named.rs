@@ -1,0 +1,212 @@
+//! Files that options name: certificates, keys, authorities. They are read with the options, and looked at from then on,
+//! so that new contents take effect without a word to the process.
+
+use std::fmt;
+use std::fs::Metadata;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+use super::file::read;
+
+/// What is in such files.
+const KIND: &str = "PEM text";
+
+/// A file that an option names, as it was when it was read. Its `Debug` does not show what is in it.
+#[derive(Clone)]
+pub struct NamedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub contents: Vec<u8>,
+}
+
+impl fmt::Debug for NamedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NamedFile").field(&self.path).finish()
+    }
+}
+
+/// Who may read a file beside the user of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Secrecy {
+    Anybody,
+    Nobody,
+}
+
+/// Reads the file at `path`, and says what was there, whether or not it can be used.
+pub(super) fn named(path: &str, secrecy: Secrecy) -> (Seen, Result<NamedFile, String>) {
+    let path = PathBuf::from(path);
+    let read = read(&path, KIND);
+    let seen = Seen {
+        print: read.as_ref().ok().map(print),
+        path: path.clone(),
+    };
+    let file = read.and_then(|(metadata, contents)| {
+        if secrecy == Secrecy::Nobody {
+            is_secret(&path, &metadata)?;
+        }
+        Ok(NamedFile { path, contents })
+    });
+    (seen, file)
+}
+
+/// Refuses a file that others can read. One of another user's may be for our group, as those are that Kubernetes mounts:
+/// this process could not read it otherwise.
+#[cfg(unix)]
+fn is_secret(path: &Path, metadata: &Metadata) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    let (others, mode) = if ours { (0o077, "600") } else { (0o037, "640") };
+    if metadata.mode() & others == 0 {
+        return Ok(());
+    }
+    let now = metadata.mode() & 0o777;
+    Err(format!(
+        "other users can read or change this secret (mode {now:03o}); run: chmod {mode} {}",
+        path.display()
+    ))
+}
+
+#[cfg(not(unix))]
+fn is_secret(_: &Path, _: &Metadata) -> Result<(), String> {
+    Ok(())
+}
+
+/// What was seen at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    path: PathBuf,
+    /// Tells contents apart; none for what cannot be read.
+    print: Option<u64>,
+}
+
+impl Seen {
+    fn again(&self) -> Self {
+        Self {
+            path: self.path.clone(),
+            print: read(&self.path, KIND).as_ref().ok().map(print),
+        }
+    }
+}
+
+/// The mode is part of it: who mends that wants the file to be tried again.
+fn print((metadata, contents): &(Metadata, Vec<u8>)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    contents.hash(&mut hasher);
+    #[cfg(unix)]
+    std::os::unix::fs::MetadataExt::mode(metadata).hash(&mut hasher);
+    #[cfg(not(unix))]
+    let _ = metadata;
+    hasher.finish()
+}
+
+/// The files that the options in force name.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files {
+    /// As they were when they were last taken, or refused.
+    known: Vec<Seen>,
+    /// As they were at the last look.
+    before: Vec<Seen>,
+}
+
+impl Files {
+    /// Those that were just read.
+    pub(crate) fn read(seen: Vec<Seen>) -> Self {
+        Self {
+            before: seen.clone(),
+            known: seen,
+        }
+    }
+
+    /// Whether there is nothing to look at.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Takes them for known as they are now. Blocks.
+    pub(crate) fn know(&mut self) {
+        *self = Self::read(self.known.iter().map(Seen::again).collect());
+    }
+
+    /// Those that changed, once all are as they were at the look before: what is being written is left alone. Blocks.
+    pub(crate) fn changed(&mut self) -> Vec<PathBuf> {
+        let now: Vec<_> = self.known.iter().map(Seen::again).collect();
+        if now != self.before {
+            self.before = now;
+            return Vec::new();
+        }
+        let pairs = now.iter().zip(&self.known);
+        let changed = pairs.filter(|(now, known)| now != known);
+        let changed = changed.map(|(now, _)| now.path.clone()).collect();
+        self.known = now;
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A file of a test's own, removed with it.
+    struct Temporary(PathBuf);
+
+    impl Temporary {
+        fn new(name: &str) -> Self {
+            let name = format!("mux-named-{name}-{}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_change_is_told_once_and_only_when_it_is_over() {
+        let file = Temporary::new("changes");
+        fs::write(&file.0, "one").unwrap();
+        let (seen, _) = named(file.0.to_str().unwrap(), Secrecy::Anybody);
+        let mut files = Files::read(vec![seen]);
+        assert!(files.changed().is_empty());
+        for half in ["t", "tw", "two"] {
+            fs::write(&file.0, half).unwrap();
+            assert!(files.changed().is_empty(), "{half}");
+        }
+        assert_eq!(files.changed(), [file.0.clone()]);
+        assert!(files.changed().is_empty());
+        // One that is gone has changed as well.
+        fs::remove_file(&file.0).unwrap();
+        assert!(files.changed().is_empty());
+        assert_eq!(files.changed(), [file.0.clone()]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_that_others_can_read_is_refused_with_what_mends_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = Temporary::new("secret");
+        let path = file.0.to_str().unwrap();
+        fs::write(&file.0, "hunter2").unwrap();
+        for (mode, good) in [
+            (0o644, false),
+            (0o640, false),
+            (0o602, false),
+            (0o600, true),
+        ] {
+            fs::set_permissions(&file.0, fs::Permissions::from_mode(mode)).unwrap();
+            let (_, read) = named(path, Secrecy::Nobody);
+            match read {
+                Ok(read) => assert!(good && !format!("{read:?}").contains("hunter2")),
+                Err(reason) => assert!(
+                    !good && reason.contains(&format!("chmod 600 {path}")),
+                    "{reason}"
+                ),
+            }
+            assert!(named(path, Secrecy::Anybody).1.is_ok());
+        }
+    }
+}
