@@ -49,6 +49,8 @@ pub(crate) struct Coalescing {
     reads: u8,
     /// The socket was full at the last write.
     blocked: bool,
+    /// What was written may lie in a buffer of TLS, which asks to be flushed.
+    unflushed: bool,
     /// What the first read brought, for whoever must say what the peer is.
     first: Arc<OnceLock<Vec<u8>>>,
     flood: FloodGuard,
@@ -101,6 +103,7 @@ impl Coalescing {
             outgoing: BytesMut::new(),
             reads: 0,
             blocked: false,
+            unflushed: false,
             first: Arc::default(),
             flood: FloodGuard::new(),
             activity,
@@ -119,16 +122,18 @@ impl Coalescing {
         self.reads = 0;
         while !self.outgoing.is_empty() {
             let written = Pin::new(&mut self.io).poll_write(cx, &self.outgoing);
-            let was_blocked = std::mem::replace(&mut self.blocked, written.is_pending());
-            let n = ready!(written)?;
+            let n = ready!(self.note(written))?;
             if n == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            if was_blocked {
-                self.activity.unblocked();
-            }
+            self.unflushed = true;
             self.outgoing.advance(n);
             self.flood.sent(n);
+        }
+        if self.unflushed {
+            let flushed = Pin::new(&mut self.io).poll_flush(cx);
+            ready!(self.note(flushed))?;
+            self.unflushed = false;
         }
         if self.outgoing.capacity() > WRITE_KEEP {
             self.outgoing = BytesMut::new();
@@ -136,9 +141,18 @@ impl Coalescing {
         Poll::Ready(Ok(()))
     }
 
+    /// Sees whether the socket was full, and is no more.
+    fn note<T>(&mut self, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let was_blocked = std::mem::replace(&mut self.blocked, done.is_pending());
+        if was_blocked && matches!(done, Poll::Ready(Ok(_))) {
+            self.activity.unblocked();
+        }
+        done
+    }
+
     /// Input that never pauses must not keep what we have to say: credit, heartbeats, requests.
     fn send_beside_reads(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.outgoing.is_empty() {
+        if self.outgoing.is_empty() && !self.unflushed {
             return Ok(());
         }
         self.reads += 1;
@@ -294,6 +308,24 @@ mod tests {
         let mut got = [0; 3];
         far.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"abc");
+    }
+
+    /// As TLS does, which encrypts into a buffer of its own.
+    #[tokio::test]
+    async fn what_the_pipe_buffers_itself_leaves_as_well_once_there_is_room() {
+        let (near, mut far) = tokio::io::duplex(4);
+        let near = tokio::io::BufWriter::with_capacity(64, near);
+        let mut near = Coalescing::new(Box::new(near), Arc::new(Activity::new()));
+        futures::AsyncWriteExt::write_all(&mut near, b"abcdefgh")
+            .await
+            .unwrap();
+        let mut one = [0; 1];
+        let mut got = [0; 8];
+        for part in got.chunks_mut(4) {
+            assert!(futures::poll!(futures::AsyncReadExt::read(&mut near, &mut one)).is_pending());
+            far.read_exact(part).await.unwrap();
+        }
+        assert_eq!(&got, b"abcdefgh");
     }
 
     #[tokio::test(start_paused = true)]
