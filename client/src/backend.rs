@@ -4,6 +4,7 @@ mod address;
 mod dial;
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,12 +187,13 @@ impl fmt::Display for Backend {
 }
 
 impl Reached {
-    /// Carries `stream`, to its end or out of our hands. `hear` is told what a backend behind a socket says first.
+    /// Carries `stream`, to its end or out of our hands. `hear` is told what a backend behind a socket says first,
+    /// or how it broke off.
     pub(crate) async fn carry(
         self,
         stream: TunnelStream,
         backend: &Backend,
-        hear: impl FnOnce(&[u8]),
+        hear: impl FnOnce(Result<&[u8], &io::Error>),
     ) {
         match self {
             Self::Socket(io) if stream.is_legacy() => {

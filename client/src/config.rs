@@ -3,12 +3,31 @@
 use std::path::PathBuf;
 
 use grpc_multiplexer_process::{
-    AdminListener, DRAIN_TIMEOUT, HostPort, Reader, TUNNEL_TIMEOUT, UPGRADE_SOCKET, boolean,
-    duration, tunnel_timeout, upgrade_socket,
+    AdminListener, DRAIN_TIMEOUT, DialTerms, HostPort, Reader, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
+    boolean, duration, server_name, tunnel_timeout, upgrade_socket,
 };
-use grpc_multiplexer_tunnel::{ClientId, SLOTS, backend_tls, server_name};
+use grpc_multiplexer_tunnel::{ALPN, ClientId, SLOTS};
+use rustls::pki_types::ServerName;
 
-use crate::{Backend, BackendAddress, BackendTls, Edge, TunnelProtocol};
+use crate::{Backend, BackendAddress, BackendTls, Edge, ServerTls, TunnelProtocol};
+
+/// TLS towards the server.
+const SERVER: DialTerms = DialTerms {
+    ca: "multiplexer.tls.ca",
+    certificate: "multiplexer.tls.certificate",
+    key: "multiplexer.tls.key",
+    protocol: ALPN,
+    tls12: false,
+};
+
+/// TLS towards the backend.
+const BACKEND: DialTerms = DialTerms {
+    ca: "backend-ca",
+    certificate: "backend-certificate",
+    key: "backend-key",
+    protocol: "h2",
+    tls12: true,
+};
 
 /// What the options of [`crate::PROGRAM`] say.
 #[derive(Debug, Clone)]
@@ -39,9 +58,9 @@ impl EdgeConfig {
 impl Edge {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
-        let mut servers = reader
-            .many("multiplexer-address", str::parse::<HostPort>)
-            .into_iter();
+        let servers = reader.many("multiplexer-address", str::parse::<HostPort>);
+        let tls = read_server_tls(reader, &servers);
+        let mut servers = servers.into_iter();
         let tunnels = reader.one("tunnels", read_tunnels);
         let exit_on_superseded = reader.one("exit-on-superseded", boolean);
         let backend = read_backend(reader);
@@ -62,6 +81,7 @@ impl Edge {
             .with_tunnel_timeout(tunnel_timeout?)
             .with_drain_timeout(drain_timeout?);
         edge.is_named = is_named;
+        edge.tls = tls;
         Some(edge)
     }
 }
@@ -75,10 +95,7 @@ fn read_tunnels(text: &str) -> Result<u32, String> {
 
 fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
     let address = reader.one("grpc-server-address", str::parse::<BackendAddress>);
-    let ca = reader.optional("backend-ca", |path| Ok::<_, String>(PathBuf::from(path)));
-    let name = reader.optional("backend-server-name", |name| {
-        server_name(name).ok_or("must be a DNS name or an IP address")
-    });
+    let name = reader.optional("backend-server-name", name);
     let authority = reader.optional("backend-authority", |authority| {
         if !authority.is_empty() && authority.bytes().all(|b| b.is_ascii_graphic() && b != b'@') {
             Ok(authority.to_owned())
@@ -89,36 +106,31 @@ fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
     let address = address?;
     let tls = match &address {
         BackendAddress::Tls(target) => {
-            let Some(name) = name.or_else(|| server_name(target.host())) else {
+            let config = BACKEND.read(reader);
+            let Some(server_name) = name.or_else(|| server_name(target.host())) else {
                 reader.mistake(
                     "grpc-server-address",
                     "the host is no DNS name or IP address that a certificate can be for; give --backend-server-name",
                 );
                 return None;
             };
-            match backend_tls(ca.as_deref()) {
-                Ok(config) => Some(BackendTls {
-                    config,
-                    server_name: name,
-                }),
-                Err(error) => {
-                    reader.mistake("backend-ca", chain(&error));
-                    return None;
-                }
-            }
+            Some(BackendTls {
+                config: config?,
+                server_name,
+            })
         }
         BackendAddress::Tcp(_) | BackendAddress::Unix(_) => {
-            for (path, given) in [
-                ("backend-ca", ca.is_some()),
-                ("backend-server-name", name.is_some()),
-            ] {
-                if given {
-                    reader.mistake(
-                        path,
-                        "has no effect without TLS; write --grpc-server-address https://HOST:PORT",
-                    );
-                }
-            }
+            let reason = "has no effect without TLS; write --grpc-server-address https://HOST:PORT";
+            have_no_effect(
+                reader,
+                [
+                    BACKEND.ca,
+                    BACKEND.certificate,
+                    BACKEND.key,
+                    "backend-server-name",
+                ],
+                reason,
+            );
             None
         }
     };
@@ -132,14 +144,41 @@ fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
     Some(backend)
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
+/// How the edge speaks TLS to the server, if it is to.
+fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<ServerTls> {
+    const NAME: &str = "multiplexer.tls.server-name";
+    let name = reader.optional(NAME, name);
+    if !reader.is_set(SERVER.ca) {
+        let reason =
+            "has no effect without TLS; give --multiplexer-tls-ca with a file, or with `system`";
+        have_no_effect(reader, [SERVER.certificate, SERVER.key, NAME], reason);
+        return None;
     }
-    text
+    if !reader.is_set(NAME)
+        && servers
+            .iter()
+            .any(|server| server_name(server.host()).is_none())
+    {
+        let reason = "a host is no DNS name or IP address that a certificate can be for; give \
+                      --multiplexer-tls-server-name";
+        reader.mistake("multiplexer-address", reason);
+    }
+    Some(ServerTls {
+        config: SERVER.read(reader)?,
+        name,
+    })
+}
+
+fn name(text: &str) -> Result<ServerName<'static>, &'static str> {
+    server_name(text).ok_or("must be a DNS name or an IP address")
+}
+
+fn have_no_effect<const N: usize>(reader: &mut Reader<'_>, options: [&str; N], reason: &str) {
+    for option in options {
+        if reader.is_set(option) {
+            reader.mistake(option, reason);
+        }
+    }
 }
 
 /// Two words joined by `-`.
@@ -215,7 +254,10 @@ mod tests {
             "/nonexistent/ca.pem",
         ])
         .unwrap_err();
-        assert!(said.contains("cannot read /nonexistent/ca.pem"), "{said}");
+        assert!(
+            said.contains("\"/nonexistent/ca.pem\": the file cannot be read"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One attempt to get a tunnel: TCP, then hello, or the original's line.
+//! One attempt to get a tunnel: TCP, TLS where the edge is to speak it, then hello, or the original's line.
 
 use std::io;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use grpc_multiplexer_tunnel::{
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
+use crate::server_tls::{Alert, ServerTlsError};
 use crate::{Edge, TunnelProtocol};
 
 /// How long a server may take to take the TCP connection: as gRPC's minimum connect timeout.
@@ -34,6 +35,8 @@ pub(crate) enum AttemptError {
     ConnectTimeout,
     #[error("{}", not_a_multiplexer(*.0))]
     Foreign(Speaks),
+    #[error(transparent)]
+    Tls(#[from] ServerTlsError),
     #[error("the server hung up after the client id: another edge may have it")]
     HungUp,
     #[error(
@@ -71,8 +74,8 @@ fn not_a_multiplexer(speaks: Speaks) -> &'static str {
              an edge dials the multiplexer listener"
         }
         Speaks::Tls => {
-            "the address answers with TLS, which this edge does not speak to servers; \
-             an edge dials the server's multiplexer listener without TLS"
+            "the address answers with TLS; if it is the server's multiplexer listener, give this edge \
+             --multiplexer-tls-ca with the file of the authority that signed its certificate, or with `system`"
         }
         _ => {
             "the address answers with another protocol; an edge dials the server's multiplexer listener"
@@ -87,6 +90,7 @@ impl AttemptError {
             Self::Handshake(error) => error.is_transient(),
             // Whoever answers there now is somebody else.
             Self::Foreign(_) => false,
+            Self::Tls(error) => error.is_transient(),
             Self::Connect(_) | Self::ConnectTimeout | Self::HungUp | Self::Neither { .. } => true,
             Self::OneTunnel => true,
         }
@@ -165,6 +169,10 @@ pub(crate) async fn attempt(
         (TunnelProtocol::V1, _) | (TunnelProtocol::Auto, Known::AnswersHello) => {
             with_hello(server, edge, &edge.tunnel, introduction).await
         }
+        // The original's server has none.
+        (TunnelProtocol::Auto, _) if edge.server_tls().is_some() => {
+            with_hello(server, edge, &edge.tunnel, introduction).await
+        }
         (TunnelProtocol::Legacy, _) => with_line(server, edge, introduction).await,
         (TunnelProtocol::Auto, Known::Original { since }) if since.elapsed() < ASK_AGAIN => {
             with_line(server, edge, introduction).await
@@ -232,9 +240,9 @@ async fn with_hello(
     tunnel: &TunnelConfig,
     introduction: &Introduction,
 ) -> Result<Tunnel, AttemptError> {
-    let io = connect(server, edge).await?;
-    let (established, welcome) =
-        grpc_multiplexer_tunnel::dial(io, hello(edge, introduction), tunnel).await?;
+    let (io, alert) = connect(server, edge).await?;
+    let dialled = grpc_multiplexer_tunnel::dial(io, hello(edge, introduction), tunnel).await;
+    let (established, welcome) = dialled.map_err(|error| why(&alert, error))?;
     let proof = Proof {
         server_id: welcome.server_id,
         token: welcome.resume_token,
@@ -255,11 +263,11 @@ async fn with_line(
     if introduction.slot > 0 {
         return Err(AttemptError::OneTunnel);
     }
-    let io = connect(server, edge).await?;
+    let (io, alert) = connect(server, edge).await?;
     let dialled = dial_legacy(io, &edge.client_id, &edge.tunnel).await;
-    let established = dialled.map_err(|error| match error {
-        HandshakeError::Lost(_) => AttemptError::HungUp,
-        error => error.into(),
+    let established = dialled.map_err(|error| match why(&alert, error) {
+        AttemptError::Handshake(HandshakeError::Lost(_)) => AttemptError::HungUp,
+        error => error,
     })?;
     Ok(Tunnel {
         established,
@@ -268,12 +276,27 @@ async fn with_line(
     })
 }
 
-async fn connect(server: &HostPort, edge: &Edge) -> Result<BoxedIo, AttemptError> {
+/// Why there is no tunnel: what the server said in the language of TLS, if it did.
+fn why(alert: &Alert, error: HandshakeError) -> AttemptError {
+    alert
+        .explain()
+        .map_or_else(|| error.into(), AttemptError::Tls)
+}
+
+async fn connect(server: &HostPort, edge: &Edge) -> Result<(BoxedIo, Alert), AttemptError> {
     let silence = edge.tunnel.heartbeat.dead_after;
-    timeout(CONNECT_TIMEOUT, edge.connector.connect(server, silence))
+    let connect = async {
+        let io = edge.connector.connect(server, silence).await;
+        let io = io.map_err(AttemptError::Connect)?;
+        match edge.server_tls() {
+            Some(tls) => Ok(tls.secure(server, io).await?),
+            None => Ok((io, Alert::default())),
+        }
+    };
+    // Boxed: over soon, and large.
+    timeout(CONNECT_TIMEOUT, Box::pin(connect))
         .await
-        .map_err(|_| AttemptError::ConnectTimeout)?
-        .map_err(AttemptError::Connect)
+        .unwrap_or(Err(AttemptError::ConnectTimeout))
 }
 
 fn hello(edge: &Edge, introduction: &Introduction) -> Hello {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::connector::Connector;
 use crate::metrics::Metrics;
-use crate::{Backend, EdgeConfig};
+use crate::{Backend, EdgeConfig, ServerTls};
 
 /// An edge, ready to run.
 ///
@@ -41,6 +41,8 @@ pub struct Edge {
     pub(crate) is_named: bool,
     /// Tried in turn.
     pub(crate) servers: Vec<HostPort>,
+    /// Without it servers are spoken to in plain text.
+    pub(crate) tls: Option<ServerTls>,
     pub(crate) backend: Backend,
     /// How many at a time.
     pub(crate) tunnels: u32,
@@ -62,6 +64,7 @@ impl Edge {
             client_id,
             is_named: true,
             servers: vec![server],
+            tls: None,
             backend,
             tunnels: 1,
             exit_on_superseded: false,
@@ -78,6 +81,13 @@ impl Edge {
     #[must_use]
     pub fn with_further_servers(mut self, servers: impl IntoIterator<Item = HostPort>) -> Self {
         self.servers.extend(servers);
+        self
+    }
+
+    /// Speaks TLS to the servers. Default plain text.
+    #[must_use]
+    pub fn with_tls(mut self, tls: ServerTls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -111,8 +121,8 @@ impl Edge {
         self
     }
 
-    /// From now on `configs` says how a backend's certificate is checked when it is dialled, and how long calls may take
-    /// to finish; everything else stays as it is.
+    /// From now on `configs` says how servers and a backend are spoken to with TLS when they are dialled, and how long calls
+    /// may take to finish; everything else stays as it is.
     #[must_use]
     pub fn reloading(mut self, configs: watch::Receiver<EdgeConfig>) -> Self {
         self.reloads = Some(configs);
@@ -132,6 +142,11 @@ impl Edge {
             Some(configs) => look(&configs.borrow().edge),
             None => look(self),
         }
+    }
+
+    /// TLS towards servers, as it is to be for the next that is dialled.
+    pub(crate) fn server_tls(&self) -> Option<ServerTls> {
+        self.now(|edge| edge.tls.clone())
     }
 
     /// For simulations: reaches servers through `connect` and not over TCP, and spreads delays by `chance`.

@@ -26,12 +26,13 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// Bytes that one read takes.
 const BUFFER: usize = 64 * 1024;
 
-/// Copies both ways until the backend has said all, or either side is gone. `hear` is told what the backend says first.
+/// Copies both ways until the backend has said all, or either side is gone. `hear` is told what the backend says first,
+/// or how it broke off.
 pub(crate) async fn splice(
     stream: TunnelStream,
     io: BoxedIo,
     backend: &Backend,
-    hear: impl FnOnce(&[u8]),
+    hear: impl FnOnce(Result<&[u8], &io::Error>),
 ) {
     let (from_server, mut to_server) = tokio::io::split(stream);
     let (mut from_backend, mut to_backend) = tokio::io::split(io);

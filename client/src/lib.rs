@@ -19,6 +19,7 @@ mod legacy;
 mod metrics;
 mod options;
 mod reachability;
+mod server_tls;
 mod splice;
 mod supervisor;
 mod upgrade;
@@ -35,5 +36,6 @@ pub use grpc_multiplexer_tunnel::{ClientId, InvalidClientId};
 #[doc(hidden)]
 pub use legacy::fuzzing;
 pub use options::PROGRAM;
+pub use server_tls::ServerTls;
 pub use supervisor::EdgeEnd;
 pub use upgrade::Upgrade;

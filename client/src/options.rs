@@ -1,8 +1,8 @@
 //! The options of `grpc-multiplexer-client`.
 
 use grpc_multiplexer_process::{
-    AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program, TUNNEL_TIMEOUT,
-    UPGRADE_SOCKET,
+    AdminListener, DRAIN_TIMEOUT, DialTerms, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program,
+    TUNNEL_TIMEOUT, UPGRADE_SOCKET,
 };
 
 /// The command line.
@@ -38,6 +38,27 @@ const OPTIONS: &[OptionSpec] = &[
         reload: false,
         help: "Where the server accepts edges; give several to try them in turn",
     },
+    DialTerms::ca(
+        "multiplexer.tls.ca",
+        "PEM file of the authorities that the server's certificate is checked against, or system for those that the \
+         system trusts; with it the edge speaks TLS to the server, and nothing else. Read again when it changes, as all \
+         of these files are",
+    ),
+    OptionSpec {
+        path: "multiplexer.tls.server-name",
+        value_name: "NAME",
+        default: None,
+        many: false,
+        secret: false,
+        reload: true,
+        help: "Name that the server's certificate must be for, instead of the host in its address",
+    },
+    DialTerms::certificate(
+        "multiplexer.tls.certificate",
+        "PEM file of the certificate that the edge shows to a server that asks for one, and of those between it and its \
+         authority",
+    ),
+    DialTerms::key("multiplexer.tls.key"),
     OptionSpec {
         path: "grpc-server-address",
         value_name: "ADDRESS",
@@ -47,16 +68,16 @@ const OPTIONS: &[OptionSpec] = &[
         reload: false,
         help: "The gRPC server to make reachable: HOST:PORT, https://HOST:PORT or unix:/PATH",
     },
-    OptionSpec {
-        path: "backend-ca",
-        value_name: "FILE",
-        default: None,
-        many: false,
-        secret: false,
-        reload: true,
-        help: "PEM file of the authorities that an https gRPC server's certificate is checked against, instead of the \
-               system's",
-    },
+    DialTerms::ca(
+        "backend-ca",
+        "PEM file of the authorities that an https gRPC server's certificate is checked against, instead of the system's",
+    ),
+    DialTerms::certificate(
+        "backend-certificate",
+        "PEM file of the certificate that the edge shows to an https gRPC server that asks for one, and of those between \
+         it and its authority",
+    ),
+    DialTerms::key("backend-key"),
     OptionSpec {
         path: "backend-server-name",
         value_name: "NAME",

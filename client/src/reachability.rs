@@ -1,9 +1,11 @@
 //! What is known of the backend, said once when it changes.
 
 use std::error::Error;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use grpc_multiplexer_tunnel::Speaks;
+use rustls::AlertDescription;
 use tracing::{info, warn};
 
 use crate::Backend;
@@ -39,18 +41,41 @@ impl Reachability {
     }
 
     /// The backend spoke, `first` of all, or hung up: is it a gRPC server at all? The server of the tunnel finds out by itself.
-    pub(crate) fn heard(&self, backend: &Backend, first: &[u8]) {
-        let advice = match Speaks::of_server(first) {
+    pub(crate) fn heard(&self, backend: &Backend, first: Result<&[u8], &io::Error>) {
+        let advice = match first {
+            Ok(first) => Self::advice(first),
+            Err(error) => of_alert(error),
+        };
+        let was_foreign = self.is_foreign.swap(advice.is_some(), Ordering::Relaxed);
+        if let Some(advice) = advice.filter(|_| !was_foreign) {
+            warn!(%backend, advice, "the backend does not answer as a gRPC server");
+        }
+    }
+
+    fn advice(first: &[u8]) -> Option<&'static str> {
+        match Speaks::of_server(first) {
             _ if first.is_empty() => Some(
                 "it hangs up without a word: if it speaks TLS, write its address as https://HOST:PORT",
             ),
             Some(Speaks::Tls) => Some("it speaks TLS: write its address as https://HOST:PORT"),
             Some(Speaks::Http1) => Some("it speaks HTTP/1, and gRPC needs HTTP/2"),
             _ => None,
-        };
-        let was_foreign = self.is_foreign.swap(advice.is_some(), Ordering::Relaxed);
-        if let Some(advice) = advice.filter(|_| !was_foreign) {
-            warn!(%backend, advice, "the backend does not answer as a gRPC server");
         }
+    }
+}
+
+/// With TLS 1.3 a backend says no to a certificate when the handshake seems over.
+fn of_alert(error: &io::Error) -> Option<&'static str> {
+    use AlertDescription::{
+        CertificateExpired, CertificateRequired, CertificateRevoked, UnknownCA,
+    };
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::AlertReceived(CertificateRequired) => {
+            Some("it asks for a certificate: give --backend-certificate and --backend-key")
+        }
+        rustls::Error::AlertReceived(CertificateExpired | CertificateRevoked | UnknownCA) => {
+            Some("it does not accept the certificate in --backend-certificate")
+        }
+        _ => None,
     }
 }

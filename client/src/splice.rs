@@ -26,8 +26,12 @@ enum Cut {
     Server,
 }
 
-/// Copies until both halves are closed or one side is gone. `hear` is told what the backend says first.
-pub(crate) async fn splice(stream: TunnelStream, backend: BoxedIo, hear: impl FnOnce(&[u8])) {
+/// Copies until both halves are closed or one side is gone. `hear` is told what the backend says first, or how it broke off.
+pub(crate) async fn splice(
+    stream: TunnelStream,
+    backend: BoxedIo,
+    hear: impl FnOnce(Result<&[u8], &io::Error>),
+) {
     let peer = stream.peer_end();
     let (mut from_server, mut to_server) = tokio::io::split(stream);
     let (mut from_backend, mut to_backend) = tokio::io::split(backend);
@@ -77,11 +81,12 @@ pub(crate) enum Side {
     Target,
 }
 
-/// Copies until `source` ends, and counts. Flushes whenever it would wait for more. `hear` is told the first bytes, none if there are none.
+/// Copies until `source` ends, and counts. Flushes whenever it would wait for more. `hear` is told the first bytes, none
+/// if there are none.
 pub(crate) async fn copy(
     source: &mut (impl AsyncRead + Unpin),
     target: &mut (impl AsyncWrite + Unpin),
-    hear: impl FnOnce(&[u8]),
+    hear: impl FnOnce(Result<&[u8], &io::Error>),
 ) -> Result<u64, Side> {
     let mut hear = Some(hear);
     let failed = |_: io::Error| Side::Target;
@@ -96,11 +101,10 @@ pub(crate) async fn copy(
                 source.read_buf(&mut buffer).await
             }
         };
-        let read = read.map_err(|_| Side::Source)?;
         if let Some(hear) = hear.take() {
-            hear(&buffer);
+            hear(read.as_ref().map(|_| &*buffer));
         }
-        if read == 0 {
+        if read.map_err(|_| Side::Source)? == 0 {
             return Ok(copied);
         }
         target.write_all(&buffer).await.map_err(failed)?;

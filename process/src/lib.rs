@@ -1,4 +1,4 @@
-//! What both binaries share: options, logging, signals, listening sockets and exit codes.
+//! What both binaries share: options, logging, signals, listening sockets, TLS and exit codes.
 //!
 //! A binary states its options as one table ([`Program`]), and hands it to [`run()`] together with how to read them (with
 //! a [`Reader`]) and the work to do until a signal asks it to stop. Nothing here knows gRPC or tunnels,
@@ -17,6 +17,7 @@ mod run;
 mod settings;
 mod signal;
 mod sockets;
+mod tls;
 mod values;
 
 use admin::families;
@@ -40,6 +41,7 @@ pub use settings::{
     tunnel_timeout, upgrade_socket,
 };
 pub use sockets::Sockets;
+pub use tls::{AcceptError, DialTerms, ListenerTerms, ListenerTls, server_name};
 pub use values::{
     BooleanError, CountError, DurationError, HostPort, HostPortError, Portion, PortionError,
     SizeError, boolean, count, duration, portion, size,

@@ -2,6 +2,7 @@
 
 mod admit;
 mod budget;
+pub(crate) mod comers;
 mod gate;
 pub(crate) mod lane;
 pub(crate) mod lanes;

@@ -6,7 +6,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use grpc_multiplexer_process::ListenerTls;
+use grpc_multiplexer_tunnel::message::{Code, Refused};
+use grpc_multiplexer_tunnel::{Arrival, BoxedIo, TunnelConfig, accept};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -140,16 +143,52 @@ impl Newcomer {
     async fn last_words(self, words: &[u8]) -> io::Result<()> {
         let mut socket = self.socket.into_inner();
         socket.write_all(words).await?;
-        socket.shutdown().await?;
-        // Closing with unread bytes would reset the connection, and the words might be lost.
-        let mut rest = vec![0; 4096];
-        for _ in 0..64 {
-            if socket.read(&mut rest).await? == 0 {
-                break;
+        hang_up(socket).await
+    }
+
+    /// Goes on with TLS. Who is refused is told, and gone.
+    pub(crate) async fn secure(self, tls: &ListenerTls) -> io::Result<Option<BoxedIo>> {
+        let accept = async { Ok(tls.accept(self.socket).await) };
+        // Boxed: over soon, and large.
+        match in_time(self.limit, Box::pin(accept)).await? {
+            Ok(stream) => Ok(Some(Box::new(stream))),
+            Err((error, socket)) => {
+                info!(%error, "TLS refused");
+                in_time(self.limit, hang_up(socket)).await?;
+                Ok(None)
             }
         }
-        Ok(())
     }
+
+    /// Tells an edge why it has no place here. One of the original's has no ear for it.
+    pub(crate) async fn refuse_edge(self, code: Code, text: String) -> io::Result<()> {
+        let refuse = async {
+            let arrival = accept(Box::new(self.socket), &TunnelConfig::default()).await;
+            let Arrival::Hello(accepted) = arrival.map_err(io::Error::other)? else {
+                return Ok(());
+            };
+            let refused = Refused {
+                code: code.into(),
+                text,
+                retry_after: None,
+            };
+            accepted.refuse(refused).await.map_err(io::Error::other)
+        };
+        // Boxed: rare, and large.
+        in_time(self.limit, Box::pin(refuse)).await
+    }
+}
+
+/// Ends a connection so that the other side reads what was said last: closing with unread bytes would reset it.
+async fn hang_up(mut socket: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+    socket.shutdown().await?;
+    let mut rest = vec![0; 4096];
+    for _ in 0..64 {
+        if socket.read(&mut rest).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The options of `grpc-multiplexer-server`.
 
 use grpc_multiplexer_process::{
-    AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program, TUNNEL_TIMEOUT,
-    UPGRADE_SOCKET,
+    AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ListenerTls, OptionSpec, Program,
+    TUNNEL_TIMEOUT, UPGRADE_SOCKET,
 };
 
 /// The command line.
@@ -34,6 +34,10 @@ const OPTIONS: &[OptionSpec] = &[
         reload: false,
         help: "Where edges dial in; without a host, on every interface",
     },
+    ListenerTls::certificate("multiplexer.tls.certificate"),
+    ListenerTls::key("multiplexer.tls.key"),
+    ListenerTls::client_ca("multiplexer.tls.client-ca"),
+    ListenerTls::client_crl("multiplexer.tls.client-crl"),
     AdminListener::option("127.0.0.1:7612"),
     OptionSpec {
         path: "duplicate-client-id",

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use grpc_multiplexer_process::{
-    DRAIN_TIME, DRAIN_TIMEOUT, Reader, TUNNEL_TIMEOUT, duration, size, tunnel_timeout,
+    DRAIN_TIME, DRAIN_TIMEOUT, ListenerTls, Reader, TUNNEL_TIMEOUT, duration, size, tunnel_timeout,
 };
 use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
 
+use crate::edge::comers;
 use crate::waiting::WaitSettings;
 use crate::{DuplicateClientId, Limits, ServerConfig};
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// What becomes of an edge that comes with the id of another. Default [`DuplicateClientId::Reject`].
     pub duplicate_client_id: DuplicateClientId,
+    /// TLS with edges; without it they come in plain text. Default none.
+    pub multiplexer_tls: Option<ListenerTls>,
     /// Timeouts of tunnels.
     pub tunnel: TunnelConfig,
     /// Which calls wait for an edge that is away.
@@ -44,6 +47,7 @@ impl Default for Settings {
         Self {
             drain_timeout: DRAIN_TIME,
             duplicate_client_id: DuplicateClientId::default(),
+            multiplexer_tls: None,
             tunnel: TunnelConfig::default(),
             waiting: WaitSettings::default(),
             replay_buffer: 64 * 1024,
@@ -68,6 +72,7 @@ impl Settings {
         let duplicate_client_id = reader.one("duplicate-client-id", str::parse);
         let waiting = WaitSettings::read(reader);
         let replay_buffer = reader.one("replay-buffer", size);
+        let multiplexer_tls = ListenerTls::read(reader, comers::TLS);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
             hello_timeout: limits.handshake_timeout,
@@ -77,6 +82,7 @@ impl Settings {
         Some(Self {
             drain_timeout: drain_timeout?,
             duplicate_client_id: duplicate_client_id?,
+            multiplexer_tls,
             tunnel,
             waiting: waiting?,
             // What does not fit is no limit.

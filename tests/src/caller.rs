@@ -1,14 +1,20 @@
 //! A caller that speaks HTTP/2 with nothing between it and the frames but the h2 crate.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Method, Request};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
 
 use crate::{Answer, within};
 
@@ -34,9 +40,34 @@ impl Caller {
     pub async fn with(address: SocketAddr, settings: &mut Builder) -> Self {
         let socket = TcpStream::connect(address).await.unwrap();
         socket.set_nodelay(true).unwrap();
+        Self::over(socket, settings).await
+    }
+
+    /// Connects with TLS, to `127.0.0.1` as the name of the certificate.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with TLS.
+    ///
+    /// # Panics
+    ///
+    /// When nobody listens, or does not speak HTTP/2.
+    pub async fn secure(address: SocketAddr, tls: ClientConfig) -> io::Result<Self> {
+        let socket = TcpStream::connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let connect = TlsConnector::from(Arc::new(tls)).connect(name, socket);
+        let stream = within("a TLS handshake", connect).await?;
+        Ok(Self::over(stream, &mut Builder::new()).await)
+    }
+
+    async fn over<T>(io: T, settings: &mut Builder) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (send, connection) = settings
             .data_frame_budget(1 << 40)
-            .handshake(socket)
+            .handshake(io)
             .await
             .unwrap();
         let mut tasks = JoinSet::new();

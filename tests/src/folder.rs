@@ -38,6 +38,20 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// The same for what nobody else may be able to read.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn put_secret(&self, path: &str, contents: impl AsRef<[u8]>) -> String {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.put(path, contents);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         // Left behind at worst.

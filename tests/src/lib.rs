@@ -11,6 +11,7 @@
 
 mod admin;
 mod answer;
+mod authority;
 mod backend;
 mod binaries;
 mod caller;
@@ -27,6 +28,7 @@ pub mod yamux;
 
 pub use admin::{free, is_ready, metric, page};
 pub use answer::{Answer, ErrorInfo};
+pub use authority::{Authority, DAY, Leaf};
 pub use backend::{Backend, Ended, H2Call, Seen};
 pub use binaries::binary;
 pub use caller::{Call, Caller};

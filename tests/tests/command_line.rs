@@ -186,6 +186,10 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                     "<HOST:PORT>",
                     "[default: localhost:7602] ",
                 ),
+                ("multiplexer.tls.certificate", "<FILE>", ""),
+                ("multiplexer.tls.key", "<FILE>", ""),
+                ("multiplexer.tls.client-ca", "<FILE>", ""),
+                ("multiplexer.tls.client-crl", "<FILE>", ""),
                 (
                     "admin-listener",
                     "<HOST:PORT>",
@@ -226,12 +230,18 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                     "<HOST:PORT>",
                     "[default: localhost:7602] ",
                 ),
+                ("multiplexer.tls.ca", "<FILE|system>", ""),
+                ("multiplexer.tls.server-name", "<NAME>", ""),
+                ("multiplexer.tls.certificate", "<FILE>", ""),
+                ("multiplexer.tls.key", "<FILE>", ""),
                 (
                     "grpc-server-address",
                     "<ADDRESS>",
                     "[default: localhost:50051] ",
                 ),
-                ("backend-ca", "<FILE>", ""),
+                ("backend-ca", "<FILE|system>", ""),
+                ("backend-certificate", "<FILE>", ""),
+                ("backend-key", "<FILE>", ""),
                 ("backend-server-name", "<NAME>", ""),
                 ("backend-authority", "<AUTHORITY>", ""),
                 ("tunnel-protocol", "<PROTOCOL>", "[default: auto] "),
@@ -246,8 +256,11 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
             let mut lines = help.iter();
             for (key, value, default) in own.iter().chain(&common) {
                 let (flag, said) = lines.next().unwrap();
-                assert_eq!(flag, &format!("--{key} {value}"));
-                let variable = format!("{name}_{key}").replace('-', "_").to_uppercase();
+                assert_eq!(flag, &format!("--{} {value}", key.replace('.', "-")));
+                let variable = format!("{name}_{key}")
+                    .replace(['-', '.'], "_")
+                    .to_uppercase();
+                let key = key.replace('.', ": ");
                 let wanted = format!(" {default}[key: {key}] [variable: {variable}] ");
                 let meaning = said.strip_suffix(&wanted);
                 let meaning = meaning.unwrap_or_else(|| panic!("no {wanted:?} in {said:?}"));

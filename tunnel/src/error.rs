@@ -122,30 +122,3 @@ impl OpenError {
         }
     }
 }
-
-/// Why a TLS configuration could not be made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// A file could not be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A file holds no usable certificate.
-    #[error("{path} holds no usable PEM certificate")]
-    NoCertificate {
-        /// The file.
-        path: String,
-    },
-    /// The machine's certificate store is empty or unreadable.
-    #[error("the system's certificate store holds no certificate")]
-    NoSystemRoots,
-    /// rustls refused the combination.
-    #[error("TLS configuration refused")]
-    Rustls(#[from] rustls::Error),
-}

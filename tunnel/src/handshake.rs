@@ -28,6 +28,10 @@ use crate::{ClientId, LegacyEdge, legacy};
 /// The protocol version of this crate, and the only one so far.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// What a tunnel is called where it runs over TLS (ALPN). The original's wire, which has no TLS of its own, goes by the
+/// same name.
+pub const ALPN: &str = "grpc-multiplexer/1";
+
 /// An established tunnel: the handle, the streams that the peer opens, and the work that the owner must run.
 #[derive(Debug)]
 pub struct Established {

@@ -30,7 +30,6 @@ mod session;
 mod socket;
 mod speaks;
 mod stream;
-mod tls;
 mod walk;
 
 pub use allowance::Allowance;
@@ -38,9 +37,9 @@ pub use backoff::Backoff;
 pub use chance::Chance;
 pub use client_id::{ClientId, InvalidClientId};
 pub use config::{HeartbeatTimes, LANES, LEAST_TUNNEL_TIMEOUT, SLOTS, TunnelConfig};
-pub use error::{HandshakeError, OpenError, SessionError, TlsError};
+pub use error::{HandshakeError, OpenError, SessionError};
 pub use handshake::{
-    Accepted, Arrival, Established, PROTOCOL_VERSION, accept, dial, unsupported_in,
+    ALPN, Accepted, Arrival, Established, PROTOCOL_VERSION, accept, dial, unsupported_in,
 };
 pub use io::{BoxedIo, Io};
 pub use legacy::{LegacyEdge, dial_legacy};
@@ -48,7 +47,6 @@ pub use session::{BARE_ENDPOINT, InboundStream, Incoming, PendingStream, Session
 pub use socket::tune;
 pub use speaks::Speaks;
 pub use stream::{PeerEnd, StreamEnd, TunnelStream};
-pub use tls::{backend_tls, server_name};
 pub use walk::FrameWalk;
 
 /// The messages of the tunnel protocol, for building a hello and reading a verdict.

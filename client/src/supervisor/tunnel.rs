@@ -1,5 +1,6 @@
 //! One tunnel's life at the edge: its streams, and its end.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,7 +146,7 @@ async fn serve_stream(
     match reached {
         Ok(reached) => match pending.accept().await {
             Ok(stream) => {
-                let hear = |first: &[u8]| reachable.heard(&backend, first);
+                let hear = |first: Result<&[u8], &io::Error>| reachable.heard(&backend, first);
                 reached.carry(stream, &backend, hear).await;
             }
             Err(error) => debug!(%error, "stream not accepted"),

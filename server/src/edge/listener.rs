@@ -1,6 +1,5 @@
 //! Takes tunnels: accept, hello, admit, and one task per tunnel until it ends.
 
-use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::Counted;
 use grpc_multiplexer_tunnel::message::{Code, Refused};
-use grpc_multiplexer_tunnel::{Arrival, BoxedIo, HandshakeError, TunnelConfig, accept, tune};
+use grpc_multiplexer_tunnel::{Arrival, BoxedIo, HandshakeError, TunnelConfig, accept};
 use rand::Rng as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,13 +18,12 @@ use tracing::{Instrument as _, debug, info, info_span, warn};
 use super::admit::Admitted;
 use super::tunnel::run;
 use crate::accept::accept_loop;
-use crate::greet::{Mistakes, Protocol, greet};
+use crate::greet::Mistakes;
 use crate::guard::Floods;
 use crate::limits::Limits;
 use crate::metrics::{Introduction, Metrics};
 use crate::newcomers::{Newcomers, Seat};
 use crate::overload::{Overload, Taken};
-use crate::proxy::misplaced;
 use crate::registry::Registry;
 use crate::seldom::Seldom;
 use crate::settings::Live;
@@ -34,10 +32,6 @@ use crate::settings::Live;
 const FULL_RETRY: Range<u64> = 5_000..10_000;
 /// Between two edges that are told to come again: 500 in a second.
 pub(crate) const TURN: Duration = Duration::from_millis(2);
-
-/// For a person with a browser.
-const HTTP1: &str =
-    "This is the multiplexer listener of a grpc-multiplexer server, where edges dial in.\n";
 
 /// What every tunnel needs.
 #[derive(Debug)]
@@ -157,39 +151,6 @@ impl Edges {
         };
         self.metrics.introduced(introduction);
         met.ok()
-    }
-
-    /// Sees that an edge may be there. Who else came is told, and gone.
-    async fn greet(&self, socket: TcpStream) -> io::Result<Option<BoxedIo>> {
-        let limit = self.limits.handshake_timeout;
-        tune(&socket, self.config.heartbeat.dead_after)?;
-        let newcomer = greet(socket, limit).await?;
-        match newcomer.speaks {
-            Protocol::Yamux => return Ok(Some(Box::new(newcomer.socket))),
-            Protocol::Http2 => {
-                let what =
-                    "a caller called the multiplexer listener: it must call the proxy listener";
-                self.mistakes.say(newcomer.speaks, what);
-                misplaced::send_away(newcomer.socket, self.proxy_port, limit).await?;
-            }
-            Protocol::Http1 => {
-                let what =
-                    "somebody speaks HTTP/1 to the multiplexer listener, where edges dial in";
-                self.mistakes.say(newcomer.speaks, what);
-                newcomer.answer_http1(HTTP1).await?;
-            }
-            Protocol::Tls => {
-                let what =
-                    "somebody speaks TLS to the multiplexer listener, which does not: dial without";
-                self.mistakes.say(newcomer.speaks, what);
-                newcomer.answer_tls().await?;
-            }
-            Protocol::Unknown => {
-                let text = "it does not speak yamux";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            }
-        }
-        Ok(None)
     }
 
     pub(super) async fn meet(

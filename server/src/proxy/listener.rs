@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grpc_multiplexer_process::Counted;
-use grpc_multiplexer_tunnel::message::{Code, Refused};
-use grpc_multiplexer_tunnel::{Arrival, TunnelConfig, accept, tune};
+use grpc_multiplexer_tunnel::message::Code;
+use grpc_multiplexer_tunnel::tune;
 use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
@@ -167,8 +167,14 @@ impl Callers {
                 newcomer.answer_tls().await?;
             }
             Protocol::Yamux => {
-                // Boxed: rare, and large.
-                in_time(limit, Box::pin(self.send_edge_away(newcomer.socket))).await?;
+                let what =
+                    "an edge dialled the proxy listener: it must dial the multiplexer listener";
+                self.mistakes.say(newcomer.speaks, what);
+                let text = format!(
+                    "this is the proxy listener, where callers call; edges dial the multiplexer listener, here port {}",
+                    self.multiplexer_port
+                );
+                newcomer.refuse_edge(Code::WrongListener, text).await?;
             }
             Protocol::Unknown => {
                 let text = "it does not speak HTTP/2";
@@ -176,26 +182,6 @@ impl Callers {
             }
         }
         Ok(None)
-    }
-
-    /// Tells an edge where it should have dialled. One of the original's has no ear for it.
-    async fn send_edge_away(&self, socket: Rewind<TcpStream>) -> io::Result<()> {
-        let config = TunnelConfig::default();
-        let arrival = accept(Box::new(socket), &config).await;
-        let what = "an edge dialled the proxy listener: it must dial the multiplexer listener";
-        self.mistakes.say(Protocol::Yamux, what);
-        let Arrival::Hello(accepted) = arrival.map_err(io::Error::other)? else {
-            return Ok(());
-        };
-        let refused = Refused {
-            code: Code::WrongListener.into(),
-            text: format!(
-                "this is the proxy listener, where callers call; edges dial the multiplexer listener, here port {}",
-                self.multiplexer_port
-            ),
-            retry_after: None,
-        };
-        accepted.refuse(refused).await.map_err(io::Error::other)
     }
 
     /// Serves one connection to its end.

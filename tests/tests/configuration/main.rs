@@ -49,10 +49,16 @@ async fn printed(mut command: Command) -> String {
     said.out
 }
 
-/// What was printed of an option with one value: the value and its origin.
+/// What was printed of an option with one value: the value and its origin. Of those that are nested only one may be set of
+/// each name.
 fn in_force(printed: &str, key: &str) -> (String, String) {
-    let before = format!("{key}: \"");
-    let line = printed.lines().find_map(|line| line.strip_prefix(&before));
+    let name = key.rsplit('.').next().unwrap();
+    let before = format!("{name}: \"");
+    let nested = key.contains('.');
+    let line = printed.lines().find_map(|line| match line.trim_start() {
+        trimmed if nested == (trimmed != line) => trimmed.strip_prefix(&before),
+        _ => None,
+    });
     let line = line.unwrap_or_else(|| panic!("no {key} in\n{printed}"));
     let (value, origin) = line.split_once("\"  # ").unwrap();
     (value.to_owned(), origin.to_owned())
@@ -60,7 +66,9 @@ fn in_force(printed: &str, key: &str) -> (String, String) {
 
 /// The variable of an option.
 fn variable(program: &str, key: &str) -> String {
-    format!("{program}_{key}").replace('-', "_").to_uppercase()
+    format!("{program}_{key}")
+        .replace(['-', '.'], "_")
+        .to_uppercase()
 }
 
 /// A binary of ours with flags.

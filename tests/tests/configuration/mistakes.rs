@@ -101,7 +101,7 @@ FILE:2:22: backend-server-name: \"a.test\": has no effect without TLS; write --g
     );
     let said = run(with(EDGE, &["--config", &file])).await;
     let wanted =
-        "FILE:2:13: backend-ca: \"/no/such/ca.pem\": cannot read /no/such/ca.pem: No such file";
+        "FILE:2:13: backend-ca: \"/no/such/ca.pem\": the file cannot be read: No such file";
     assert!(said.err.replace(&file, "FILE").contains(wanted), "{said:?}");
 }
 

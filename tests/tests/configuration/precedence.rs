@@ -1,29 +1,95 @@
 //! Every option from every source, and which source wins.
 
-use grpc_multiplexer_tests::Folder;
+use grpc_multiplexer_tests::{Authority, Folder};
 
 use crate::{EDGE, SERVER, in_force, printed, variable, with};
-
-/// A self-signed certificate, as any PEM file that can stand for authorities.
-fn authority(folder: &Folder, name: &str) -> String {
-    let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-    folder.put(name, made.cert.pem())
-}
 
 /// An option, and a value of its own for the file, the variable and the flag.
 struct Row {
     program: &'static str,
-    key: &'static str,
+    key: String,
     values: [String; 3],
+    /// Options without which it would be a mistake.
+    beside: Vec<String>,
 }
 
-fn row(program: &'static str, key: &'static str, values: [&str; 3]) -> Row {
-    let values = values.map(str::to_owned);
+fn row(program: &'static str, key: &str, values: [&str; 3]) -> Row {
     Row {
         program,
-        key,
-        values,
+        key: key.to_owned(),
+        values: values.map(str::to_owned),
+        beside: Vec::new(),
     }
+}
+
+impl Row {
+    fn beside(mut self, options: &[(&str, &str)]) -> Self {
+        for (key, value) in options {
+            let flag = format!("--{}", key.replace('.', "-"));
+            self.beside.extend([flag, (*value).to_owned()]);
+        }
+        self
+    }
+
+    /// A file that gives it a value, and the place of that.
+    fn file(&self, value: &str) -> (String, String) {
+        let mut text = "# first line\n".to_owned();
+        let mut parts: Vec<_> = self.key.split('.').collect();
+        let name = parts.pop().unwrap();
+        for (depth, part) in parts.iter().enumerate() {
+            text += &format!("{}{part}:\n", "  ".repeat(depth));
+        }
+        let indent = "  ".repeat(parts.len());
+        text += &format!("{indent}{name}: {value}\n");
+        let column = indent.len() + name.len() + 3;
+        (text, format!("{}:{column}", parts.len() + 2))
+    }
+}
+
+/// Three copies of a file.
+fn copies(folder: &Folder, name: &str, text: &str) -> [String; 3] {
+    ["a", "b", "c"].map(|copy| folder.put_secret(&format!("{copy}-{name}.pem"), text))
+}
+
+/// Options that name files of TLS.
+fn rows_of_tls(folder: &Folder) -> Vec<Row> {
+    let authority = Authority::new("authority");
+    let leaf = authority.signs("localhost");
+    let ca = copies(folder, "ca", &authority.pem());
+    let certificate = copies(folder, "certificate", &leaf.certificate);
+    let key = copies(folder, "key", &leaf.key);
+    let crl = copies(folder, "crl", &authority.revokes(&[]));
+    let [ca, certificate, key, crl] =
+        [&ca, &certificate, &key, &crl].map(|files| files.each_ref().map(String::as_str));
+    let mut rows = Vec::new();
+    for at in ["multiplexer"] {
+        let path = |name: &str| format!("{at}.tls.{name}");
+        let row = |name, values| row(SERVER, &path(name), values);
+        let names = ["key", "certificate", "client-ca"].map(path);
+        let all = [
+            (names[0].as_str(), key[0]),
+            (names[1].as_str(), certificate[0]),
+            (names[2].as_str(), ca[0]),
+        ];
+        rows.push(row("certificate", certificate).beside(&all[..1]));
+        rows.push(row("key", key).beside(&all[1..2]));
+        rows.push(row("client-ca", ca).beside(&all[..2]));
+        rows.push(row("client-crl", crl).beside(&all));
+    }
+    for (at, on) in [
+        ("multiplexer.tls.", ("multiplexer.tls.ca", ca[0])),
+        ("backend-", ("grpc-server-address", "https://localhost:1")),
+    ] {
+        let path = |name: &str| format!("{at}{name}");
+        let row = |name, values| row(EDGE, &path(name), values);
+        let names = ["a.test", "b.test", "c.test"];
+        rows.push(row("server-name", names).beside(&[on]));
+        let of_address = if at == "backend-" { &[on][..] } else { &[] };
+        rows.push(row("ca", [ca[0], "system", ca[2]]).beside(of_address));
+        rows.push(row("certificate", certificate).beside(&[on, (&path("key"), key[0])]));
+        rows.push(row("key", key).beside(&[on, (&path("certificate"), certificate[0])]));
+    }
+    rows
 }
 
 fn rows(folder: &Folder) -> Vec<Row> {
@@ -64,17 +130,12 @@ fn rows(folder: &Folder) -> Vec<Row> {
             "grpc-server-address",
             ["https://a:1", "https://b:2", "https://c:3"],
         ),
-        row(EDGE, "backend-server-name", ["a.test", "b.test", "c.test"]),
         row(EDGE, "backend-authority", ["a:1", "b", "c"]),
         row(EDGE, "tunnel-protocol", ["1", "legacy", "auto"]),
         row(EDGE, "tunnels", ["2", "3", "8"]),
         row(EDGE, "exit-on-superseded", ["true", "false", "true"]),
-        Row {
-            program: EDGE,
-            key: "backend-ca",
-            values: ["a.pem", "b.pem", "c.pem"].map(|name| authority(folder, name)),
-        },
     ];
+    rows.extend(rows_of_tls(folder));
     for program in [SERVER, EDGE] {
         rows.push(row(program, "admin-listener", ["a:1", "off", "c:3"]));
         rows.push(row(program, "tunnel-timeout", ["2s", "1m", "1h"]));
@@ -89,40 +150,33 @@ fn rows(folder: &Folder) -> Vec<Row> {
 /// An option of several values is in another form.
 const OF_SEVERAL: [(&str, &str); 1] = [(EDGE, "multiplexer-address")];
 
-/// Options that are mistakes without TLS.
-fn needs_tls(key: &str) -> bool {
-    ["backend-ca", "backend-server-name"].contains(&key)
-}
-
 #[tokio::test]
 async fn the_higher_of_every_two_sources_wins_for_every_option() {
     let folder = Folder::new("precedence");
-    for Row {
-        program,
-        key,
-        values: [of_file, of_variable, of_flag],
-    } in rows(&folder)
-    {
-        let file = folder.put("config.yaml", format!("# first line\n{key}: {of_file}\n"));
-        let (variable, flag) = (variable(program, key), format!("--{key}"));
-        let column = key.len() + 3;
+    for row in rows(&folder) {
+        let (program, key) = (row.program, row.key.as_str());
+        let [of_file, of_variable, of_flag] = &row.values;
+        let (text, place) = row.file(of_file);
+        let file = folder.put("config.yaml", text);
+        let (variable, flag) = (
+            variable(program, key),
+            format!("--{}", key.replace('.', "-")),
+        );
         // Every set of sources that has one, as bits.
         for given in 1..8 {
             let mut command = with(program, &[]);
-            if needs_tls(key) {
-                command.args(["--grpc-server-address", "https://localhost:1"]);
-            }
+            command.args(&row.beside);
             let mut wanted = None;
             if given & 1 != 0 {
                 command.args(["--config", &file]);
-                wanted = Some((of_file.clone(), format!("{file}:2:{column}")));
+                wanted = Some((of_file.clone(), format!("{file}:{place}")));
             }
             if given & 2 != 0 {
-                command.env(&variable, &of_variable);
+                command.env(&variable, of_variable);
                 wanted = Some((of_variable.clone(), format!("variable {variable}")));
             }
             if given & 4 != 0 {
-                command.args([&flag, &of_flag]);
+                command.args([&flag, of_flag]);
                 wanted = Some((of_flag.clone(), format!("flag {flag}")));
             }
             let found = in_force(&printed(command).await, key);
@@ -147,8 +201,7 @@ async fn several_values_come_from_every_source_and_are_replaced_as_one() {
         ),
     ] {
         let file = folder.put("config.yaml", text);
-        let lines =
-            |lines: Vec<String>| format!("\nmultiplexer-address:\n{}\ngrpc", lines.join("\n"));
+        let lines = |lines: Vec<String>| format!("\nmultiplexer-address:\n{}\n#", lines.join("\n"));
         let line = |value: &str, origin: &str| format!("  - \"{value}\"  # {origin}");
         let given = |args: &[&str]| with(EDGE, &[&["--config", &file], args].concat());
 
@@ -180,7 +233,7 @@ async fn several_values_come_from_every_source_and_are_replaced_as_one() {
 async fn no_option_is_left_out() {
     let folder = Folder::new("left-out");
     let rows = rows(&folder);
-    let single = rows.iter().map(|row| (row.program, row.key));
+    let single = rows.iter().map(|row| (row.program, row.key.as_str()));
     let tested: Vec<_> = single.chain(OF_SEVERAL).collect();
     for program in [SERVER, EDGE] {
         for key in crate::examples::keys(&printed(with(program, &[])).await) {

@@ -99,8 +99,14 @@ async fn the_options_in_force_are_printed_with_their_sources() {
 client-id: \"no\"  # FILE:1:12
 multiplexer-address:
   - \"a:1\"  # flag --multiplexer-address
+# multiplexer: tls: ca: not set
+# multiplexer: tls: server-name: not set
+# multiplexer: tls: certificate: not set
+# multiplexer: tls: key: not set
 grpc-server-address: \"localhost:50051\"  # default
 # backend-ca: not set
+# backend-certificate: not set
+# backend-key: not set
 # backend-server-name: not set
 # backend-authority: not set
 tunnel-protocol: \"auto\"  # default

@@ -1,0 +1,78 @@
+//! TLS towards whoever is dialled.
+
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::identity::{authorities, identity};
+use super::{provider, versions};
+use crate::Reader;
+
+/// Value of an option of authorities for those that the system trusts.
+const SYSTEM: &str = "system";
+
+/// What TLS towards somebody needs, and at which options it is.
+#[derive(Debug, Clone, Copy)]
+pub struct DialTerms {
+    /// The authorities: a file, or `system`, which holds where there is no value, too.
+    pub ca: &'static str,
+    /// The certificate to show, if any.
+    pub certificate: &'static str,
+    /// Its key.
+    pub key: &'static str,
+    /// The application protocol (ALPN) that is offered.
+    pub protocol: &'static str,
+    /// Whether TLS 1.2 will do, beside 1.3.
+    pub tls12: bool,
+}
+
+impl DialTerms {
+    /// Reads the options. Mistakes are kept by `reader`; `None` only with one.
+    pub fn read(&self, reader: &mut Reader<'_>) -> Option<Arc<ClientConfig>> {
+        let roots = self.roots(reader);
+        let identity = identity(reader, self.certificate, self.key);
+        if identity.is_none() && (reader.is_set(self.certificate) || reader.is_set(self.key)) {
+            return None;
+        }
+        let roots = roots?;
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions(self.tls12))
+            .expect("ring has cipher suites for every version")
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            Some(identity) => {
+                config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
+            }
+            None => config.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![self.protocol.into()];
+        config.resumption = Resumption::disabled();
+        Some(Arc::new(config))
+    }
+
+    fn roots(&self, reader: &mut Reader<'_>) -> Option<RootCertStore> {
+        let named = reader.optional(self.ca, |value| Ok::<_, String>(value != SYSTEM));
+        if named == Some(true) {
+            return authorities(reader, self.ca);
+        }
+        let mut roots = RootCertStore::empty();
+        // Single bad certificates in a system's store are common and harmless: the usable ones count.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            let reason =
+                "the system's certificate store holds no certificate; name a file of authorities";
+            reader.mistake(self.ca, reason);
+            return None;
+        }
+        Some(roots)
+    }
+}
+
+/// The name a certificate is checked for: a DNS name or an IP address (without brackets).
+#[must_use]
+pub fn server_name(host: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(host.to_owned()).ok()
+}

@@ -1,0 +1,140 @@
+//! TLS on every way: who is let in, who is not, and what each side is told.
+
+#![cfg(unix)]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect is over"
+)]
+
+mod backend;
+mod reload;
+mod tunnel;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use grpc_multiplexer_tests::{Authority, Backend, Edge, Folder, Leaf, Mux, within};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use rustls::version::TLS12;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Where no backend is.
+const NOWHERE: &str = "127.0.0.1:1";
+/// What a tunnel is called.
+const TUNNEL: &str = "grpc-multiplexer/1";
+
+/// Files of a test, and who signs what.
+struct Pki {
+    folder: Folder,
+    authority: Authority,
+    /// The authority's certificate.
+    ca: String,
+}
+
+impl Pki {
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        let authority = Authority::new(name);
+        let ca = folder.put("ca.pem", authority.pem());
+        Self {
+            folder,
+            authority,
+            ca,
+        }
+    }
+
+    /// The options that make a listener speak TLS, with a certificate for `127.0.0.1`.
+    fn listener(&self, listener: &str) -> Vec<String> {
+        self.shows(listener, &self.authority.signs("127.0.0.1"))
+    }
+
+    /// The same with any certificate.
+    fn shows(&self, whose: &str, leaf: &Leaf) -> Vec<String> {
+        let [certificate, key] = leaf.put(&self.folder, whose);
+        vec![
+            format!("--{whose}-tls-certificate={certificate}"),
+            format!("--{whose}-tls-key={key}"),
+        ]
+    }
+
+    /// The options of a listener that asks for certificates, too.
+    fn mutual(&self, listener: &str) -> Vec<String> {
+        self.asks(listener, &self.authority.signs("127.0.0.1"))
+    }
+
+    /// The same with any certificate.
+    fn asks(&self, listener: &str, leaf: &Leaf) -> Vec<String> {
+        let mut options = self.shows(listener, leaf);
+        options.push(format!("--{listener}-tls-client-ca={}", self.ca));
+        options
+    }
+
+    /// The option that makes an edge trust the authority.
+    fn trust(&self) -> Vec<String> {
+        vec![format!("--multiplexer-tls-ca={}", self.ca)]
+    }
+
+    /// The same for an edge with a certificate of its own, in files of that name.
+    fn edge(&self, leaf: &Leaf, name: &str) -> Vec<String> {
+        let [certificate, key] = leaf.put(&self.folder, name);
+        let mut options = self.trust();
+        options.push(format!("--multiplexer-tls-certificate={certificate}"));
+        options.push(format!("--multiplexer-tls-key={key}"));
+        options
+    }
+}
+
+/// A server with options that were made up.
+async fn server(options: &[String]) -> Mux {
+    Mux::with(&borrowed(options)).await
+}
+
+/// An edge `rainbow` of it.
+fn edge(mux: &Mux, backend: &str, options: &[String]) -> Edge {
+    Edge::dialling(mux.multiplexer, "rainbow", backend, &borrowed(options))
+}
+
+fn borrowed(options: &[String]) -> Vec<&str> {
+    options.iter().map(String::as_str).collect()
+}
+
+/// A TLS connection that is to be to `127.0.0.1`.
+async fn connect(address: SocketAddr, tls: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+    let socket = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connect = TlsConnector::from(Arc::new(tls)).connect(name, socket);
+    within("a TLS handshake", connect).await
+}
+
+/// How the other side ends it: nothing, or its alert.
+async fn ends(mut stream: TlsStream<TcpStream>) -> Option<rustls::AlertDescription> {
+    let mut rest = Vec::new();
+    match within("its end", stream.read_to_end(&mut rest)).await {
+        Ok(_) => None,
+        Err(error) => alert(&error),
+    }
+}
+
+/// The alert in an error.
+fn alert(error: &std::io::Error) -> Option<rustls::AlertDescription> {
+    match error.get_ref()?.downcast_ref()? {
+        rustls::Error::AlertReceived(alert) => Some(*alert),
+        _ => None,
+    }
+}
+
+/// A backend that answers every call with `pong`, and its address.
+async fn pong() -> (Backend, String) {
+    let backend = Backend::h2(async |mut call| call.ok(b"pong").await).await;
+    let address = backend.address.to_string();
+    (backend, address)
+}
+
+/// Who speaks TLS 1.2 at most.
+fn older(pki: &Pki, protocol: &str) -> ClientConfig {
+    pki.authority.client_of(&[&TLS12], None, &[protocol])
+}

@@ -1,0 +1,259 @@
+//! New files while the processes work.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+
+use grpc_multiplexer_tests::{Authority, Backend, Caller, Edge, Folder, Leaf, Mux, Process, until};
+use rustls::pki_types::CertificateDer;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{NOWHERE, Pki, TUNNEL, connect, edge, server};
+
+const REFUSED: &str = "configuration not reloaded, everything stays as it was";
+
+/// The certificate that a listener shows now.
+async fn shown(pki: &Pki, address: SocketAddr) -> CertificateDer<'static> {
+    let stream = connect(address, pki.authority.client(None, &[TUNNEL])).await;
+    let stream = stream.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].clone()
+}
+
+async fn shows(pki: &Pki, address: SocketAddr, leaf: &Leaf) {
+    until("the new certificate", async || {
+        (shown(pki, address).await == leaf.der()).then_some(())
+    })
+    .await;
+}
+
+async fn taken(process: &Process, file: &str, times: usize) {
+    process
+        .says_times(&format!("file changed, and taken file={file}"), times)
+        .await;
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_without_a_word_and_at_sighup() {
+    let pki = Pki::new("new");
+    let first = pki.authority.signs("127.0.0.1");
+    let mux = server(&pki.shows("multiplexer", &first)).await;
+    assert_eq!(shown(&pki, mux.multiplexer).await, first.der());
+    let second = pki.authority.signs("127.0.0.1");
+    let [certificate, key] = second.put(&pki.folder, "multiplexer");
+    shows(&pki, mux.multiplexer, &second).await;
+    taken(&mux, &certificate, 1).await;
+    taken(&mux, &key, 1).await;
+    let third = pki.authority.signs("127.0.0.1");
+    third.put(&pki.folder, "multiplexer");
+    mux.signal("HUP");
+    mux.says("configuration reloaded").await;
+    assert_eq!(shown(&pki, mux.multiplexer).await, third.der());
+}
+
+/// Each is named once, and what was in force stays until it is mended.
+#[tokio::test]
+async fn what_cannot_be_used_is_named_and_not_taken() {
+    let pki = Pki::new("broken");
+    let first = pki.authority.signs("127.0.0.1");
+    let [certificate, key] = first.put(&pki.folder, "multiplexer");
+    let mux = server(&pki.asks("multiplexer", &first)).await;
+    let other = pki.authority.signs("127.0.0.1");
+    let edge = edge(&mux, NOWHERE, &pki.edge(&first, "edge"));
+    edge.says(" connected ").await;
+    let half = |text: &str| text[..text.len() / 2].to_owned();
+    let (whole, ca) = (&first.certificate, &pki.authority.pem());
+    let mismatch = "is not the key of the certificate in";
+    for (round, (file, wrong, right, why)) in [
+        (&certificate, half(whole), whole, "ends within a section"),
+        (&certificate, String::new(), whole, "is empty"),
+        (
+            &certificate,
+            "nothing".to_owned(),
+            whole,
+            "no PEM certificate",
+        ),
+        (&certificate, other.certificate.clone(), whole, mismatch),
+        (&key, half(&first.key), &first.key, "ends within a section"),
+        (&key, other.key.clone(), &first.key, mismatch),
+        (&key, String::new(), &first.key, "is empty"),
+        (&pki.ca, half(ca), ca, "ends within a section"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        fs::write(file, wrong).unwrap();
+        mux.signal("HUP");
+        mux.says_times(REFUSED, round + 1).await;
+        let said = mux.log();
+        let named: Vec<_> = said.iter().filter(|line| line.contains("ERROR")).collect();
+        assert_eq!(named.len(), 2 * round + 2, "{named:#?}");
+        let line = named[2 * round];
+        assert!(line.contains(why) && line.contains(".pem"), "{why}: {line}");
+        assert!(!line.contains(first.key.lines().nth(1).unwrap()), "{line}");
+        assert_eq!(shown_to(&pki, &mux, &first).await, first.der());
+        fs::write(file, right).unwrap();
+        mux.signal("HUP");
+        mux.says_times("configuration reloaded", round + 1).await;
+    }
+    assert!(!edge.log().iter().any(|line| line.contains("tunnel lost")));
+}
+
+#[tokio::test]
+async fn what_is_half_written_is_named_once_and_taken_when_it_is_whole() {
+    let pki = Pki::new("half");
+    let first = pki.authority.signs("127.0.0.1");
+    let mux = server(&pki.shows("multiplexer", &first)).await;
+    let second = pki.authority.signs("127.0.0.1");
+    let half = &second.certificate[..second.certificate.len() / 2];
+    let certificate = pki.folder.put("multiplexer.pem", half);
+    mux.says(&format!("{certificate:?}: this is no whole PEM text"))
+        .await;
+    mux.says(REFUSED).await;
+    assert_eq!(shown(&pki, mux.multiplexer).await, first.der());
+    let [_, key] = second.put(&pki.folder, "multiplexer");
+    shows(&pki, mux.multiplexer, &second).await;
+    // Gone, and back for others to read.
+    fs::remove_file(&key).unwrap();
+    mux.says("the file cannot be read: No such file").await;
+    pki.folder.put("multiplexer-key.pem", &second.key);
+    mux.says(&format!("run: chmod 600 {key}")).await;
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    taken(&mux, &key, 2).await;
+    assert_eq!(shown(&pki, mux.multiplexer).await, second.der());
+    let errors = mux
+        .log()
+        .iter()
+        .filter(|line| line.contains("ERROR"))
+        .count();
+    assert_eq!(errors, 6, "each is told once");
+}
+
+/// The same to somebody with a certificate.
+async fn shown_to(pki: &Pki, mux: &Mux, leaf: &Leaf) -> CertificateDer<'static> {
+    let tls = pki.authority.client(Some(leaf), &[TUNNEL]);
+    let stream = connect(mux.multiplexer, tls).await.unwrap();
+    stream.get_ref().1.peer_certificates().unwrap()[0].clone()
+}
+
+#[tokio::test]
+async fn whose_certificate_was_revoked_gets_no_further_tunnel() {
+    let pki = Pki::new("revoked");
+    let leaf = pki.authority.signs("edge.test");
+    let list = pki.folder.put("crl.pem", pki.authority.revokes(&[]));
+    let mut options = pki.mutual("multiplexer");
+    options.push(format!("--multiplexer-tls-client-crl={list}"));
+    let mux = server(&options).await;
+    let options = pki.edge(&leaf, "edge");
+    let mut first = edge(&mux, NOWHERE, &options);
+    first.says(" connected ").await;
+    pki.folder.put("crl.pem", pki.authority.revokes(&[&leaf]));
+    taken(&mux, &list, 1).await;
+    first.kill().await;
+    let second = edge(&mux, NOWHERE, &options);
+    second.says("(it is revoked)").await;
+}
+
+/// Callers that call until they are asked how it went.
+struct Load {
+    calls: JoinSet<usize>,
+    stop: CancellationToken,
+}
+
+impl Load {
+    async fn start(mux: &Mux) -> Self {
+        let (mut calls, stop) = (JoinSet::new(), CancellationToken::new());
+        for _ in 0..4 {
+            let (caller, stop) = (Caller::connect(mux.proxy).await, stop.clone());
+            calls.spawn(async move {
+                let mut made = 0;
+                while !stop.is_cancelled() {
+                    let answer = caller.call("/s/m", &[("client-id", "rainbow")], b"x").await;
+                    assert_eq!(answer.body, b"pong", "{answer:?}");
+                    made += 1;
+                }
+                made
+            });
+        }
+        Self { calls, stop }
+    }
+
+    /// Sees that every call was answered.
+    async fn none_failed(self) {
+        self.stop.cancel();
+        let made = self.calls.join_all().await;
+        assert!(made.iter().all(|made| *made > 10), "{made:?}");
+    }
+}
+
+/// Both sides get a new authority and then certificates of it, as it is done where nobody may be left out; in between each
+/// way back is tried by a further edge.
+#[tokio::test]
+async fn authorities_and_certificates_change_under_load_and_no_call_fails() {
+    let pki = Pki::new("rotation");
+    let backend = Backend::h2(async |mut call| call.ok(b"pong").await).await;
+    let address = backend.address.to_string();
+    let mux = server(&pki.mutual("multiplexer")).await;
+    let options = pki.edge(&pki.authority.signs("edge.test"), "edge");
+    let first = edge(&mux, &address, &options);
+    first.says(" connected ").await;
+    let load = Load::start(&mux).await;
+    let further = async |id: &str| {
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        Edge::dialling(mux.multiplexer, id, &address, &options)
+            .says(" connected ")
+            .await;
+    };
+
+    let new = Authority::new("new");
+    pki.folder
+        .put("ca.pem", [pki.authority.pem(), new.pem()].concat());
+    taken(&mux, &pki.ca, 1).await;
+    taken(&first, &pki.ca, 1).await;
+    further("both-authorities").await;
+
+    let [of_server, _] = new.signs("127.0.0.1").put(&pki.folder, "multiplexer");
+    let [of_edge, _] = new.signs("edge.test").put(&pki.folder, "edge");
+    taken(&mux, &of_server, 1).await;
+    taken(&first, &of_edge, 1).await;
+    further("new-certificates").await;
+
+    pki.folder.put("ca.pem", new.pem());
+    taken(&mux, &pki.ca, 2).await;
+    taken(&first, &pki.ca, 2).await;
+    further("new-authority").await;
+
+    load.none_failed().await;
+    assert!(!first.log().iter().any(|line| line.contains("tunnel lost")));
+}
+
+/// A new process takes over with the files as they are then, and no call fails.
+#[tokio::test]
+async fn a_new_process_takes_over_with_tls_on() {
+    let pki = Pki::new("upgrade");
+    let backend = Backend::h2(async |mut call| call.ok(b"pong").await).await;
+    let address = backend.address.to_string();
+    let sockets = Folder::new("upgrade");
+    let mut options = pki.mutual("multiplexer");
+    let socket = sockets.0.join("s").display().to_string();
+    options.push(format!("--upgrade-socket={socket}"));
+    let mut old = server(&options).await;
+    old.says("a new process may take over").await;
+    let edge = edge(
+        &old,
+        &address,
+        &pki.edge(&pki.authority.signs("e.test"), "edge"),
+    );
+    edge.says(" connected ").await;
+    let renewed = pki.authority.signs("127.0.0.1");
+    renewed.put(&pki.folder, "multiplexer");
+    let [proxy, multiplexer] = [old.proxy, old.multiplexer].map(|at| at.to_string());
+    let options: Vec<_> = options.iter().map(String::as_str).collect();
+    let new = Mux::at(&proxy, &multiplexer, &options).await;
+    new.says("took over from the process before").await;
+    assert!(old.ended().await.success());
+    let caller = Caller::connect(new.proxy).await;
+    let answer = caller.call("/s/m", &[("client-id", "rainbow")], b"x").await;
+    assert_eq!(answer.body, b"pong", "{answer:?}");
+    edge.says_times(" connected ", 2).await;
+}
