@@ -25,6 +25,10 @@ const OPTIONS: &[OptionSpec] = &[
         help: "Where callers call, with the edge's name in `client-id` metadata; also serves discovery, health and \
                reflection. Without a host, on every interface",
     },
+    ListenerTls::certificate("proxy.tls.certificate"),
+    ListenerTls::key("proxy.tls.key"),
+    ListenerTls::client_ca("proxy.tls.client-ca"),
+    ListenerTls::client_crl("proxy.tls.client-crl"),
     OptionSpec {
         path: "multiplexer-listener",
         value_name: "HOST:PORT",

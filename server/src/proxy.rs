@@ -3,6 +3,7 @@
 mod caller;
 pub(crate) mod check;
 mod code;
+pub(crate) mod comers;
 pub(crate) mod crowd;
 mod farewell;
 mod flow;

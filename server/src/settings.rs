@@ -9,6 +9,7 @@ use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
 
 use crate::edge::comers;
+use crate::proxy;
 use crate::waiting::WaitSettings;
 use crate::{DuplicateClientId, Limits, ServerConfig};
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// What becomes of an edge that comes with the id of another. Default [`DuplicateClientId::Reject`].
     pub duplicate_client_id: DuplicateClientId,
+    /// TLS with callers; without it they come in plain text. Default none.
+    pub proxy_tls: Option<ListenerTls>,
     /// TLS with edges; without it they come in plain text. Default none.
     pub multiplexer_tls: Option<ListenerTls>,
     /// Timeouts of tunnels.
@@ -47,6 +50,7 @@ impl Default for Settings {
         Self {
             drain_timeout: DRAIN_TIME,
             duplicate_client_id: DuplicateClientId::default(),
+            proxy_tls: None,
             multiplexer_tls: None,
             tunnel: TunnelConfig::default(),
             waiting: WaitSettings::default(),
@@ -72,6 +76,7 @@ impl Settings {
         let duplicate_client_id = reader.one("duplicate-client-id", str::parse);
         let waiting = WaitSettings::read(reader);
         let replay_buffer = reader.one("replay-buffer", size);
+        let proxy_tls = ListenerTls::read(reader, proxy::comers::TLS);
         let multiplexer_tls = ListenerTls::read(reader, comers::TLS);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
@@ -82,6 +87,7 @@ impl Settings {
         Some(Self {
             drain_timeout: drain_timeout?,
             duplicate_client_id: duplicate_client_id?,
+            proxy_tls,
             multiplexer_tls,
             tunnel,
             waiting: waiting?,

@@ -181,6 +181,10 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                     "<HOST:PORT>",
                     "[default: localhost:7592] ",
                 ),
+                ("proxy.tls.certificate", "<FILE>", ""),
+                ("proxy.tls.key", "<FILE>", ""),
+                ("proxy.tls.client-ca", "<FILE>", ""),
+                ("proxy.tls.client-crl", "<FILE>", ""),
                 (
                     "multiplexer-listener",
                     "<HOST:PORT>",

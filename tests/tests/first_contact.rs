@@ -8,7 +8,9 @@
 use std::net::SocketAddr;
 
 use grpc_multiplexer_tests::yamux::first_stream;
-use grpc_multiplexer_tests::{Backend, Caller, Edge, Mux, Path, Process, within};
+use grpc_multiplexer_tests::{
+    Authority, Backend, Caller, Edge, Folder, Mux, Path, Process, within,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -80,6 +82,30 @@ async fn tls_is_answered_in_its_own_words_at_both_listeners() {
     assert_eq!(answer(mux.multiplexer, &CLIENT_HELLO).await, ALERT);
     mux.says("somebody speaks TLS to the multiplexer listener")
         .await;
+}
+
+#[tokio::test]
+async fn plain_text_is_told_to_come_with_tls_at_a_listener_that_has_it() {
+    let folder = Folder::new("plain");
+    let [certificate, key] = Authority::new("a").signs("127.0.0.1").put(&folder, "proxy");
+    let options = [
+        "--proxy-tls-certificate",
+        &certificate,
+        "--proxy-tls-key",
+        &key,
+    ];
+    let mux = Mux::with(&options).await;
+    let caller = Caller::connect(mux.proxy).await;
+    for _ in 0..3 {
+        let answer = caller.call("/s/m", &[("client-id", "rainbow")], b"x").await;
+        let message = "mux: this server takes callers over TLS only";
+        answer.is_ours(9, message, "tls-required", "no");
+    }
+    mux.says("a caller came without TLS, which the proxy listener has (--proxy-tls-certificate)")
+        .await;
+    let get = b"GET / HTTP/1.1\r\nhost: mux\r\n\r\n";
+    let answer = String::from_utf8(answer(mux.proxy, get).await).unwrap();
+    assert!(answer.contains("gRPC clients call it with TLS"), "{answer}");
 }
 
 #[tokio::test]

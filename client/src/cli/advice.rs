@@ -4,6 +4,7 @@
 pub(super) fn advice(reason: &str, message: &str) -> &'static str {
     match reason {
         "wrong-listener" => "give the address of the server's --proxy-listener as --proxy-address",
+        "tls-required" => "this command speaks no TLS: give it the address of a listener without",
         "unknown-edge" => {
             "no edge of that name is connected: start one, or see `grpc-multiplexer-client list`"
         }

@@ -70,7 +70,7 @@ pub(super) async fn greet(address: &HostPort) -> Result<(), Trouble> {
         ),
         Some(Speaks::Tls) => (
             "it speaks TLS",
-            "the proxy port of a grpc-multiplexer-server speaks plain HTTP/2",
+            "this command speaks plain HTTP/2 only: give it the address of a listener without TLS",
         ),
         _ if is_multiplexer(address).await => (
             "it is where edges dial in",

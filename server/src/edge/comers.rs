@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::listener::Edges;
 use crate::greet::{Newcomer, Protocol, greet};
-use crate::proxy::misplaced;
+use crate::proxy::{Failure, misplaced};
 
 /// What is asked of an edge that comes with TLS. Both wires go by one name, as they do on one port.
 pub(crate) const TLS: ListenerTerms = ListenerTerms {
@@ -52,7 +52,8 @@ impl Edges {
             Protocol::Http2 => {
                 say("a caller called the multiplexer listener: it must call the proxy listener");
                 let limit = self.limits.handshake_timeout;
-                misplaced::send_away(newcomer.socket, self.proxy_port, limit).await
+                let why = Failure::WrongListener(self.proxy_port);
+                misplaced::send_away(newcomer.socket, &why, limit).await
             }
             Protocol::Http1 => {
                 say("somebody speaks HTTP/1 to the multiplexer listener, where edges dial in");

@@ -1,7 +1,6 @@
-//! Takes callers: accept, see what they speak, and one task per connection; one per call.
+//! Takes callers: accept, meet, and one task per connection; one per call.
 
 use std::future::poll_fn;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grpc_multiplexer_process::Counted;
-use grpc_multiplexer_tunnel::message::Code;
-use grpc_multiplexer_tunnel::tune;
+use grpc_multiplexer_tunnel::BoxedIo;
 use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
@@ -23,46 +21,26 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::Proxy;
 use super::caller::Caller;
+use super::comers::Met;
 use super::crowd::{Crowd, Crowded, Member};
 use super::farewell::Farewell;
 use crate::accept::accept_loop;
 use crate::edge::places::CallerId;
-use crate::greet::{Mistakes, Protocol, greet, in_time};
-use crate::guard::{Flood, Floods, FrameGuard, Turn};
+use crate::greet::Mistakes;
+use crate::guard::{Flood, Floods, FrameGuard};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::newcomers::{Newcomers, Seat};
 use crate::overload::Taken;
-use crate::rewind::{Rewind, Written};
 use crate::seldom::Seldom;
-use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW, Tuner};
+use crate::windows::Tuner;
 
 /// Between two PINGs to a caller.
 const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the answer may take. That to the first PING has the time of a handshake: it
 /// shows that the caller did begin.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Streams that are reset before we accepted them: far more than a turn of the guard can hold.
-const PENDING_RESETS: usize = 4_096;
-/// Resets that a caller may provoke in its connection's life. Not h2's 1,024: among them it counts streams over the limit,
-/// and its own client opens such streams when it cancels many calls at once, because it forgets them before their
-/// RST_STREAM went out. What a caller makes us reset counts as a cancel of its own, too.
-const LOCAL_RESETS: usize = 10_000;
-
-/// For a person with a browser, or a tool that was not told to speak HTTP/2.
-const HTTP1: &str = "gRPC requires HTTP/2\n\n\
-    This is the proxy listener of a grpc-multiplexer server. gRPC clients call it in plain text over HTTP/2, with the \
-    name of an edge in the metadata client-id, for example:\n\n    \
-    grpcurl -plaintext -H 'client-id: NAME' HOST:PORT list\n";
-
-pub(super) type H2 = Connection<FrameGuard<Rewind<TcpStream>>, Bytes>;
-
-/// A caller that began to speak HTTP/2.
-struct Met {
-    connection: H2,
-    written: Written,
-    turn: Turn,
-}
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) type H2 = Connection<FrameGuard<BoxedIo>, Bytes>;
 
 /// What every caller connection needs.
 #[derive(Debug)]
@@ -138,52 +116,6 @@ impl Callers {
         close.run_until_cancelled(serve).await;
     }
 
-    /// What came, if it is a caller. Who else came is told, and gone.
-    async fn meet(&self, socket: TcpStream) -> io::Result<Option<Met>> {
-        let limit = self.limits.handshake_timeout;
-        tune(&socket, PING_TIMEOUT)?;
-        let newcomer = greet(socket, limit).await?;
-        match newcomer.speaks {
-            Protocol::Http2 => {
-                let written = newcomer.socket.written();
-                let turn = Turn::default();
-                let floods = Arc::clone(&self.floods);
-                let socket = FrameGuard::of_caller(newcomer.socket, turn.clone(), floods);
-                let connection = handshake(socket, &self.limits).await?;
-                return Ok(Some(Met {
-                    connection,
-                    written,
-                    turn,
-                }));
-            }
-            Protocol::Http1 => {
-                let what = "a caller speaks HTTP/1, and gRPC needs HTTP/2";
-                self.mistakes.say(newcomer.speaks, what);
-                newcomer.answer_http1(HTTP1).await?;
-            }
-            Protocol::Tls => {
-                let what = "a caller speaks TLS, and this listener does not: it must call in plain text (grpcurl -plaintext, insecure_channel)";
-                self.mistakes.say(newcomer.speaks, what);
-                newcomer.answer_tls().await?;
-            }
-            Protocol::Yamux => {
-                let what =
-                    "an edge dialled the proxy listener: it must dial the multiplexer listener";
-                self.mistakes.say(newcomer.speaks, what);
-                let text = format!(
-                    "this is the proxy listener, where callers call; edges dial the multiplexer listener, here port {}",
-                    self.multiplexer_port
-                );
-                newcomer.refuse_edge(Code::WrongListener, text).await?;
-            }
-            Protocol::Unknown => {
-                let text = "it does not speak HTTP/2";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-            }
-        }
-        Ok(None)
-    }
-
     /// Serves one connection to its end.
     async fn run(&self, met: Met) {
         let Met {
@@ -239,27 +171,6 @@ impl Callers {
         let serve = proxy.serve(request, respond, Arc::clone(caller), caller.call());
         self.calls.spawn(serve.in_current_span());
     }
-}
-
-/// Begins to speak HTTP/2.
-async fn handshake(socket: FrameGuard<Rewind<TcpStream>>, limits: &Limits) -> io::Result<H2> {
-    let calls = limits.calls_per_connection;
-    let handshake = h2::server::Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(Holdings::default().target(STREAM_WINDOW))
-        .max_concurrent_streams(calls)
-        .max_header_list_size(limits.metadata.header_list())
-        .max_send_buffer_size(SEND_BUFFER)
-        .data_frame_budget(DATA_FRAME_BUDGET)
-        // A caller may cancel all its calls at once, before we accepted them.
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(Some(LOCAL_RESETS))
-        // DATA under way to a stream that we reset is forgiven while the reset is remembered.
-        .max_concurrent_reset_streams(calls as usize)
-        .reset_stream_duration(Duration::from_secs(30))
-        .handshake(socket);
-    let limit = limits.handshake_timeout;
-    in_time(limit, async { handshake.await.map_err(io::Error::other) }).await
 }
 
 /// What a connection needs beside its calls: windows that fit, and a PING now and then.

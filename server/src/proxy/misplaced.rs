@@ -1,4 +1,4 @@
-//! Callers at the multiplexer listener: every call is told where it should have gone.
+//! Callers that came to the wrong listener, or without TLS: every call is told how it should have come.
 
 use std::io;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const HEADER_LIST: u32 = 64 * 1024;
 /// Answers the calls of one connection, for as long as `limit`, and hangs up.
 pub(crate) async fn send_away(
     socket: Rewind<TcpStream>,
-    proxy_port: u16,
+    why: &Failure,
     limit: Duration,
 ) -> io::Result<()> {
     in_time(limit, async {
@@ -35,26 +35,27 @@ pub(crate) async fn send_away(
         let mut connection = handshake.await.map_err(io::Error::other)?;
         for _ in 0..CALLS {
             match connection.accept().await {
-                Some(call) => answer(call.map_err(io::Error::other)?, proxy_port),
+                Some(call) => answer(call.map_err(io::Error::other)?, why),
                 None => return Ok(()),
             }
         }
         connection.graceful_shutdown();
         while let Some(call) = connection.accept().await {
-            answer(call.map_err(io::Error::other)?, proxy_port);
+            answer(call.map_err(io::Error::other)?, why);
         }
         Ok(())
     })
     .await
 }
 
-fn answer((request, respond): (Request<RecvStream>, SendResponse<Bytes>), proxy_port: u16) {
+fn answer((request, respond): (Request<RecvStream>, SendResponse<Bytes>), why: &Failure) {
     let (head, _body) = request.into_parts();
     // What is no gRPC call would not understand a status.
-    let failure = match check::request(&head, MetadataLimits::default()) {
+    let checked = check::request(&head, MetadataLimits::default());
+    let failure = match &checked {
         Err(failure @ (Failure::NotGrpc | Failure::NotPost)) => failure,
-        _ => Failure::WrongListener(proxy_port),
+        _ => why,
     };
     // A caller that is gone needs no answer.
-    let _ = Reply::new(respond).fail(&failure);
+    let _ = Reply::new(respond).fail(failure);
 }

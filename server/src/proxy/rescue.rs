@@ -83,6 +83,8 @@ pub(crate) enum Failure {
     SlowCaller,
     /// The call came to the multiplexer listener; the port of the proxy listener.
     WrongListener(u16),
+    /// The call came in plain text to a listener with TLS.
+    TlsRequired,
     /// Our own code failed.
     Internal,
 }

@@ -62,7 +62,7 @@ fn rows_of_tls(folder: &Folder) -> Vec<Row> {
     let [ca, certificate, key, crl] =
         [&ca, &certificate, &key, &crl].map(|files| files.each_ref().map(String::as_str));
     let mut rows = Vec::new();
-    for at in ["multiplexer"] {
+    for at in ["proxy", "multiplexer"] {
         let path = |name: &str| format!("{at}.tls.{name}");
         let row = |name, values| row(SERVER, &path(name), values);
         let names = ["key", "certificate", "client-ca"].map(path);

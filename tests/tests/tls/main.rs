@@ -7,6 +7,7 @@
 )]
 
 mod backend;
+mod proxy;
 mod reload;
 mod tunnel;
 

@@ -44,6 +44,7 @@ pub(super) fn examples() -> Vec<Failure> {
         Failure::SlowWatcher,
         Failure::SlowCaller,
         Failure::WrongListener(7592),
+        Failure::TlsRequired,
         Failure::Internal,
     ];
     let dials = [

@@ -99,6 +99,7 @@ reasons! {
     SlowWatcher "slow-watcher"
     SlowCaller "slow-caller"
     WrongListener "wrong-listener"
+    TlsRequired "tls-required"
     Internal "internal"
 }
 
@@ -308,6 +309,12 @@ impl Failure {
                     "mux: this is the multiplexer listener, where edges dial in; callers call the proxy listener, \
                      here port {port}"
                 ),
+            ),
+            Self::TlsRequired => row(
+                Reason::TlsRequired,
+                Code::FailedPrecondition,
+                No,
+                "mux: this server takes callers over TLS only",
             ),
             Self::Internal => row(
                 Reason::Internal,
