@@ -36,6 +36,7 @@ async fn work(
         admin_listener,
         upgrade_socket,
     } = configs.borrow().clone();
+    let live = configs.clone();
     let readiness = Readiness::default();
     let edge = edge
         .reloading(configs)
@@ -47,7 +48,8 @@ async fn work(
     let mut alone = Sockets::default();
     let sockets = upgrade.as_mut().map_or(&mut alone, Upgrade::sockets);
     let admin = admin_listener.bind(sockets).await?;
-    let admin = Admin::serve(admin, readiness, families)?;
+    let tls = move || live.borrow().admin_listener.tls().cloned();
+    let admin = Admin::serve(admin, readiness, families, tls)?;
     say_start(&edge, &admin);
     let end = match upgrade {
         Some(upgrade) => edge.run_upgrading(upgrade, stop).await,

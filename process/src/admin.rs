@@ -5,6 +5,7 @@
 //! has no authentication, and listens on loopback unless told otherwise.
 
 mod counted;
+mod exchange;
 mod listener;
 mod readiness;
 mod workers;
@@ -20,19 +21,17 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{BindError, local_addresses};
+use crate::{BindError, ListenerTls, local_addresses};
+use exchange::exchange;
 
 pub use counted::Counted;
 pub use listener::AdminListener;
@@ -90,7 +89,8 @@ struct Pages {
 }
 
 impl Admin {
-    /// Answers on `listeners` about the runtime that this is called in, about `readiness`, and with `metrics`.
+    /// Answers on `listeners` about the runtime that this is called in, about `readiness`, and with `metrics`; over TLS where
+    /// `tls` gives one for whoever comes next.
     ///
     /// # Errors
     ///
@@ -103,6 +103,7 @@ impl Admin {
         listeners: Vec<TcpListener>,
         readiness: Readiness,
         metrics: Registry,
+        tls: impl Fn() -> Option<ListenerTls> + Clone + Send + 'static,
     ) -> Result<Self, AdminError> {
         let left = readiness.left().clone();
         let pages = Pages {
@@ -125,7 +126,7 @@ impl Admin {
             let mut listeners = JoinSet::new();
             for socket in sockets {
                 let listener = TcpListener::from_std(socket)?;
-                listeners.spawn(listen(listener, router.clone(), left.clone()));
+                listeners.spawn(listen(listener, router.clone(), tls.clone(), left.clone()));
             }
             told.run_until_cancelled(pages.workers.watch()).await;
             io::Result::Ok(())
@@ -195,7 +196,12 @@ async fn metrics(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
 }
 
 /// Takes whoever asks, a bounded number at a time, until this is `left` to another process.
-async fn listen(listener: TcpListener, router: Router, left: CancellationToken) {
+async fn listen(
+    listener: TcpListener,
+    router: Router,
+    tls: impl Fn() -> Option<ListenerTls>,
+    left: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(EXCHANGES));
     let mut exchanges = JoinSet::new();
     let accept = async || {
@@ -210,11 +216,11 @@ async fn listen(listener: TcpListener, router: Router, left: CancellationToken) 
         };
         match accepted {
             Ok((socket, _)) => {
-                let router = router.clone();
+                let exchange = exchange(socket, router.clone(), tls());
                 exchanges.spawn(async move {
                     let _place = place;
                     // Who asks too slowly is cut off.
-                    let _ = timeout(EXCHANGE, exchange(socket, router)).await;
+                    let _ = timeout(EXCHANGE, exchange).await;
                 });
             }
             Err(error) => {
@@ -226,18 +232,6 @@ async fn listen(listener: TcpListener, router: Router, left: CancellationToken) 
     }
     drop(listener);
     while exchanges.join_next().await.is_some() {}
-}
-
-async fn exchange(socket: TcpStream, router: Router) {
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        // Whoever keeps a connection would keep a place.
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "admin: exchange failed");
-    }
 }
 
 #[cfg(test)]

@@ -41,7 +41,9 @@ pub use settings::{
     tunnel_timeout, upgrade_socket,
 };
 pub use sockets::Sockets;
-pub use tls::{AcceptError, DialTerms, ListenerTerms, ListenerTls, server_name};
+pub use tls::{
+    AcceptError, DialTerms, ListenerTerms, ListenerTls, NO_TLS, TLS_HANDSHAKE, hang_up, server_name,
+};
 pub use values::{
     BooleanError, CountError, DurationError, HostPort, HostPortError, Portion, PortionError,
     SizeError, boolean, count, duration, portion, size,

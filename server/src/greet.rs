@@ -6,10 +6,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use grpc_multiplexer_process::ListenerTls;
+use grpc_multiplexer_process::{ListenerTls, NO_TLS, TLS_HANDSHAKE, hang_up};
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, BoxedIo, TunnelConfig, accept};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -21,10 +21,6 @@ use crate::seldom::Seldom;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The version of yamux.
 const YAMUX: u8 = 0;
-/// A TLS record that holds a handshake message, as a ClientHello is.
-const TLS_HANDSHAKE: u8 = 0x16;
-/// A TLS record with a fatal alert, handshake_failure. *Source:* RFC 8446, sections 5.1 and 6.2.
-const TLS_ALERT: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
 
 /// What a newcomer speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +133,7 @@ impl Newcomer {
 
     /// Answers TLS that there is none here.
     pub(crate) async fn answer_tls(self) -> io::Result<()> {
-        in_time(self.limit, self.last_words(&TLS_ALERT)).await
+        in_time(self.limit, self.last_words(&NO_TLS)).await
     }
 
     async fn last_words(self, words: &[u8]) -> io::Result<()> {
@@ -177,18 +173,6 @@ impl Newcomer {
         // Boxed: rare, and large.
         in_time(self.limit, Box::pin(refuse)).await
     }
-}
-
-/// Ends a connection so that the other side reads what was said last: closing with unread bytes would reset it.
-async fn hang_up(mut socket: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
-    socket.shutdown().await?;
-    let mut rest = vec![0; 4096];
-    for _ in 0..64 {
-        if socket.read(&mut rest).await? == 0 {
-            break;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

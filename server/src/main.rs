@@ -11,13 +11,15 @@ fn main() -> ExitCode {
         ServerConfig::read,
         async |configs, mut families, stop| {
             let config = configs.borrow().clone();
+            let live = configs.clone();
             let readiness = Readiness::default();
             let mut server = Server::start(&config)
                 .await?
                 .reloading(configs)
                 .observed(&mut families, readiness.clone());
             let admin = config.admin_listener.bind(server.sockets()).await?;
-            let admin = Admin::serve(admin, readiness, families)?;
+            let tls = move || live.borrow().admin_listener.tls().cloned();
+            let admin = Admin::serve(admin, readiness, families, tls)?;
             tracing::info!(
                 version = %PROGRAM.version,
                 proxy_listener = %server.proxy_addresses(),

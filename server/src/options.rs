@@ -43,6 +43,10 @@ const OPTIONS: &[OptionSpec] = &[
     ListenerTls::client_ca("multiplexer.tls.client-ca"),
     ListenerTls::client_crl("multiplexer.tls.client-crl"),
     AdminListener::option("127.0.0.1:7612"),
+    AdminListener::OPTIONS_OF_TLS[0],
+    AdminListener::OPTIONS_OF_TLS[1],
+    AdminListener::OPTIONS_OF_TLS[2],
+    AdminListener::OPTIONS_OF_TLS[3],
     OptionSpec {
         path: "duplicate-client-id",
         value_name: "WHAT",

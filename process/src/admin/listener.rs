@@ -3,17 +3,28 @@
 use tokio::net::TcpListener;
 
 use super::AdminError;
-use crate::{BindError, HostPort, HostPortError, OptionSpec, Reader, Sockets};
+use crate::{
+    BindError, HostPort, HostPortError, ListenerTerms, ListenerTls, OptionSpec, Reader, Sockets,
+};
 
 /// What its sockets are called.
 const NAME: &str = "admin";
 /// Value of the option for no admin listener.
 const OFF: &str = "off";
 
-/// What the option `admin-listener` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is asked of those who come with TLS. Nobody loses by offering no protocol: there is only one.
+const TLS: ListenerTerms = ListenerTerms {
+    options: "admin.tls",
+    protocol: "http/1.1",
+    must_offer: false,
+    tls12: true,
+};
+
+/// What the options of the admin listener say.
+#[derive(Debug, Clone)]
 pub struct AdminListener {
     address: Option<HostPort>,
+    tls: Option<ListenerTls>,
     /// Whether nobody chose it.
     by_default: bool,
 }
@@ -34,15 +45,36 @@ impl AdminListener {
         }
     }
 
-    /// Reads the option. Mistakes are kept by `reader`.
+    /// The further options, which every program has that has this one.
+    pub const OPTIONS_OF_TLS: [OptionSpec; 4] = [
+        ListenerTls::certificate("admin.tls.certificate"),
+        ListenerTls::key("admin.tls.key"),
+        ListenerTls::client_ca("admin.tls.client-ca"),
+        ListenerTls::client_crl("admin.tls.client-crl"),
+    ];
+
+    /// Reads the options. Mistakes are kept by `reader`.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let path = Self::option(OFF).path;
         let by_default = reader.is_default(path);
         let address = reader.one(path, parse)?;
+        let tls = ListenerTls::read(reader, TLS);
+        for option in Self::OPTIONS_OF_TLS.map(|option| option.path) {
+            if address.is_none() && reader.is_set(option) {
+                reader.mistake(option, "has no effect without --admin-listener HOST:PORT");
+            }
+        }
         Some(Self {
             address,
+            tls,
             by_default,
         })
+    }
+
+    /// How those who come are to speak TLS; without, they are to come in plain text.
+    #[must_use]
+    pub fn tls(&self) -> Option<&ListenerTls> {
+        self.tls.as_ref()
     }
 
     /// Listens, on what the process before left where that fits; on nothing when it is off, and when another process has
@@ -95,6 +127,7 @@ mod tests {
         let taken = first[0].local_addr().unwrap().into();
         let mut listener = AdminListener {
             address: Some(taken),
+            tls: None,
             by_default: true,
         };
         let mut sockets = Sockets::default();

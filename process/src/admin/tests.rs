@@ -59,7 +59,7 @@ fn serve_of(threads: usize, metrics: Registry) -> Bench {
     ours.set_nonblocking(true).unwrap();
     let admin = work.block_on(async {
         let listener = TcpListener::from_std(ours).unwrap();
-        Admin::serve(vec![listener], readiness.clone(), metrics).unwrap()
+        Admin::serve(vec![listener], readiness.clone(), metrics, || None).unwrap()
     });
     Bench {
         address: listener.local_addr().unwrap(),

@@ -62,9 +62,17 @@ fn rows_of_tls(folder: &Folder) -> Vec<Row> {
     let [ca, certificate, key, crl] =
         [&ca, &certificate, &key, &crl].map(|files| files.each_ref().map(String::as_str));
     let mut rows = Vec::new();
-    for at in ["proxy", "multiplexer"] {
+    for (program, at) in [
+        (SERVER, "proxy"),
+        (SERVER, "multiplexer"),
+        (SERVER, "admin"),
+        (EDGE, "admin"),
+    ] {
         let path = |name: &str| format!("{at}.tls.{name}");
-        let row = |name, values| row(SERVER, &path(name), values);
+        let on = [("admin-listener", "a:1")];
+        let row = |name, values| {
+            row(program, &path(name), values).beside(&on[..usize::from(at == "admin")])
+        };
         let names = ["key", "certificate", "client-ca"].map(path);
         let all = [
             (names[0].as_str(), key[0]),

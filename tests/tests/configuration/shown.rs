@@ -113,6 +113,10 @@ tunnel-protocol: \"auto\"  # default
 tunnels: \"1\"  # default
 exit-on-superseded: \"false\"  # default
 admin-listener: \"off\"  # default
+# admin: tls: certificate: not set
+# admin: tls: key: not set
+# admin: tls: client-ca: not set
+# admin: tls: client-crl: not set
 tunnel-timeout: \"20s\"  # default
 # upgrade-socket: not set
 drain-timeout: \"5s\"  # variable GRPC_MULTIPLEXER_CLIENT_DRAIN_TIMEOUT

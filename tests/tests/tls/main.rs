@@ -6,6 +6,7 @@
     reason = "a test that meets what it did not expect is over"
 )]
 
+mod admin;
 mod backend;
 mod proxy;
 mod reload;
