@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use grpc_multiplexer_process::{
-    AdminListener, DRAIN_TIMEOUT, DialTerms, HostPort, Reader, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
-    boolean, duration, server_name, tunnel_timeout, upgrade_socket,
+    AdminListener, DRAIN_TIMEOUT, DialTerms, Exposure, HostPort, Reader, TUNNEL_TIMEOUT,
+    UPGRADE_SOCKET, boolean, duration, server_name, tunnel_timeout, upgrade_socket,
 };
 use grpc_multiplexer_tunnel::{ALPN, ClientId, SLOTS};
 use rustls::pki_types::ServerName;
@@ -47,6 +47,16 @@ impl EdgeConfig {
         let edge = Edge::read(reader);
         let admin_listener = AdminListener::read(reader);
         let upgrade_socket = reader.optional(UPGRADE_SOCKET.path, upgrade_socket);
+        let mut exposure = Exposure::default();
+        if let Some(edge) = edge.as_ref().filter(|edge| edge.tls.is_none()) {
+            for server in &edge.servers {
+                exposure.dialled(reader, "multiplexer-address", server, SERVER.ca);
+            }
+        }
+        if let Some(admin) = &admin_listener {
+            admin.look(reader, &mut exposure);
+        }
+        exposure.say(reader);
         Some(Self {
             edge: edge?,
             admin_listener: admin_listener?,

@@ -2,7 +2,7 @@
 
 use grpc_multiplexer_process::{
     AdminListener, DRAIN_TIMEOUT, DialTerms, LOG_FORMAT, LOG_LEVEL, OptionSpec, Program,
-    TUNNEL_TIMEOUT, UPGRADE_SOCKET,
+    REQUIRE_SECURE, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
 };
 
 /// The command line.
@@ -132,6 +132,7 @@ const OPTIONS: &[OptionSpec] = &[
     AdminListener::OPTIONS_OF_TLS[3],
     TUNNEL_TIMEOUT,
     UPGRADE_SOCKET,
+    REQUIRE_SECURE,
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,

@@ -37,10 +37,15 @@ pub(crate) fn show<C>(
     for warning in &given.warnings {
         say(format_args!("warning: {warning}"));
     }
-    settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
+    let settings = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
     let text = match sources.mode() {
         Mode::Print => print(program, &given.leaves),
-        _ => format!("{}: no mistakes; read: {}\n", program.name, given.read),
+        _ => {
+            for warning in settings.warnings {
+                say(format_args!("warning: {warning}"));
+            }
+            format!("{}: no mistakes; read: {}\n", program.name, given.read)
+        }
     };
     io::stdout()
         .write_all(text.as_bytes())

@@ -8,6 +8,7 @@ mod admin;
 mod asked;
 mod descriptors;
 mod exit;
+mod exposure;
 mod handover;
 mod listen;
 mod logging;
@@ -29,6 +30,7 @@ use values::{LogFormat, LogLevel, log_format, log_level};
 pub use admin::{Admin, AdminError, AdminListener, Counted, Readiness};
 pub use descriptors::descriptors;
 pub use exit::Finished;
+pub use exposure::{Exposure, REQUIRE_SECURE};
 pub use handover::{HandoverError, HandoverSocket, Link, predecessor};
 pub use listen::{BindError, bind, local_addresses};
 #[cfg(fuzzing)]

@@ -72,9 +72,13 @@ where
         format,
         config,
         files,
+        warnings,
     } = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
     let logger = init_logging(level, format).map_err(Refusal::failed)?;
     log_sources(&sources, &given);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     sources.take(&given);
     raise_limit();
     let mut families = families();

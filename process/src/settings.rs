@@ -120,6 +120,8 @@ pub(crate) struct Settings<C> {
     pub(crate) config: C,
     /// Files that were read on the way.
     pub(crate) files: Vec<Seen>,
+    /// What is odd about them.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads all of `leaves`.
@@ -132,13 +134,14 @@ pub(crate) fn settings<C>(leaves: &Leaves, read: ReadConfig<C>) -> Result<Settin
     let config = read(&mut reader);
     let level = reader.one(LOG_LEVEL.path, log_level);
     let format = reader.one(LOG_FORMAT.path, log_format);
-    let files = reader.files().to_vec();
+    let (files, warnings) = (reader.files().to_vec(), reader.warnings().to_vec());
     reader.finish(|| {
         Some(Settings {
             level: level?,
             format: format?,
             config: config?,
             files,
+            warnings,
         })
     })
 }

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use grpc_multiplexer_process::{AdminListener, HostPort, Reader, UPGRADE_SOCKET, upgrade_socket};
+use grpc_multiplexer_process::{
+    AdminListener, Exposure, HostPort, Reader, UPGRADE_SOCKET, upgrade_socket,
+};
 
 use crate::Settings;
 
@@ -30,6 +32,20 @@ impl ServerConfig {
         let admin_listener = AdminListener::read(reader);
         let upgrade_socket = reader.optional(UPGRADE_SOCKET.path, upgrade_socket);
         let settings = Settings::read(reader);
+        let mut exposure = Exposure::default();
+        if let (Some(settings), Some(proxy), Some(multiplexer), Some(admin)) = (
+            &settings,
+            &proxy_listener,
+            &multiplexer_listener,
+            &admin_listener,
+        ) {
+            let proxy_tls = ("proxy.tls", settings.proxy_tls.as_ref());
+            exposure.listener(reader, "proxy-listener", proxy, proxy_tls);
+            let tls = ("multiplexer.tls", settings.multiplexer_tls.as_ref());
+            exposure.listener(reader, "multiplexer-listener", multiplexer, tls);
+            admin.look(reader, &mut exposure);
+        }
+        exposure.say(reader);
         Some(Self {
             proxy_listener: proxy_listener?,
             multiplexer_listener: multiplexer_listener?,

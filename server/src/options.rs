@@ -2,7 +2,7 @@
 
 use grpc_multiplexer_process::{
     AdminListener, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ListenerTls, OptionSpec, Program,
-    TUNNEL_TIMEOUT, UPGRADE_SOCKET,
+    REQUIRE_SECURE, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
 };
 
 /// The command line.
@@ -192,6 +192,7 @@ const OPTIONS: &[OptionSpec] = &[
     ),
     TUNNEL_TIMEOUT,
     UPGRADE_SOCKET,
+    REQUIRE_SECURE,
     DRAIN_TIMEOUT,
     LOG_LEVEL,
     LOG_FORMAT,

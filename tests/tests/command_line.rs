@@ -168,6 +168,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
     let common = [
         ("tunnel-timeout", "<DURATION>", "[default: 20s] "),
         ("upgrade-socket", "<PATH>", ""),
+        ("require-secure", "<BOOLEAN>", "[default: false] "),
         ("drain-timeout", "<DURATION>", "[default: 25s] "),
         ("log-level", "<LEVEL>", "[default: info] "),
         ("log-format", "<FORMAT>", "[default: pretty] "),

@@ -4,7 +4,8 @@ use tokio::net::TcpListener;
 
 use super::AdminError;
 use crate::{
-    BindError, HostPort, HostPortError, ListenerTerms, ListenerTls, OptionSpec, Reader, Sockets,
+    BindError, Exposure, HostPort, HostPortError, ListenerTerms, ListenerTls, OptionSpec, Reader,
+    Sockets,
 };
 
 /// What its sockets are called.
@@ -75,6 +76,14 @@ impl AdminListener {
     #[must_use]
     pub fn tls(&self) -> Option<&ListenerTls> {
         self.tls.as_ref()
+    }
+
+    /// Looks whether others than this machine can ask.
+    pub fn look(&self, reader: &Reader<'_>, exposure: &mut Exposure) {
+        if let Some(address) = &self.address {
+            let tls = (TLS.options, self.tls.as_ref());
+            exposure.listener(reader, Self::option(OFF).path, address, tls);
+        }
     }
 
     /// Listens, on what the process before left where that fits; on nothing when it is off, and when another process has

@@ -47,6 +47,7 @@ pub struct Reader<'a> {
     leaves: &'a Leaves,
     mistakes: Vec<Mistake>,
     files: Vec<Seen>,
+    warnings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -57,6 +58,7 @@ impl<'a> Reader<'a> {
             leaves,
             mistakes: leaves.mistakes().to_vec(),
             files: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -128,6 +130,16 @@ impl<'a> Reader<'a> {
         let (seen, file) = named(&self.leaves.at(path).first()?.value, secrecy);
         self.files.push(seen);
         file.map_err(|reason| self.mistake(path, reason)).ok()
+    }
+
+    /// Keeps something that is odd, and no mistake.
+    pub fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
+
+    /// What is odd so far.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The files that were read so far.

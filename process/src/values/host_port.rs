@@ -1,7 +1,7 @@
 //! Where to listen or to dial, as in `localhost:7592`.
 
 use std::fmt;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// A host, which is a name or an IP address, and a port; not resolved yet.
@@ -51,6 +51,22 @@ impl HostPort {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+}
+
+impl HostPort {
+    /// Whether only this machine is there: a loopback address, or a name that is for one by definition. *Source:* RFC 6761,
+    /// section 6.3. Other names are not looked up.
+    #[must_use]
+    pub fn is_of_this_machine(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(address) => address.to_canonical().is_loopback(),
+            Err(_) => {
+                let host = self.host.strip_suffix('.').unwrap_or(&self.host);
+                let last = host.rsplit('.').next().unwrap_or_default();
+                last.eq_ignore_ascii_case("localhost")
+            }
+        }
     }
 }
 
@@ -195,6 +211,26 @@ mod tests {
             ),
         ] {
             assert_eq!(error.to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_of_this_machine() {
+        for (text, wanted) in [
+            ("localhost:1", true),
+            ("a.LocalHost.:1", true),
+            ("127.1.2.3:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            (":1", false),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("192.0.2.1:1", false),
+            ("localhost.example:1", false),
+            ("127.0.0.1.example:1", false),
+        ] {
+            let address: HostPort = text.parse().unwrap();
+            assert_eq!(address.is_of_this_machine(), wanted, "{text}");
         }
     }
 

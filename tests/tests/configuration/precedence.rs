@@ -147,6 +147,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
     for program in [SERVER, EDGE] {
         rows.push(row(program, "admin-listener", ["a:1", "off", "c:3"]));
         rows.push(row(program, "tunnel-timeout", ["2s", "1m", "1h"]));
+        rows.push(row(program, "require-secure", ["false", "true", "false"]));
         rows.push(row(program, "upgrade-socket", ["/a", "/b", "/c"]));
         rows.push(row(program, "drain-timeout", ["1s", "2m", "3h"]));
         rows.push(row(program, "log-level", ["debug", "warning", "trace"]));

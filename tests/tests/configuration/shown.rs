@@ -119,6 +119,7 @@ admin-listener: \"off\"  # default
 # admin: tls: client-crl: not set
 tunnel-timeout: \"20s\"  # default
 # upgrade-socket: not set
+require-secure: \"false\"  # default
 drain-timeout: \"5s\"  # variable GRPC_MULTIPLEXER_CLIENT_DRAIN_TIMEOUT
 log-level: \"info\"  # default
 log-format: \"pretty\"  # default

@@ -8,6 +8,7 @@
 
 mod admin;
 mod backend;
+mod exposure;
 mod proxy;
 mod reload;
 mod tunnel;

@@ -1,0 +1,95 @@
+//! What is open to others: said at the start, or refused.
+
+use grpc_multiplexer_tests::{Process, command};
+
+use crate::Pki;
+
+const SERVER: &str = "grpc-multiplexer-server";
+const EDGE: &str = "grpc-multiplexer-client";
+const OPEN: &str = "open to others than this machine: ";
+
+/// What a program says of its options, and how it ends, when it is only to check them.
+fn checked(program: &str, options: &[String]) -> (Option<i32>, String) {
+    let mut command = command(program);
+    command.arg("--check-config").args(options);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), said)
+}
+
+fn options(options: &[&str]) -> Vec<String> {
+    options.iter().map(|option| (*option).to_owned()).collect()
+}
+
+/// It is open as `wanted` says: with a warning, or refused with the same words.
+fn is_open(program: &str, given: &[String], wanted: &str) {
+    let (code, said) = checked(program, given);
+    assert_eq!(
+        (code, said),
+        (Some(0), format!("warning: {OPEN}{wanted}\n"))
+    );
+    let strict = [given, &options(&["--require-secure", "true"])].concat();
+    let (code, said) = checked(program, &strict);
+    assert_eq!(code, Some(2), "{said}");
+    let line = format!("flag --require-secure: \"true\": {OPEN}{wanted}\n");
+    assert!(said.ends_with(&line), "{said}");
+}
+
+fn is_closed(program: &str, given: &[String]) {
+    let strict = [given, &options(&["--require-secure", "true"])].concat();
+    assert_eq!(checked(program, &strict), (Some(0), String::new()));
+}
+
+#[test]
+fn what_is_open_is_named_with_the_flags_that_mend_it() {
+    let pki = Pki::new("open");
+    is_closed(SERVER, &[]);
+    is_closed(EDGE, &[]);
+    is_open(
+        SERVER,
+        &options(&["--proxy-listener=:1", "--multiplexer-listener=192.0.2.1:2"]),
+        "--proxy-listener :1 (give --proxy-tls-certificate, --proxy-tls-key and --proxy-tls-client-ca); \
+         --multiplexer-listener 192.0.2.1:2 (give --multiplexer-tls-certificate, --multiplexer-tls-key and \
+         --multiplexer-tls-client-ca)",
+    );
+    let mut half = pki.listener("multiplexer");
+    half.extend(options(&["--multiplexer-listener=[::]:2"]));
+    let wanted = "--multiplexer-listener [::]:2 (give --multiplexer-tls-client-ca)";
+    is_open(SERVER, &half, wanted);
+    let mut whole = pki.mutual("multiplexer");
+    whole.extend(options(&["--multiplexer-listener=[::]:2"]));
+    is_closed(SERVER, &whole);
+
+    let plain = options(&[
+        "--multiplexer-address=localhost:1",
+        "--multiplexer-address=mux.test:2",
+    ]);
+    is_open(
+        EDGE,
+        &plain,
+        "--multiplexer-address mux.test:2 (give --multiplexer-tls-ca)",
+    );
+    is_closed(EDGE, &[&plain[..], &pki.trust()].concat());
+    let wanted = "--admin-listener :3 (give --admin-tls-certificate, --admin-tls-key and --admin-tls-client-ca)";
+    is_open(SERVER, &options(&["--admin-listener=:3"]), wanted);
+    is_open(EDGE, &options(&["--admin-listener=:3"]), wanted);
+}
+
+/// One line, and it works all the same; or it does not begin at all.
+#[tokio::test]
+async fn a_start_says_it_once_or_is_refused() {
+    let open = [
+        "--proxy-listener=127.0.0.1:0",
+        "--multiplexer-listener=0.0.0.0:0",
+        "--admin-listener=off",
+    ];
+    let server = Process::start(SERVER, &open);
+    server.says(" listening ").await;
+    let said = server.log();
+    let warned: Vec<_> = said.iter().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].contains(&format!("{OPEN}--multiplexer-listener 0.0.0.0:0 ")));
+    let strict = [&open[..], &["--require-secure=true"]].concat();
+    let mut server = Process::start(SERVER, &strict);
+    assert_eq!(server.ended().await.code(), Some(2));
+}
