@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::options::{Files, Given, Sources};
 use crate::settings::{ReadConfig, Settings, settings};
+use crate::tls::{Certificate, Certificates, REMIND};
 use crate::{Hangups, Leaves, Mistakes, OptionSpec, Verbosity};
 
 /// How often files are looked at. New contents are taken at the second look that finds them, so within twice as long.
@@ -30,6 +31,7 @@ pub(crate) struct Reload<C> {
     pub(crate) verbosity: Verbosity,
     pub(crate) configs: watch::Sender<C>,
     pub(crate) files: Files,
+    pub(crate) certificates: Certificates,
 }
 
 /// What the sources say now.
@@ -57,11 +59,12 @@ struct Refilled<C> {
 impl<C: Send + Sync + 'static> Reload<C> {
     /// Reloads at each SIGHUP, and when files change. What comes during a reload makes one more.
     pub(crate) async fn run(mut self, mut hangups: Hangups) -> Infallible {
-        let mut looks = looks();
+        let (mut looks, mut reminders) = (every(LOOK), every(REMIND));
         loop {
             tokio::select! {
                 biased;
                 () = hangups.next() => self.reload().await,
+                _ = reminders.tick() => self.certificates.remind(),
                 _ = looks.tick(), if !self.files.is_empty() => self.look().await,
             }
         }
@@ -117,12 +120,18 @@ impl<C: Send + Sync + 'static> Reload<C> {
             Ok(settings) => {
                 self.configs.send_replace(settings.config);
                 self.files = Files::read(settings.files);
+                self.take_certificates(settings.certificates);
                 for file in changed {
                     info!(file = %file.display(), "file changed, and taken");
                 }
             }
             Err(mistakes) => refuse(&mistakes),
         }
+    }
+
+    fn take_certificates(&self, certificates: Vec<Certificate>) {
+        self.certificates.set(certificates);
+        self.certificates.remind();
     }
 
     fn take(&mut self, new: Reread<C>) {
@@ -141,6 +150,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
         self.verbosity.set(settings.level);
         self.configs.send_replace(settings.config);
         self.files = Files::read(settings.files);
+        self.take_certificates(settings.certificates);
         self.leaves = leaves;
         self.sources.take(&new.given);
         for Change { option, old, new } in &reloading {
@@ -150,10 +160,10 @@ impl<C: Send + Sync + 'static> Reload<C> {
     }
 }
 
-fn looks() -> Interval {
-    let mut looks = interval(LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    looks
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 fn reread<C>(sources: &Sources, old: Leaves, read: ReadConfig<C>) -> Result<Reread<C>, Mistakes> {

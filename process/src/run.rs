@@ -14,6 +14,7 @@ use crate::exit::{Refusal, say};
 use crate::options::{Files, Given, Mode, Sources};
 use crate::reload::Reload;
 use crate::settings::{ReadConfig, Settings, settings};
+use crate::tls::Certificates;
 use crate::{EXIT_FAILED, Finished, Hangups, Logger, Program, Signals, families, init_logging};
 
 /// Runs a program to its exit code, which is to be returned from `main`.
@@ -72,6 +73,7 @@ where
         format,
         config,
         files,
+        certificates: in_use,
         warnings,
     } = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
     let logger = init_logging(level, format).map_err(Refusal::failed)?;
@@ -83,6 +85,9 @@ where
     raise_limit();
     let mut families = families();
     logger.register(&mut families);
+    let certificates = Certificates::default();
+    certificates.set(in_use);
+    families.register_collector(Box::new(certificates.clone()));
     let Logger {
         verbosity, written, ..
     } = logger;
@@ -94,6 +99,7 @@ where
         verbosity,
         configs,
         files: Files::read(files),
+        certificates,
     };
     let code = runtime.block_on(async {
         tokio::select! {

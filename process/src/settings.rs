@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::options::Seen;
+use crate::tls::Certificate;
 use crate::{
     Leaves, LogFormat, LogLevel, Mistakes, OptionSpec, Reader, duration, log_format, log_level,
 };
@@ -120,7 +121,9 @@ pub(crate) struct Settings<C> {
     pub(crate) config: C,
     /// Files that were read on the way.
     pub(crate) files: Vec<Seen>,
-    /// What is odd about them.
+    /// Certificates that were in them.
+    pub(crate) certificates: Vec<Certificate>,
+    /// What is odd about the options.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -134,6 +137,7 @@ pub(crate) fn settings<C>(leaves: &Leaves, read: ReadConfig<C>) -> Result<Settin
     let config = read(&mut reader);
     let level = reader.one(LOG_LEVEL.path, log_level);
     let format = reader.one(LOG_FORMAT.path, log_format);
+    let certificates = reader.certificates().to_vec();
     let (files, warnings) = (reader.files().to_vec(), reader.warnings().to_vec());
     reader.finish(|| {
         Some(Settings {
@@ -141,6 +145,7 @@ pub(crate) fn settings<C>(leaves: &Leaves, read: ReadConfig<C>) -> Result<Settin
             format: format?,
             config: config?,
             files,
+            certificates,
             warnings,
         })
     })

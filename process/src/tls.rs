@@ -8,6 +8,7 @@
 //! no tickets.
 
 mod dial;
+mod expiry;
 mod identity;
 mod listener;
 mod pem;
@@ -20,6 +21,8 @@ use rustls::SupportedProtocolVersion;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::version::{TLS12, TLS13};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+pub(crate) use expiry::{Certificate, Certificates, REMIND};
 
 pub use dial::{DialTerms, server_name};
 pub use listener::{AcceptError, ListenerTerms, ListenerTls};

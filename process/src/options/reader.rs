@@ -5,6 +5,7 @@ use std::fmt::Display;
 use super::mistakes::Mistake;
 use super::named::{NamedFile, Secrecy, Seen, named};
 use super::{Leaf, Leaves, Mistakes, Origin};
+use crate::tls::Certificate;
 
 /// Parses leaves one by one and keeps every mistake, so that a user can mend all of them at once.
 ///
@@ -48,6 +49,7 @@ pub struct Reader<'a> {
     mistakes: Vec<Mistake>,
     files: Vec<Seen>,
     warnings: Vec<String>,
+    certificates: Vec<Certificate>,
 }
 
 impl<'a> Reader<'a> {
@@ -59,6 +61,7 @@ impl<'a> Reader<'a> {
             mistakes: leaves.mistakes().to_vec(),
             files: Vec::new(),
             warnings: Vec::new(),
+            certificates: Vec::new(),
         }
     }
 
@@ -140,6 +143,16 @@ impl<'a> Reader<'a> {
     /// What is odd so far.
     pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Keeps a certificate that is to be used.
+    pub(crate) fn in_use(&mut self, certificate: Option<Certificate>) {
+        self.certificates.extend(certificate);
+    }
+
+    /// The certificates so far.
+    pub(crate) fn certificates(&self) -> &[Certificate] {
+        &self.certificates
     }
 
     /// The files that were read so far.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rustls::sign::CertifiedKey;
 use rustls::{Error, RootCertStore};
 
-use super::{pem, provider};
+use super::{Certificate, pem, provider};
 use crate::{NamedFile, Reader};
 
 /// The certificate that the value at `certificate` names, and its key at `key`; `None` when neither is given, and when one
@@ -28,7 +28,12 @@ pub(super) fn identity(
         }
     }
     match CertifiedKey::from_der(chain?, secret?, &provider()) {
-        Ok(identity) => return Some(Arc::new(identity)),
+        Ok(identity) => {
+            if let (Some(file), Some(leaf)) = (named, identity.cert.first()) {
+                reader.in_use(Certificate::of(certificate, file, leaf));
+            }
+            return Some(Arc::new(identity));
+        }
         Err(Error::InconsistentKeys(_)) => {
             let named = named.unwrap_or_default();
             let named = named.display();
