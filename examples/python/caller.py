@@ -1,4 +1,4 @@
-"""Reads a thermometer behind an edge: caller.py CLIENT_ID [ADDRESS]"""
+"""Reads a thermometer behind an edge: caller.py CLIENT_ID [ADDRESS [CA CERTIFICATE KEY]]"""
 
 import pathlib
 import sys
@@ -9,9 +9,16 @@ sys.path.append(str(pathlib.Path(__file__).with_name("gen")))
 from thermometer.v1 import thermometer_pb2, thermometer_pb2_grpc
 
 
-def main(client_id, address="localhost:7592"):
+def connect(address, *files):
+    if not files:
+        return grpc.insecure_channel(address)
+    ca, certificate, key = (pathlib.Path(file).read_bytes() for file in files)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(ca, key, certificate))
+
+
+def main(client_id, address="localhost:7592", *files):
     edge = [("client-id", client_id)]  # all that a caller adds
-    with grpc.insecure_channel(address) as channel:
+    with connect(address, *files) as channel:
         thermometer = thermometer_pb2_grpc.ThermometerServiceStub(channel)
 
         reading = thermometer.Read(thermometer_pb2.ReadRequest(), metadata=edge, timeout=10)
@@ -23,7 +30,7 @@ def main(client_id, address="localhost:7592"):
 
 
 if len(sys.argv) < 2:
-    sys.exit("usage: caller.py CLIENT_ID [ADDRESS]")
+    sys.exit("usage: caller.py CLIENT_ID [ADDRESS [CA CERTIFICATE KEY]]")
 try:
     main(*sys.argv[1:])
 except grpc.RpcError as error:
