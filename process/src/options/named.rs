@@ -176,12 +176,12 @@ mod tests {
             fs::write(&file.0, half).unwrap();
             assert!(files.changed().is_empty(), "{half}");
         }
-        assert_eq!(files.changed(), [file.0.clone()]);
+        assert_eq!(files.changed(), std::slice::from_ref(&file.0));
         assert!(files.changed().is_empty());
         // One that is gone has changed as well.
         fs::remove_file(&file.0).unwrap();
         assert!(files.changed().is_empty());
-        assert_eq!(files.changed(), [file.0.clone()]);
+        assert_eq!(files.changed(), std::slice::from_ref(&file.0));
     }
 
     #[cfg(unix)]
