@@ -24,6 +24,8 @@ type Paced<M> = Map<Zip<Iter<vec::IntoIter<M>>, IntervalStream>, fn((M, Instant)
 pub(crate) const TOKEN: &str = "call-token";
 /// What a call may take before its caller gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What tonic says of that.
+const TIMED_OUT: &str = "Timeout expired";
 /// Between two messages of a stream.
 const PACE: Duration = Duration::from_millis(20);
 const MEBIBYTE: usize = 1 << 20;
@@ -107,6 +109,11 @@ impl Failure {
         let number = format!("{} ", *code as i32);
         let mut rows = errors_page().into_iter();
         rows.any(|row| row.reason == reason && row.status.starts_with(&number))
+    }
+
+    /// Whether the caller's own library saw that its connection broke, and did not only lose its patience.
+    pub(crate) fn is_broken_link(&self) -> bool {
+        matches!(self, Self::Own(message) if message != TIMED_OUT)
     }
 }
 

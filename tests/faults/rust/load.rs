@@ -50,8 +50,8 @@ impl Shared {
 }
 
 impl Load {
-    /// `callers` of them, each over connections of its own, to edges `edge-0` and so on in turn.
-    pub(crate) fn start(callers: usize, edges: usize, way: &Way) -> Self {
+    /// `callers` of them, each over connections of its own, to the edges of a round in turn.
+    pub(crate) fn start(callers: usize, round: &[usize], way: &Way) -> Self {
         let shared = Arc::new(Shared {
             made: Mutex::default(),
             next: AtomicU64::new(1),
@@ -61,8 +61,9 @@ impl Load {
         for n in 0..callers {
             let first = Instant::now() + EVERY * n as u32 / callers as u32;
             let caller = Caller {
-                number: n,
-                channels: channels(edges, way),
+                // Where the round is long, they are spread over it.
+                begin: n * (round.len() / callers).max(1),
+                round: channels(round, way),
                 shared: Arc::clone(&shared),
             };
             tasks.spawn(caller.run(first, stop.clone()));
@@ -100,21 +101,26 @@ impl Load {
         made.iter().filter(|call| call.failure.is_none()).count()
     }
 
+    /// Those that ended since the last time.
+    pub(crate) fn so_far(&self) -> Vec<Made> {
+        mem::take(&mut self.shared.made.lock().unwrap())
+    }
+
     /// Nobody begins a call any more; gives all, once the last has ended.
     pub(crate) async fn finish(mut self) -> Vec<Made> {
         self.stop.cancel();
         while self.callers.join_next().await.is_some() {}
-        mem::take(&mut self.shared.made.lock().unwrap())
+        self.so_far()
     }
 }
 
 /// One for each edge; those that go one way share a connection.
-fn channels(edges: usize, way: &Way) -> Vec<Channel> {
+fn channels(round: &[usize], way: &Way) -> Vec<(usize, Channel)> {
     let mut shared = HashMap::new();
-    let ways = (0..edges).map(way.as_ref());
-    ways.map(|address| {
+    let ways = round.iter().map(|edge| (*edge, way(*edge)));
+    ways.map(|(edge, address)| {
         let channel = lazily(&address);
-        shared.entry(address).or_insert(channel).clone()
+        (edge, shared.entry(address).or_insert(channel).clone())
     })
     .collect()
 }
@@ -127,8 +133,8 @@ pub(crate) fn lazily(address: &str) -> Channel {
 }
 
 struct Caller {
-    number: usize,
-    channels: Vec<Channel>,
+    begin: usize,
+    round: Vec<(usize, Channel)>,
     shared: Arc<Shared>,
 }
 
@@ -137,12 +143,12 @@ impl Caller {
         let mut ticks = interval_at(first, EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut calls = JoinSet::new();
-        let mut turn = self.number;
+        let mut turn = self.begin;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            let edge = turn % self.channels.len();
+            let (edge, channel) = self.round[turn % self.round.len()].clone();
             let kind = MIX[turn % MIX.len()];
             turn += 1;
-            let (channel, shared) = (self.channels[edge].clone(), Arc::clone(&self.shared));
+            let shared = Arc::clone(&self.shared);
             let token = shared.token();
             calls.spawn(make(shared, channel, edge, kind, token));
             while calls.try_join_next().is_some() {}

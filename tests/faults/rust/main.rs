@@ -1,6 +1,7 @@
 //! `faults`: makes faults happen to real processes under load, and scores what became of the calls.
 //!
-//! `faults [--short] [--only F1,F7] [--json FILE] [--programs FOLDER]` runs the cases; each has a world of its own.
+//! `faults [--short] [--only F1,F7] [--baseline direct] [--json FILE] [--programs FOLDER]` runs the cases; each has a
+//! world of its own. `faults --soak MINUTES [--seed N]` makes one fault after another happen to one world.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,16 +9,21 @@
 )]
 
 mod backend;
+mod baseline;
 mod calls;
 mod cases;
 mod clock;
+mod edges;
 mod load;
 mod names;
 mod net;
 mod options;
 mod score;
+mod soak;
 mod suite;
+mod verdict;
 mod world;
+mod worn;
 
 use std::any::Any;
 use std::fs;
@@ -33,7 +39,7 @@ use crate::cases::{Case, How};
 use crate::options::Options;
 use crate::score::{NotRun, Score, Total};
 use crate::suite::Suites;
-use crate::world::PROGRAMS;
+use crate::world::{DIRECT, PROGRAMS};
 
 /// No case takes longer.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -42,17 +48,24 @@ const LIMIT: Duration = Duration::from_secs(900);
 async fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    if let ["backend", address, notes] = args[..] {
-        backend::run(address, notes).await?;
-        return Ok(ExitCode::SUCCESS);
+    match args[..] {
+        ["backend", address, notes] => backend::run(address, notes).await?,
+        ["edges", server, backend, from, to] => edges::run(server, backend, from, to).await?,
+        _ => return run(Options::read(&args)?).await,
     }
-    run(Options::read(&args)?).await
+    Ok(ExitCode::SUCCESS)
 }
 
 #[expect(clippy::print_stdout, reason = "the result")]
 async fn run(options: Options) -> anyhow::Result<ExitCode> {
     if let Some(programs) = options.programs.clone() {
         PROGRAMS.get_or_init(|| programs);
+    }
+    if let Some(minutes) = options.soak {
+        return soak::run(minutes, options.seed, options.json.as_deref()).await;
+    }
+    if options.direct {
+        DIRECT.get_or_init(|| ());
     }
     let mut suites = Suites::default();
     let mut total = Total::default();
@@ -78,6 +91,10 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 /// Runs one case; an error is the reason why that cannot be.
 async fn played(case: &Case, suites: &mut Suites) -> Result<Score, String> {
+    let direct = DIRECT.get().is_some();
+    if let Some(reason) = direct.then(|| baseline::means_nothing(case)).flatten() {
+        return Err(reason.to_owned());
+    }
     let played = async {
         match case.how {
             How::World(play) => {
@@ -103,7 +120,7 @@ async fn played(case: &Case, suites: &mut Suites) -> Result<Score, String> {
 }
 
 /// What the harness itself fell over.
-fn said(panic: &(dyn Any + Send)) -> anyhow::Error {
+pub(crate) fn said(panic: &(dyn Any + Send)) -> anyhow::Error {
     let text = panic.downcast_ref::<String>().cloned();
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
     anyhow!(text.unwrap_or_else(|| "a panic without words".to_owned()))

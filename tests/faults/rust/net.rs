@@ -12,7 +12,7 @@ use grpc_multiplexer_tests::{Process, isolated};
 
 /// Our end of the link, and theirs.
 pub(crate) const OURS: &str = "10.7.0.1";
-const THEIRS: &str = "10.7.0.2";
+pub(crate) const THEIRS: &str = "10.7.0.2";
 /// The name of our interface. There is one at a time: all of this runs in a network namespace of its own.
 const INTERFACE: &str = "faults";
 /// That of theirs.

@@ -17,6 +17,12 @@ pub(crate) struct Options {
     pub(crate) json: Option<PathBuf>,
     /// Where the binaries under test are; beside this one, unless said.
     pub(crate) programs: Option<PathBuf>,
+    /// Minutes of a soak, in place of the cases.
+    pub(crate) soak: Option<u64>,
+    /// What its chance begins with.
+    pub(crate) seed: Option<u64>,
+    /// Callers dial backends themselves.
+    pub(crate) direct: bool,
 }
 
 impl Options {
@@ -30,9 +36,15 @@ impl Options {
                 "--only" => options.only = value()?.split(',').map(str::to_owned).collect(),
                 "--json" => options.json = Some(value()?.into()),
                 "--programs" => options.programs = Some(value()?.into()),
-                _ => {
-                    bail!("unknown option {arg}: there are --short, --only, --json and --programs")
-                }
+                "--soak" => options.soak = Some(number(arg, value()?)?),
+                "--seed" => options.seed = Some(number(arg, value()?)?),
+                "--baseline" => match *value()? {
+                    "direct" => options.direct = true,
+                    other => bail!("unknown baseline {other}: there is direct"),
+                },
+                _ => bail!(
+                    "unknown option {arg}: there are --short, --only, --baseline, --soak, --seed, --json and --programs"
+                ),
             }
         }
         if let Some(id) = options.only.iter().find(|id| {
@@ -44,8 +56,15 @@ impl Options {
         Ok(options)
     }
 
+    /// Whether a case is to be run.
     pub(crate) fn wants(&self, case: &Case) -> bool {
         let named = self.only.is_empty() || self.only.iter().any(|id| id == case.id);
         named && (case.short || !self.short)
     }
+}
+
+fn number(option: &str, value: &str) -> anyhow::Result<u64> {
+    value
+        .parse()
+        .with_context(|| format!("{option} takes a number, and {value:?} is none"))
 }

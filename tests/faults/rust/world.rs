@@ -1,7 +1,8 @@
 //! What a fault happens to: a server, twenty edges before their backends, and forty callers that call all of them. The
 //! first edge and its backend are those that faults of an edge happen to.
+//!
+//! Or the same callers and backends, and nothing in between: the first backend is the one behind a link then.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,13 +16,15 @@ use tokio::time::{Instant, interval, sleep, timeout};
 use tonic::transport::Channel;
 
 use crate::backend::Backend;
-use crate::calls::{Failure, Kind};
+use crate::calls::Kind;
 use crate::clock::Clock;
 use crate::load::{Load, Made, Way, lazily};
 use crate::names::{NAME, Names, Says};
-use crate::net::{Namespace, OURS, Place};
+use crate::net::{Namespace, OURS, Place, THEIRS};
 use crate::score::Score;
 use crate::suite;
+pub(crate) use crate::verdict::{Excuse, Fault};
+use crate::verdict::{RECOVER, weigh};
 
 /// Edges, of which the first is the victim.
 pub(crate) const EDGES: usize = 20;
@@ -30,10 +33,10 @@ const CALLERS: usize = 40;
 pub(crate) const VICTIM: usize = 0;
 /// Where the server's name leads at first.
 pub(crate) const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+/// The edge behind a relay where the victim is apart.
+pub(crate) const RELAYED: usize = 1;
 /// What a fault that nobody announces may take until the server knows of it, 20 s, and until that is seen here.
 const DETECT: Duration = Duration::from_secs(22);
-/// What calls may fail for after a fault is over, and edges may be away.
-const RECOVER: Duration = Duration::from_secs(7);
 /// What descriptors may take to be given back.
 const SETTLE: Duration = Duration::from_secs(60);
 /// What anything else may take.
@@ -50,6 +53,8 @@ pub(crate) enum Link {
     Named,
     /// From a network of its own, together with its backend.
     Apart,
+    /// The same, and the edge after it through a relay.
+    Both,
 }
 
 /// What differs from case to case.
@@ -66,6 +71,10 @@ pub(crate) struct Setup {
     pub(crate) hook: Option<&'static str>,
     /// Whether calls are made all the time.
     pub(crate) load: bool,
+    /// By so many.
+    pub(crate) callers: usize,
+    /// Further edges, all in one process. The last one's backend is its own.
+    pub(crate) others: usize,
 }
 
 impl Setup {
@@ -77,51 +86,17 @@ impl Setup {
         clock: false,
         hook: None,
         load: true,
-    };
-}
-
-/// Which calls may fail of a fault, and how.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Excuse {
-    /// Only those of the victim, or all.
-    pub(crate) all: bool,
-    /// Also those that were under way when the fault happened.
-    begun_before: bool,
-    /// What they may fail of: reasons of the server's statuses, `backend` or `own`.
-    pub(crate) reasons: &'static [&'static str],
-}
-
-impl Excuse {
-    /// Nothing may fail.
-    pub(crate) const NONE: Self = Self {
-        all: false,
-        begun_before: false,
-        reasons: &[],
+        callers: CALLERS,
+        others: 0,
     };
 
-    /// Calls of the victim may.
-    pub(crate) const fn victims(reasons: &'static [&'static str]) -> Self {
-        Self {
-            all: false,
-            begun_before: true,
-            reasons,
-        }
-    }
-
-    /// Calls of anybody may.
-    pub(crate) const fn anybodys(reasons: &'static [&'static str]) -> Self {
-        Self {
-            all: true,
-            begun_before: true,
-            reasons,
-        }
-    }
-
-    /// But not those that were under way when it happened.
-    pub(crate) const fn begun_since(self) -> Self {
-        Self {
-            begun_before: false,
-            ..self
+    /// Which edges are called, in turn: those that are processes as often as all others.
+    fn round(&self) -> Vec<usize> {
+        match self.others.checked_sub(1) {
+            None => (0..EDGES).collect(),
+            Some(called) => (EDGES..EDGES + called)
+                .flat_map(|other| [other, other % EDGES])
+                .collect(),
         }
     }
 }
@@ -132,6 +107,8 @@ pub(crate) struct World {
     folder: Folder,
     pub(crate) mux: Mux,
     pub(crate) edges: Vec<Process>,
+    /// The process of further edges.
+    pub(crate) others: Option<Process>,
     pub(crate) backend: Backend,
     /// The victim's.
     pub(crate) own: Backend,
@@ -141,7 +118,8 @@ pub(crate) struct World {
     pub(crate) place: Place,
     load: Option<Load>,
     way: Way,
-    descriptors: usize,
+    /// When nobody had called yet.
+    descriptors: Vec<usize>,
     struck: Instant,
     healed: Option<Instant>,
     /// Those that others came in place of.
@@ -162,35 +140,37 @@ impl World {
         };
         let mux = server.start("127.0.0.1:0", "0.0.0.0:0").await?;
         let place = match setup.link {
-            Link::Apart => Place::Apart(Box::new(Namespace::new().await?)),
+            Link::Apart | Link::Both => Place::Apart(Box::new(Namespace::new().await?)),
             Link::Plain | Link::Relayed(_) | Link::Named => Place::Here,
         };
         let notes = |name: &str| folder.0.join(name);
         let backend = Backend::start(&Place::Here, "127.0.0.1:0", &notes("shared")).await?;
-        let own = Backend::start(&place, "127.0.0.1:0", &notes("own")).await?;
-        let relay = match setup.link {
-            Link::Relayed(link) => {
-                let relay = Relay::to(loopback(&mux)).await;
-                relay.set(link);
-                Some(relay)
-            }
-            Link::Plain | Link::Named | Link::Apart => None,
+        let at = match place {
+            Place::Apart(_) if is_direct() => format!("{THEIRS}:0"),
+            _ => "127.0.0.1:0".to_owned(),
         };
+        let own = Backend::start(&place, &at, &notes("own")).await?;
+        let end = if is_direct() {
+            own.address
+        } else {
+            loopback(&mux)
+        };
+        let relay = relay_to(end, setup.link).await;
         let names = match setup.link {
             Link::Named => Some(Names::start(&folder, Says::At(FIRST_ADDRESS)).await?),
-            Link::Plain | Link::Relayed(_) | Link::Apart => None,
+            _ => None,
         };
-        let proxy = mux.proxy.to_string();
         let mut world = Self {
-            descriptors: 0,
+            descriptors: Vec::new(),
             struck: Instant::now(),
             healed: None,
             gone: Default::default(),
             panics: 0,
             score: Score::default(),
             edges: Vec::new(),
+            others: None,
             load: None,
-            way: Arc::new(move |_| proxy.clone()),
+            way: Arc::new(|_| unreachable!("it is not known yet")),
             setup,
             folder,
             mux,
@@ -201,23 +181,66 @@ impl World {
             clock,
             place,
         };
-        for n in 0..EDGES {
-            let edge = world.edge(n)?;
-            world.edges.push(edge);
+        if is_direct() {
+            world.nothing_between();
+        } else {
+            world.start_edges().await?;
         }
-        world.all_up().await?;
-        world.descriptors = descriptors(&world.mux)?;
-        world.load = Some(Load::start(
-            if world.setup.load { CALLERS } else { 0 },
-            EDGES,
-            &world.way,
-        ));
-        if world.setup.load {
-            // Lanes are open and windows have grown.
-            world.pass(2).await;
-        }
+        world.descriptors = world.open()?;
+        world.start_load().await;
         world.strike();
         Ok(world)
+    }
+
+    async fn start_edges(&mut self) -> anyhow::Result<()> {
+        let proxy = self.mux.proxy.to_string();
+        self.way = Arc::new(move |_| proxy.clone());
+        for n in 0..EDGES {
+            let edge = self.edge(n)?;
+            self.edges.push(edge);
+        }
+        if self.setup.others > 0 {
+            let addresses = [loopback(&self.mux), self.backend.address];
+            let mut command = Place::Here.command(std::env::current_exe()?);
+            command.arg("edges");
+            command.args(addresses.map(|address| address.to_string()));
+            command.args([EDGES, self.all()].map(|number| number.to_string()));
+            self.others = Some(Process::of(command));
+        }
+        self.all_up().await
+    }
+
+    async fn start_load(&mut self) {
+        let Setup { load, callers, .. } = self.setup;
+        let callers = if load { callers } else { 0 };
+        self.load = Some(Load::start(callers, &self.setup.round(), &self.way));
+        if load {
+            // Lanes are open and windows have grown.
+            self.pass(2).await;
+        }
+    }
+
+    /// Every caller calls backends. The server is there, so that cases need not know, and has nothing to do.
+    fn nothing_between(&mut self) {
+        let victim = self
+            .relay
+            .as_ref()
+            .map_or(self.own.address, |relay| relay.address);
+        self.mux.proxy = victim;
+        let (victim, shared) = (victim.to_string(), self.backend.address.to_string());
+        self.way = Arc::new(move |edge| match edge {
+            VICTIM => victim.clone(),
+            _ => shared.clone(),
+        });
+    }
+
+    /// Edges that are there when nothing is wrong.
+    pub(crate) fn all(&self) -> usize {
+        if is_direct() {
+            0
+        } else {
+            EDGES + self.setup.others
+        }
     }
 
     /// Starts edge `n`.
@@ -249,18 +272,18 @@ impl World {
     /// Where edge `n` dials.
     fn server_of(&self, n: usize) -> String {
         let port = self.mux.multiplexer.port();
-        match self.setup.link {
-            Link::Relayed(_) if n == VICTIM => self.relay().address.to_string(),
-            Link::Named if n == VICTIM => format!("{NAME}:{port}"),
-            Link::Apart if n == VICTIM => format!("{OURS}:{port}"),
+        match (self.setup.link, &self.relay) {
+            (Link::Named, _) if n == VICTIM => format!("{NAME}:{port}"),
+            (Link::Apart | Link::Both, _) if n == VICTIM => format!("{OURS}:{port}"),
+            (_, Some(relay)) if n == self.relayed() => relay.address.to_string(),
             _ => loopback(&self.mux).to_string(),
         }
     }
 
-    /// Starts another victim in place of the one before, which is given back.
-    pub(crate) fn edge_again(&mut self) -> anyhow::Result<&mut Process> {
-        let new = self.edge(VICTIM)?;
-        let old = mem::replace(&mut self.edges[VICTIM], new);
+    /// Starts edge `n` once more in place of the one before, which is given back.
+    pub(crate) fn edge_again(&mut self, n: usize) -> anyhow::Result<&mut Process> {
+        let new = self.edge(n)?;
+        let old = mem::replace(&mut self.edges[n], new);
         self.gone.1.push(old);
         self.gone.1.last_mut().context("one was pushed")
     }
@@ -285,6 +308,14 @@ impl World {
         in_folder(options, &self.folder)
     }
 
+    /// Which edge is behind the relay.
+    pub(crate) fn relayed(&self) -> usize {
+        match self.setup.link {
+            Link::Both => RELAYED,
+            Link::Plain | Link::Named | Link::Apart | Link::Relayed(_) => VICTIM,
+        }
+    }
+
     /// The namespace of the victim.
     pub(crate) fn net(&self) -> &Namespace {
         match &self.place {
@@ -293,7 +324,7 @@ impl World {
         }
     }
 
-    /// The relay before the victim.
+    /// The relay before the victim, or the edge after it.
     pub(crate) fn relay(&self) -> &Relay {
         self.relay.as_ref().expect("the case asked for one")
     }
@@ -377,8 +408,8 @@ impl World {
 
     /// How often an edge said something.
     pub(crate) fn said(&self, edge: usize, part: &str) -> usize {
-        let log = self.edges[edge].log();
-        log.iter().filter(|line| line.contains(part)).count()
+        let lines = self.edges.get(edge).map_or_else(Vec::new, Process::log);
+        lines.iter().filter(|line| line.contains(part)).count()
     }
 
     /// Lets so many seconds pass, with the load that is on.
@@ -390,6 +421,16 @@ impl World {
     pub(crate) fn strike(&mut self) {
         self.struck = Instant::now();
         self.healed = None;
+    }
+
+    /// From when on, and until when, the fault happened.
+    pub(crate) fn fault(&self, victim: usize, excuse: Excuse) -> Fault {
+        Fault {
+            victim,
+            struck: self.struck,
+            healed: self.healed.unwrap_or_else(Instant::now),
+            excuse,
+        }
     }
 
     /// It is over.
@@ -415,39 +456,59 @@ impl World {
 
     /// Waits until every edge is there, which is part of recovering.
     pub(crate) async fn all_up(&mut self) -> anyhow::Result<()> {
-        self.tunnels(|up| up >= EDGES).await?;
+        let all = self.all();
+        self.tunnels(|up| up >= all).await?;
         let took = self.healed.map(|healed| healed.elapsed());
         self.score.recover = self.score.recover.max(took);
         Ok(())
     }
 
-    /// Waits until the server knows that it lost the victim: its tunnel is gone, or it is back with another.
+    /// Waits until the server knows that it lost the victim: its tunnel is gone, or it is back with another. Where nothing
+    /// is in between, nobody knows, and it takes as long as that may.
     pub(crate) async fn detected(&mut self) -> anyhow::Result<()> {
+        if is_direct() {
+            sleep(DETECT).await;
+            return Ok(());
+        }
         let connected = |world: &Self| world.said(VICTIM, " connected client_id=");
-        let before = connected(self);
-        let world = &*self;
-        world
-            .tunnels(|up| up < EDGES || connected(world) > before)
-            .await?;
+        let (before, world) = (connected(self), &*self);
+        let known = |up| up < world.all() || connected(world) > before;
+        world.tunnels(known).await?;
         self.score.detect = Some(self.struck.elapsed());
         Ok(())
     }
 
     /// Ends the load, and looks at how each call went and at what is left behind.
     pub(crate) async fn judge(mut self, excuse: Excuse) -> anyhow::Result<Score> {
-        let healed = self.healed.unwrap_or_else(Instant::now);
-        let made = match self.load.take() {
+        let fault = self.fault(VICTIM, excuse);
+        let made = self.finish().await;
+        let mut score = mem::take(&mut self.score);
+        if is_direct() {
+            // What cases ask for besides is asked of edges and servers.
+            score.problems.clear();
+        }
+        weigh(&made, &mut score, |call, failure| {
+            fault.judge(call, failure)
+        });
+        self.close(&mut score).await?;
+        Ok(score)
+    }
+
+    /// The calls that ended since the last time.
+    pub(crate) fn so_far(&self) -> Vec<Made> {
+        self.load().so_far()
+    }
+
+    /// Ends the load; gives its calls.
+    pub(crate) async fn finish(&mut self) -> Vec<Made> {
+        match self.load.take() {
             Some(load) => load.finish().await,
             None => Vec::new(),
-        };
-        let mut score = mem::take(&mut self.score);
-        score.calls = made.len();
-        let fault = Fault {
-            struck: self.struck,
-            healed,
-            excuse,
-        };
-        fault.weigh(&made, &mut score);
+        }
+    }
+
+    /// Looks at what is left behind when no call is made any more.
+    pub(crate) async fn close(&mut self, score: &mut Score) -> anyhow::Result<()> {
         for executions in [self.backend.executions()?, self.own.executions()?] {
             score.doubled += executions.values().filter(|times| **times > 1).count();
         }
@@ -455,17 +516,27 @@ impl World {
         score.require(late.is_none(), || format!("detected after {late:?}"));
         let late = score.recover.filter(|recover| *recover > RECOVER);
         score.require(late.is_none(), || format!("recovered after {late:?}"));
-        self.leaks(&mut score).await?;
+        self.leaks(score).await?;
         let gone = self.gone.0.iter().map(|server| &**server);
         let others = gone.chain(&self.gone.1).chain(&self.edges);
-        let others = others.map(|process| (process, 0));
+        let others = others.chain(&self.others).map(|process| (process, 0));
         for (process, expected) in others.chain([(&*self.mux, self.panics)]) {
             let log = process.log();
             let panicked = log.iter().filter(|line| line.contains("panicked"));
             let panicked: Vec<_> = panicked.collect();
             score.require(panicked.len() == expected, || format!("{panicked:?}"));
         }
-        Ok(score)
+        Ok(())
+    }
+
+    /// Descriptors of each process that is to give them back.
+    fn open(&self) -> anyhow::Result<Vec<usize>> {
+        // Where there are few edges, they keep their lanes a while.
+        let edges = self
+            .others
+            .iter()
+            .flat_map(|others| self.edges.iter().chain([others]));
+        edges.chain([&*self.mux]).map(descriptors).collect()
     }
 
     /// Waits until nothing of the calls is left.
@@ -474,7 +545,8 @@ impl World {
         let mut ticks = interval(Duration::from_millis(100));
         loop {
             ticks.tick().await;
-            let open = descriptors(&self.mux)?.saturating_sub(self.descriptors);
+            let open = self.open()?.into_iter().zip(&self.descriptors);
+            let open = open.map(|(now, before)| now.saturating_sub(*before)).sum();
             let calls = metric(self.mux.admin, "calls_in_flight").await;
             if open == 0 && calls == 0.0 {
                 return Ok(());
@@ -490,64 +562,15 @@ impl World {
     }
 }
 
-/// A fault's time, and what it excuses.
-struct Fault {
-    struck: Instant,
-    healed: Instant,
-    excuse: Excuse,
-}
-
-impl Fault {
-    fn weigh(&self, made: &[Made], score: &mut Score) {
-        let mut said = BTreeMap::<String, usize>::new();
-        for call in made {
-            score.slowest = score.slowest.max(call.ended - call.began);
-            let Some(failure) = &call.failure else {
-                continue;
-            };
-            if let Some(column) = self.column(call, failure) {
-                *said
-                    .entry(format!("{column}: {failure}, {:?}", call.kind))
-                    .or_default() += 1;
-                *match column {
-                    "truncated" => &mut score.truncated,
-                    "collateral" => &mut score.collateral,
-                    "lost" => &mut score.lost,
-                    _ => &mut score.wrong,
-                } += 1;
-            } else if call.began > self.healed {
-                let recover = call.began - self.healed;
-                score.recover = score.recover.max(Some(recover));
-            } else {
-                score.recover = score.recover.or(Some(Duration::ZERO));
-            }
-        }
-        let lines = said
-            .into_iter()
-            .map(|(what, times)| format!("{times} x {what}"));
-        score.problems.extend(lines);
-    }
-
-    /// What an unexcused failure counts as.
-    fn column(&self, call: &Made, failure: &Failure) -> Option<&'static str> {
-        let excused = self.excuse.reasons.contains(&failure.reason());
-        if let (Failure::Truncated(_), false) = (failure, excused) {
-            return Some("truncated");
-        }
-        if call.edge != VICTIM && !self.excuse.all {
-            return Some("collateral");
-        }
-        let since = if self.excuse.begun_before {
-            call.ended
-        } else {
-            call.began
-        };
-        let meanwhile = since >= self.struck && call.began <= self.healed + RECOVER;
-        if self.excuse.reasons.is_empty() || !meanwhile {
-            return Some("lost");
-        }
-        (!excused || !failure.is_promised()).then_some("wrong-status")
-    }
+async fn relay_to(end: SocketAddr, link: Link) -> Option<Relay> {
+    let does = match link {
+        Link::Relayed(does) => does,
+        Link::Both => Relayed::Open,
+        Link::Plain | Link::Named | Link::Apart => return None,
+    };
+    let relay = Relay::to(end).await;
+    relay.set(does);
+    Some(relay)
 }
 
 /// How a case's server is started.
@@ -591,6 +614,13 @@ fn loopback(mux: &Mux) -> SocketAddr {
 /// Open files and sockets of a process.
 pub(crate) fn descriptors(process: &Process) -> anyhow::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{}/fd", process.pid()))?.count())
+}
+
+/// Whether there is nothing between callers and backends.
+pub(crate) static DIRECT: OnceLock<()> = OnceLock::new();
+
+pub(crate) fn is_direct() -> bool {
+    DIRECT.get().is_some()
 }
 
 /// Where the binaries under test are, when not beside this one.

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::{Case, How};
 use crate::calls::Kind;
 use crate::score::Score;
-use crate::world::{Excuse, Setup, VICTIM, World};
+use crate::world::{EDGES, Excuse, Setup, VICTIM, World};
 
 const DOWNLOAD: &str = "/grpc.multiplexer.examples.v1.EchoService/ServerStream";
 /// KiB that a call may take which nobody reads: the largest that a stream's window grows to.
@@ -126,7 +126,7 @@ fn download(size: usize) -> Vec<u8> {
 async fn full_rate() -> anyhow::Result<Score> {
     let world = World::start(Setup::PLAIN).await?;
     let workers = (0..64).map(async |n| {
-        let edge = n % world.edges.len();
+        let edge = n % EDGES;
         let channel = world.channel(edge);
         // Each ends at a failure, which counts.
         while world.over(channel.clone(), edge, Kind::Unary).await {}

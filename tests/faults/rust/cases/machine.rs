@@ -91,7 +91,7 @@ async fn name_lost(says: Says) -> anyhow::Result<Score> {
     let mut world = World::start(NAMED).await?;
     world.names().say(says);
     world.victim().kill().await;
-    world.edge_again()?;
+    world.edge_again(VICTIM)?;
     world.pass(5).await;
     world.names().say(Says::At(FIRST_ADDRESS));
     world.heal();

@@ -186,7 +186,7 @@ async fn edge_killed(moment: Moment) -> anyhow::Result<Score> {
     world.victim().kill().await;
     world.detected().await?;
     world.pass(1).await;
-    world.edge_again()?;
+    world.edge_again(VICTIM)?;
     world.heal();
     world.all_up().await?;
     world.pass(3).await;
@@ -313,7 +313,7 @@ async fn edge_asked() -> anyhow::Result<Score> {
     world
         .score
         .require(code == Some(0), || format!("the edge ended with {code:?}"));
-    world.edge_again()?;
+    world.edge_again(VICTIM)?;
     world.heal();
     world.all_up().await?;
     world.pass(3).await;
@@ -343,7 +343,7 @@ async fn asked_twice(server: bool) -> anyhow::Result<Score> {
     if server {
         world.server_again().await?;
     } else {
-        world.edge_again()?;
+        world.edge_again(VICTIM)?;
     }
     world.heal();
     world.all_up().await?;
@@ -369,7 +369,7 @@ async fn server_upgraded() -> anyhow::Result<Score> {
 async fn edge_upgraded() -> anyhow::Result<Score> {
     let mut world = World::start(UPGRADE).await?;
     for _ in 0..3 {
-        let code = world.edge_again()?.ended().await.code();
+        let code = world.edge_again(VICTIM)?.ended().await.code();
         world.score.require(code == Some(0), || {
             format!("the old edge ended with {code:?}")
         });
