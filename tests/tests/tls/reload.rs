@@ -191,7 +191,12 @@ impl Load {
 #[tokio::test]
 async fn authorities_and_certificates_change_under_load_and_no_call_fails() {
     let pki = Pki::new("rotation");
-    let backend = Backend::h2(async |mut call| call.ok(b"pong").await).await;
+    // What nobody reads counts against a connection for good.
+    let backend = Backend::h2(async |mut call| {
+        call.read_all().await;
+        call.ok(b"pong").await;
+    })
+    .await;
     let address = backend.address.to_string();
     let mux = server(&pki.mutual("multiplexer")).await;
     let options = pki.edge(&pki.authority.signs("edge.test"), "edge");
