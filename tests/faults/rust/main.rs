@@ -99,17 +99,14 @@ async fn played(case: &Case, suites: &mut Suites) -> Result<Score, String> {
         match case.how {
             How::World(play) => {
                 let played = AssertUnwindSafe(play()).catch_unwind().await;
-                Ok(played.unwrap_or_else(|panic| Err(said(&*panic))))
+                played.unwrap_or_else(|panic| Err(said(&*panic)))
             }
-            How::Test(suite, test) => Ok(suites.test(suite, test).await),
-            How::Command(command) => Ok(suite::command(command).await),
-            How::Not(reason) => Err(reason.to_owned()),
+            How::Test(suite, test) => suites.test(suite, test).await,
+            How::Command(command) => suite::command(command).await,
         }
     };
-    let score = match timeout(LIMIT, played).await {
-        Ok(played) => played?,
-        Err(_) => Err(anyhow!("not over after {LIMIT:?}")),
-    };
+    let late = |_| Err(anyhow!("not over after {LIMIT:?}"));
+    let score = timeout(LIMIT, played).await.unwrap_or_else(late);
     score.or_else(|error| match error.downcast::<NotRun>() {
         Ok(NotRun(reason)) => Err(reason),
         Err(error) => Ok(Score {

@@ -32,8 +32,6 @@ pub(crate) enum How {
     Test(&'static str, &'static str),
     /// By another command of this project, from its top folder, with arguments.
     Command(&'static [&'static str]),
-    /// It cannot be, on this machine or yet.
-    Not(&'static str),
 }
 
 impl Case {

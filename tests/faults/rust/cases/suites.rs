@@ -2,7 +2,7 @@
 //! here, and not written twice.
 
 use super::Case;
-use super::How::{Command, Not, Test};
+use super::How::{Command, Test};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -321,8 +321,27 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new(
             "F37",
-            "certificates run out and authorities change (3)",
-            Not("no listener speaks TLS yet"),
+            "the server's certificate has expired",
+            Test(
+                "tls",
+                "tunnel::a_server_whose_certificate_has_expired_gets_no_edge",
+            ),
+        ),
+        Case::new(
+            "F37",
+            "edges have certificates that have expired, are another authority's, or none",
+            Test(
+                "tls",
+                "tunnel::an_edge_without_the_right_certificate_gets_no_tunnel",
+            ),
+        ),
+        Case::new(
+            "F37",
+            "authorities and certificates change under load",
+            Test(
+                "tls",
+                "reload::authorities_and_certificates_change_under_load_and_no_call_fails",
+            ),
         ),
         Case::new(
             "F40",
