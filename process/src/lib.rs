@@ -10,6 +10,7 @@ mod descriptors;
 mod exit;
 mod exposure;
 mod handover;
+mod last_words;
 mod listen;
 mod logging;
 mod options;
@@ -32,6 +33,7 @@ pub use descriptors::descriptors;
 pub use exit::Finished;
 pub use exposure::{Exposure, REQUIRE_SECURE};
 pub use handover::{HandoverError, HandoverSocket, Link, predecessor};
+pub use last_words::{NO_TLS, TLS_HANDSHAKE, hang_up, http1, last_words};
 pub use listen::{BindError, bind, local_addresses};
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -43,9 +45,7 @@ pub use settings::{
     tunnel_timeout, upgrade_socket,
 };
 pub use sockets::Sockets;
-pub use tls::{
-    AcceptError, DialTerms, ListenerTerms, ListenerTls, NO_TLS, TLS_HANDSHAKE, hang_up, server_name,
-};
+pub use tls::{AcceptError, DialTerms, ListenerTerms, ListenerTls, server_name};
 pub use values::{
     BooleanError, CountError, DurationError, HostPort, HostPortError, Portion, PortionError,
     SizeError, boolean, count, duration, portion, size,

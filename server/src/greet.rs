@@ -6,10 +6,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use grpc_multiplexer_process::{ListenerTls, NO_TLS, TLS_HANDSHAKE, hang_up};
+use grpc_multiplexer_process::{ListenerTls, NO_TLS, TLS_HANDSHAKE, hang_up, http1, last_words};
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, BoxedIo, TunnelConfig, accept};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -123,23 +123,17 @@ fn looks_like_http1(first: &[u8]) -> bool {
 impl Newcomer {
     /// Answers HTTP/1, which may be a person with a browser, with `text`.
     pub(crate) async fn answer_http1(self, text: &str) -> io::Result<()> {
-        let length = text.len();
-        let answer = format!(
-            "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain; charset=utf-8\r\n\
-             content-length: {length}\r\nconnection: close\r\n\r\n{text}"
-        );
-        in_time(self.limit, self.last_words(answer.as_bytes())).await
+        let answer = http1("505 HTTP Version Not Supported", text);
+        self.last_words(answer.as_bytes()).await
     }
 
     /// Answers TLS that there is none here.
     pub(crate) async fn answer_tls(self) -> io::Result<()> {
-        in_time(self.limit, self.last_words(&NO_TLS)).await
+        self.last_words(&NO_TLS).await
     }
 
     async fn last_words(self, words: &[u8]) -> io::Result<()> {
-        let mut socket = self.socket.into_inner();
-        socket.write_all(words).await?;
-        hang_up(socket).await
+        in_time(self.limit, last_words(self.socket.into_inner(), words)).await
     }
 
     /// Goes on with TLS. Who is refused is told, and gone.

@@ -1,23 +1,20 @@
 //! One question to the admin listener, and its answer.
 
-use std::io;
-
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tracing::{debug, info};
 
-use crate::{ListenerTls, NO_TLS, TLS_HANDSHAKE, hang_up};
+use crate::{ListenerTls, NO_TLS, TLS_HANDSHAKE, hang_up, http1, last_words};
 
 /// For who asks in plain text where there is TLS.
-const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    content-length: 51\r\nconnection: close\r\n\r\nthis listener speaks TLS: ask with https:// instead\n";
+const PLAIN: &str = "this listener speaks TLS: ask with https:// instead\n";
 
 /// Answers whoever came, if it speaks what is spoken here. It has no deadline of its own.
-pub(super) async fn exchange(mut socket: TcpStream, router: Router, tls: Option<ListenerTls>) {
+pub(super) async fn exchange(socket: TcpStream, router: Router, tls: Option<ListenerTls>) {
     let mut first = [0];
     if !matches!(socket.peek(&mut first).await, Ok(1)) {
         return;
@@ -35,24 +32,19 @@ pub(super) async fn exchange(mut socket: TcpStream, router: Router, tls: Option<
             info!(
                 "admin: somebody asks in plain text, where there is TLS (--admin-tls-certificate)"
             );
-            last_words(&mut socket, PLAIN).await
+            last_words(socket, http1("400 Bad Request", PLAIN)).await
         }
         (None, true) => {
             info!(
                 "admin: somebody speaks TLS, and this listener does not: ask in plain text, or give \
                    --admin-tls-certificate and --admin-tls-key"
             );
-            last_words(&mut socket, &NO_TLS).await
+            last_words(socket, NO_TLS).await
         }
     };
     if let Err(error) = done {
         debug!(%error, "admin: exchange failed");
     }
-}
-
-async fn last_words(socket: &mut TcpStream, words: &[u8]) -> io::Result<()> {
-    socket.write_all(words).await?;
-    hang_up(socket).await
 }
 
 async fn answer<T: AsyncRead + AsyncWrite + Send + Unpin + 'static>(io: T, router: Router) {
