@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{BindError, ListenerTls, local_addresses};
+use crate::{BindError, ListenerTls, Remarks, local_addresses};
 use exchange::exchange;
 
 pub use counted::Counted;
@@ -203,6 +203,7 @@ async fn listen(
     left: CancellationToken,
 ) {
     let places = Arc::new(Semaphore::new(EXCHANGES));
+    let remarks = Arc::new(Remarks::default());
     let mut exchanges = JoinSet::new();
     let accept = async || {
         let place = Arc::clone(&places).acquire_owned().await;
@@ -216,11 +217,11 @@ async fn listen(
         };
         match accepted {
             Ok((socket, _)) => {
-                let exchange = exchange(socket, router.clone(), tls());
+                let (router, tls, remarks) = (router.clone(), tls(), Arc::clone(&remarks));
                 exchanges.spawn(async move {
                     let _place = place;
                     // Who asks too slowly is cut off.
-                    let _ = timeout(EXCHANGE, exchange).await;
+                    let _ = timeout(EXCHANGE, exchange(socket, router, tls, &remarks)).await;
                 });
             }
             Err(error) => {

@@ -16,6 +16,7 @@ mod logging;
 mod options;
 mod reload;
 mod run;
+mod seldom;
 mod settings;
 mod signal;
 mod sockets;
@@ -40,6 +41,7 @@ pub use listen::{BindError, bind, local_addresses};
 pub use options::fuzzing;
 pub use options::{Leaf, Leaves, Mistakes, NamedFile, OptionSpec, Origin, Program, Reader};
 pub use run::run;
+pub use seldom::{Remarks, Seldom};
 pub use settings::{
     DRAIN_TIME, DRAIN_TIMEOUT, LOG_FORMAT, LOG_LEVEL, ReadConfig, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
     tunnel_timeout, upgrade_socket,

@@ -6,16 +6,16 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use grpc_multiplexer_process::{ListenerTls, NO_TLS, TLS_HANDSHAKE, hang_up, http1, last_words};
+use grpc_multiplexer_process::{
+    ListenerTls, NO_TLS, Remarks, TLS_HANDSHAKE, hang_up, http1, last_words,
+};
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, BoxedIo, TunnelConfig, accept};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tracing::{debug, info};
 
 use crate::rewind::Rewind;
-use crate::seldom::Seldom;
 
 /// What an HTTP/2 client says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,31 +30,6 @@ pub(crate) enum Protocol {
     Tls,
     Yamux,
     Unknown,
-}
-
-impl Protocol {
-    /// How many there are.
-    const ALL: usize = Self::Unknown as usize + 1;
-}
-
-/// Mistakes of newcomers, each said once a minute, and else only for those who look closely: a health check of the wrong
-/// kind comes every few seconds.
-#[derive(Debug, Default)]
-pub(crate) struct Mistakes([Seldom; Protocol::ALL]);
-
-impl Mistakes {
-    /// Says that somebody came with `protocol`: what it means, and what would be right.
-    pub(crate) fn say(&self, protocol: Protocol, what: &'static str) {
-        match self.again(protocol) {
-            Some(times) => info!(times, "{what}"),
-            None => debug!("{what}"),
-        }
-    }
-
-    /// How often that was since it was said last, if it is time to say it.
-    fn again(&self, protocol: Protocol) -> Option<u64> {
-        self.0[protocol as usize].again()
-    }
 }
 
 /// A newcomer whose first bytes were seen; whoever talks to it reads them again.
@@ -137,13 +112,17 @@ impl Newcomer {
     }
 
     /// Goes on with TLS. Who is refused is told, and gone.
-    pub(crate) async fn secure(self, tls: &ListenerTls) -> io::Result<Option<BoxedIo>> {
+    pub(crate) async fn secure(
+        self,
+        tls: &ListenerTls,
+        remarks: &Remarks,
+    ) -> io::Result<Option<BoxedIo>> {
         let accept = async { Ok(tls.accept(self.socket).await) };
         // Boxed: over soon, and large.
         match in_time(self.limit, Box::pin(accept)).await? {
             Ok(stream) => Ok(Some(Box::new(stream))),
             Err((error, socket)) => {
-                info!(%error, "TLS refused");
+                remarks.say(format_args!("TLS refused: {error}"));
                 in_time(self.limit, hang_up(socket)).await?;
                 Ok(None)
             }
@@ -172,14 +151,6 @@ impl Newcomer {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_mistake_is_said_once_a_minute() {
-        let mistakes = Mistakes::default();
-        assert_eq!(mistakes.again(Protocol::Tls), Some(1));
-        assert_eq!(mistakes.again(Protocol::Tls), None);
-        assert_eq!(mistakes.again(Protocol::Unknown), Some(1));
-    }
 
     #[test]
     fn a_newcomer_is_known_by_its_first_bytes() {

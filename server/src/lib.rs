@@ -26,7 +26,6 @@ mod overload;
 mod proxy;
 mod registry;
 mod rewind;
-mod seldom;
 mod services;
 mod settings;
 mod shutdown;
@@ -39,7 +38,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use grpc_multiplexer_process::{AdminError, HandoverError, Readiness, Sockets};
+use grpc_multiplexer_process::{AdminError, HandoverError, Readiness, Remarks, Seldom, Sockets};
 use prometheus_client::registry::Registry as Families;
 use rand::Rng as _;
 use tokio::net::TcpListener;
@@ -50,7 +49,6 @@ use tokio_util::task::TaskTracker;
 
 use doors::{Doors, MULTIPLEXER, PROXY};
 use edge::listener::Edges;
-use greet::Mistakes;
 use guard::Floods;
 use metrics::{EdgesNow, Metrics};
 use newcomers::Newcomers;
@@ -59,7 +57,6 @@ use proxy::crowd::Crowd;
 use proxy::listener::Callers;
 use proxy::{Local, Proxy, Record};
 use registry::Registry;
-use seldom::Seldom;
 use settings::Live;
 use shutdown::Shutdown;
 use upgrade::Upgrade;
@@ -280,7 +277,7 @@ impl Server {
             limits: limits.clone(),
             settings: self.settings.clone(),
             proxy_port: self.sockets.port(PROXY),
-            mistakes: Mistakes::default(),
+            remarks: Remarks::default(),
             metrics: self.metrics.clone(),
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
             close: shutdown.close_tunnels.clone(),
@@ -303,7 +300,7 @@ impl Server {
             connections: TaskTracker::new(),
             calls: TaskTracker::new(),
             multiplexer_port: self.sockets.port(MULTIPLEXER),
-            mistakes: Mistakes::default(),
+            remarks: Remarks::default(),
             floods,
             metrics: self.metrics,
             met: AtomicU64::new(0),

@@ -6,15 +6,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tracing::{debug, info};
+use tracing::debug;
 
-use crate::{ListenerTls, NO_TLS, TLS_HANDSHAKE, hang_up, http1, last_words};
+use crate::{ListenerTls, NO_TLS, Remarks, TLS_HANDSHAKE, hang_up, http1, last_words};
 
 /// For who asks in plain text where there is TLS.
 const PLAIN: &str = "this listener speaks TLS: ask with https:// instead\n";
 
 /// Answers whoever came, if it speaks what is spoken here. It has no deadline of its own.
-pub(super) async fn exchange(socket: TcpStream, router: Router, tls: Option<ListenerTls>) {
+pub(super) async fn exchange(
+    socket: TcpStream,
+    router: Router,
+    tls: Option<ListenerTls>,
+    remarks: &Remarks,
+) {
     let mut first = [0];
     if !matches!(socket.peek(&mut first).await, Ok(1)) {
         return;
@@ -24,18 +29,18 @@ pub(super) async fn exchange(socket: TcpStream, router: Router, tls: Option<List
         (Some(tls), true) => match tls.accept(socket).await {
             Ok(stream) => return answer(stream, router).await,
             Err((error, socket)) => {
-                info!(%error, "admin: TLS refused");
+                remarks.say(format_args!("admin: TLS refused: {error}"));
                 hang_up(socket).await
             }
         },
         (Some(_), false) => {
-            info!(
-                "admin: somebody asks in plain text, where there is TLS (--admin-tls-certificate)"
+            remarks.say(
+                "admin: somebody asks in plain text, where there is TLS (--admin-tls-certificate)",
             );
             last_words(socket, http1("400 Bad Request", PLAIN)).await
         }
         (None, true) => {
-            info!(
+            remarks.say(
                 "admin: somebody speaks TLS, and this listener does not: ask in plain text, or give \
                    --admin-tls-certificate and --admin-tls-key"
             );

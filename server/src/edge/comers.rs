@@ -31,13 +31,15 @@ impl Edges {
         let settings = &self.settings;
         match settings.now(|settings| settings.multiplexer_tls.clone()) {
             None if newcomer.speaks == Protocol::Yamux => Ok(Some(Box::new(newcomer.socket))),
-            Some(tls) if newcomer.speaks == Protocol::Tls => newcomer.secure(&tls).await,
+            Some(tls) if newcomer.speaks == Protocol::Tls => {
+                newcomer.secure(&tls, &self.remarks).await
+            }
             _ => self.turn_away(newcomer).await.map(|()| None),
         }
     }
 
     async fn turn_away(&self, newcomer: Newcomer) -> io::Result<()> {
-        let say = |what| self.mistakes.say(newcomer.speaks, what);
+        let say = |what| self.remarks.say(what);
         match newcomer.speaks {
             Protocol::Yamux => {
                 say(

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::Counted;
+use grpc_multiplexer_process::{Counted, Remarks, Seldom};
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, BoxedIo, HandshakeError, TunnelConfig, accept};
 use rand::Rng as _;
@@ -18,14 +18,12 @@ use tracing::{Instrument as _, debug, info, info_span, warn};
 use super::admit::Admitted;
 use super::tunnel::run;
 use crate::accept::accept_loop;
-use crate::greet::Mistakes;
 use crate::guard::Floods;
 use crate::limits::Limits;
 use crate::metrics::{Introduction, Metrics};
 use crate::newcomers::{Newcomers, Seat};
 use crate::overload::{Overload, Taken};
 use crate::registry::Registry;
-use crate::seldom::Seldom;
 use crate::settings::Live;
 
 /// When an edge may come again that was one too many, in milliseconds: spread out, as many may be.
@@ -48,7 +46,7 @@ pub(crate) struct Edges {
     pub(crate) server_id: String,
     /// Where callers should have called that called here.
     pub(crate) proxy_port: u16,
-    pub(crate) mistakes: Mistakes,
+    pub(crate) remarks: Remarks,
     pub(crate) metrics: Metrics,
     pub(crate) floods: Arc<Floods>,
     /// Cancelled when tunnels must end.

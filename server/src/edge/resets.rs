@@ -3,11 +3,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use grpc_multiplexer_process::Seldom;
 use tokio::time::Instant;
 
 use super::tolerance::Tolerance;
 use crate::metrics::Cancels;
-use crate::seldom::Seldom;
 
 /// For so long a lesson holds: a backend may be replaced by one that bears more.
 const HOLDS: Duration = Duration::from_secs(3_600);

@@ -1,9 +1,9 @@
 //! What floods there are, how often each was seen, and what is said of it.
 
+use grpc_multiplexer_process::Seldom;
 use tracing::{debug, info};
 
 use crate::metrics::Metrics;
-use crate::seldom::Seldom;
 
 /// What a peer sends too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

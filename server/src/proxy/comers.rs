@@ -61,10 +61,12 @@ impl Callers {
         let settings = &self.proxy.settings;
         let io: BoxedIo = match settings.now(|settings| settings.proxy_tls.clone()) {
             None if newcomer.speaks == Protocol::Http2 => Box::new(newcomer.socket),
-            Some(tls) if newcomer.speaks == Protocol::Tls => match newcomer.secure(&tls).await? {
-                Some(io) => io,
-                None => return Ok(None),
-            },
+            Some(tls) if newcomer.speaks == Protocol::Tls => {
+                match newcomer.secure(&tls, &self.remarks).await? {
+                    Some(io) => io,
+                    None => return Ok(None),
+                }
+            }
             tls => {
                 self.turn_away(newcomer, tls.is_some()).await?;
                 return Ok(None);
@@ -80,7 +82,7 @@ impl Callers {
     }
 
     async fn turn_away(&self, newcomer: Newcomer, has_tls: bool) -> io::Result<()> {
-        let say = |what| self.mistakes.say(newcomer.speaks, what);
+        let say = |what| self.remarks.say(what);
         match newcomer.speaks {
             Protocol::Http2 => {
                 say(

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use grpc_multiplexer_process::Counted;
+use grpc_multiplexer_process::{Counted, Remarks, Seldom};
 use grpc_multiplexer_tunnel::BoxedIo;
 use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
@@ -26,13 +26,11 @@ use super::crowd::{Crowd, Crowded, Member};
 use super::farewell::Farewell;
 use crate::accept::accept_loop;
 use crate::edge::places::CallerId;
-use crate::greet::Mistakes;
 use crate::guard::{Flood, Floods, FrameGuard};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::newcomers::{Newcomers, Seat};
 use crate::overload::Taken;
-use crate::seldom::Seldom;
 use crate::windows::Tuner;
 
 /// Between two PINGs to a caller.
@@ -54,7 +52,7 @@ pub(crate) struct Callers {
     pub(crate) calls: TaskTracker,
     /// Where edges should have dialled that dialled here.
     pub(crate) multiplexer_port: u16,
-    pub(crate) mistakes: Mistakes,
+    pub(crate) remarks: Remarks,
     pub(crate) metrics: Metrics,
     /// Connections so far.
     pub(crate) met: AtomicU64,

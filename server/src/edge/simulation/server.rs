@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use grpc_multiplexer_process::{Remarks, Seldom};
 use grpc_multiplexer_tunnel::{BoxedIo, Chance, TunnelConfig};
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -16,13 +17,11 @@ use super::super::listener::Edges;
 use super::super::tunnel::run;
 use super::doomed::Doomed;
 use super::network::{Arrival, Door};
-use crate::greet::Mistakes;
 use crate::guard::Floods;
 use crate::metrics::Metrics;
 use crate::newcomers::Newcomers;
 use crate::overload::Overload;
 use crate::registry::Registry;
-use crate::seldom::Seldom;
 use crate::settings::Live;
 use crate::{DuplicateClientId, Limits, Settings};
 
@@ -111,7 +110,7 @@ pub(super) fn edges(duplicates: DuplicateClientId, chance: &Chance) -> Edges {
         settings: Live::Fixed(Box::new(settings)),
         server_id: "simulated".to_owned(),
         proxy_port: 0,
-        mistakes: Mistakes::default(),
+        remarks: Remarks::default(),
         floods: Arc::new(Floods::new(metrics.clone())),
         metrics,
         close: CancellationToken::new(),
