@@ -7,6 +7,8 @@ use grpc_multiplexer_process::{
 };
 
 use crate::Settings;
+use crate::edge::comers as edges;
+use crate::proxy::comers as callers;
 
 /// What the options of [`crate::PROGRAM`] say.
 #[derive(Debug, Clone)]
@@ -39,9 +41,9 @@ impl ServerConfig {
             &multiplexer_listener,
             &admin_listener,
         ) {
-            let proxy_tls = ("proxy.tls", settings.proxy_tls.as_ref());
-            exposure.listener(reader, "proxy-listener", proxy, proxy_tls);
-            let tls = ("multiplexer.tls", settings.multiplexer_tls.as_ref());
+            let tls = (callers::TLS.options, settings.proxy_tls.as_ref());
+            exposure.listener(reader, "proxy-listener", proxy, tls);
+            let tls = (edges::TLS.options, settings.multiplexer_tls.as_ref());
             exposure.listener(reader, "multiplexer-listener", multiplexer, tls);
             admin.look(reader, &mut exposure);
         }
