@@ -38,8 +38,6 @@ pub use listener::AdminListener;
 pub use readiness::Readiness;
 use workers::Workers;
 
-/// How long the process's runtime may take to run one empty task before it counts as dead.
-const PULSE: Duration = Duration::from_secs(5);
 /// How long one exchange may take, from accept to the last byte.
 const EXCHANGE: Duration = Duration::from_secs(30);
 /// Exchanges at a time; whoever comes beyond waits.
@@ -81,8 +79,6 @@ pub(crate) fn families() -> Registry {
 
 /// What the answers are made of.
 struct Pages {
-    /// The runtime that does the process's work.
-    work: Handle,
     workers: Workers,
     readiness: Readiness,
     metrics: Registry,
@@ -107,7 +103,6 @@ impl Admin {
     ) -> Result<Self, AdminError> {
         let left = readiness.left().clone();
         let pages = Pages {
-            work: Handle::current(),
             workers: Workers::of(Handle::current()),
             readiness,
             metrics,
@@ -160,14 +155,8 @@ fn router(pages: Arc<Pages>) -> Router {
 }
 
 async fn live(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
-    let dead = |why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("dead: {why}\n"));
-    if timeout(PULSE, pages.work.spawn(async {})).await.is_err() {
-        return dead(format!("no task ran for {PULSE:?}"));
-    }
-    match pages.workers.stuck() {
-        Some(time) => dead(format!(
-            "a thread has been stuck in one task for {time:.0?}"
-        )),
+    match pages.workers.dead().await {
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("dead: {why}\n")),
         None => (StatusCode::OK, "alive\n".to_owned()),
     }
 }

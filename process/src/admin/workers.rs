@@ -4,8 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
+/// How long the runtime may take to run one empty task before it counts as dead.
+const PULSE: Duration = Duration::from_secs(5);
 /// A thread that has been busy with one task for so long is stuck: tasks give way again within milliseconds.
 const STUCK: Duration = Duration::from_secs(5);
 /// Between two looks.
@@ -44,8 +46,19 @@ impl Workers {
         }
     }
 
+    /// Why no work is done, or none by one of them.
+    pub(super) async fn dead(&self) -> Option<String> {
+        if timeout(PULSE, self.runtime.spawn(async {})).await.is_err() {
+            return Some(format!("no task ran for {PULSE:?}"));
+        }
+        let stuck = self.stuck()?;
+        Some(format!(
+            "a thread has been stuck in one task for {stuck:.0?}"
+        ))
+    }
+
     /// How long the one has been stuck that has been longest.
-    pub(super) fn stuck(&self) -> Option<Duration> {
+    fn stuck(&self) -> Option<Duration> {
         let seen = self.look();
         let awake = seen.iter().filter(|seen| seen.turns.is_multiple_of(2));
         let longest = awake.map(|seen| seen.since.elapsed()).max();
