@@ -41,7 +41,7 @@ pub(crate) fn show<C>(
     let text = match sources.mode() {
         Mode::Print => print(program, &given.leaves),
         _ => {
-            for warning in settings.warnings {
+            for warning in settings.noticed.warnings {
                 say(format_args!("warning: {warning}"));
             }
             format!("{}: no mistakes; read: {}\n", program.name, given.read)

@@ -23,9 +23,10 @@ use std::ffi::OsString;
 
 pub use leaves::{Leaf, Leaves, Origin};
 pub use mistakes::Mistakes;
+pub(crate) use named::Files;
 pub use named::NamedFile;
-pub(crate) use named::{Files, Seen};
 pub(crate) use print::print;
+pub(crate) use reader::Noticed;
 pub use reader::Reader;
 pub(crate) use sources::{Given, Mode, Sources};
 

@@ -13,9 +13,9 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use crate::options::{Files, Given, Sources};
+use crate::options::{Files, Given, Noticed, Sources};
 use crate::settings::{ReadConfig, Settings, settings};
-use crate::tls::{Certificate, Certificates, REMIND};
+use crate::tls::{Certificates, REMIND};
 use crate::{Hangups, Leaves, Mistakes, OptionSpec, Verbosity};
 
 /// How often files are looked at. New contents are taken at the second look that finds them, so within twice as long.
@@ -118,9 +118,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
     fn refill(&mut self, Refilled { changed, effect }: Refilled<C>) {
         match effect {
             Ok(settings) => {
-                self.configs.send_replace(settings.config);
-                self.files = Files::read(settings.files);
-                self.take_certificates(settings.certificates);
+                self.put_in_force(settings);
                 for file in changed {
                     info!(file = %file.display(), "file changed, and taken");
                 }
@@ -129,7 +127,18 @@ impl<C: Send + Sync + 'static> Reload<C> {
         }
     }
 
-    fn take_certificates(&self, certificates: Vec<Certificate>) {
+    fn put_in_force(&mut self, settings: Settings<C>) {
+        self.verbosity.set(settings.level);
+        self.configs.send_replace(settings.config);
+        let Noticed {
+            files,
+            certificates,
+            warnings,
+        } = settings.noticed;
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        self.files = Files::read(files);
         self.certificates.set(certificates);
         self.certificates.remind();
     }
@@ -147,10 +156,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
             Ok(effect) => effect,
             Err(mistakes) => return refuse(&mistakes),
         };
-        self.verbosity.set(settings.level);
-        self.configs.send_replace(settings.config);
-        self.files = Files::read(settings.files);
-        self.take_certificates(settings.certificates);
+        self.put_in_force(settings);
         self.leaves = leaves;
         self.sources.take(&new.given);
         for Change { option, old, new } in &reloading {

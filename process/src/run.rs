@@ -24,8 +24,9 @@ use crate::{EXIT_FAILED, Finished, Hangups, Logger, Program, Signals, families, 
 /// [`Admin`](crate::Admin), and the token that the first signal cancels; the second signal drops it. A mistake in the
 /// options is said on stderr, and an error of `work` logged; neither returns.
 ///
-/// On SIGHUP the options are read again, and when a file that they name has other contents. What the receiver shows then differs from before only in options that
-/// [reload](crate::OptionSpec::reload), so `work` may look at it whenever it uses one of those.
+/// On SIGHUP the options are read again, and when a file that they name has other contents. What the receiver shows then
+/// differs from before only in options that [reload](crate::OptionSpec::reload), so `work` may look at it whenever it uses
+/// one of those.
 pub fn run<C, E>(
     program: &'static Program,
     read: ReadConfig<C>,
@@ -72,13 +73,11 @@ where
         level,
         format,
         config,
-        files,
-        certificates: in_use,
-        warnings,
+        noticed,
     } = settings(&given.leaves, read).map_err(Refusal::Mistakes)?;
     let logger = init_logging(level, format).map_err(Refusal::failed)?;
     log_sources(&sources, &given);
-    for warning in warnings {
+    for warning in noticed.warnings {
         tracing::warn!("{warning}");
     }
     sources.take(&given);
@@ -86,7 +85,7 @@ where
     let mut families = families();
     logger.register(&mut families);
     let certificates = Certificates::default();
-    certificates.set(in_use);
+    certificates.set(noticed.certificates);
     families.register_collector(Box::new(certificates.clone()));
     let Logger {
         verbosity, written, ..
@@ -98,7 +97,7 @@ where
         leaves: given.leaves,
         verbosity,
         configs,
-        files: Files::read(files),
+        files: Files::read(noticed.files),
         certificates,
     };
     let code = runtime.block_on(async {

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::options::Seen;
-use crate::tls::Certificate;
+use crate::options::Noticed;
 use crate::{
     Leaves, LogFormat, LogLevel, Mistakes, OptionSpec, Reader, duration, log_format, log_level,
 };
@@ -119,12 +118,7 @@ pub(crate) struct Settings<C> {
     pub(crate) level: LogLevel,
     pub(crate) format: LogFormat,
     pub(crate) config: C,
-    /// Files that were read on the way.
-    pub(crate) files: Vec<Seen>,
-    /// Certificates that were in them.
-    pub(crate) certificates: Vec<Certificate>,
-    /// What is odd about the options.
-    pub(crate) warnings: Vec<String>,
+    pub(crate) noticed: Noticed,
 }
 
 /// Reads all of `leaves`.
@@ -137,16 +131,13 @@ pub(crate) fn settings<C>(leaves: &Leaves, read: ReadConfig<C>) -> Result<Settin
     let config = read(&mut reader);
     let level = reader.one(LOG_LEVEL.path, log_level);
     let format = reader.one(LOG_FORMAT.path, log_format);
-    let certificates = reader.certificates().to_vec();
-    let (files, warnings) = (reader.files().to_vec(), reader.warnings().to_vec());
+    let noticed = reader.take_noticed();
     reader.finish(|| {
         Some(Settings {
             level: level?,
             format: format?,
             config: config?,
-            files,
-            certificates,
-            warnings,
+            noticed,
         })
     })
 }

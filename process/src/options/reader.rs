@@ -47,9 +47,18 @@ use crate::tls::Certificate;
 pub struct Reader<'a> {
     leaves: &'a Leaves,
     mistakes: Vec<Mistake>,
-    files: Vec<Seen>,
-    warnings: Vec<String>,
-    certificates: Vec<Certificate>,
+    noticed: Noticed,
+}
+
+/// What was found on the way, beside the values.
+#[derive(Debug, Default)]
+pub(crate) struct Noticed {
+    /// Files that were read.
+    pub(crate) files: Vec<Seen>,
+    /// Certificates in them that are to be used.
+    pub(crate) certificates: Vec<Certificate>,
+    /// What is odd, and no mistake.
+    pub(crate) warnings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -59,9 +68,7 @@ impl<'a> Reader<'a> {
         Self {
             leaves,
             mistakes: leaves.mistakes().to_vec(),
-            files: Vec::new(),
-            warnings: Vec::new(),
-            certificates: Vec::new(),
+            noticed: Noticed::default(),
         }
     }
 
@@ -131,33 +138,23 @@ impl<'a> Reader<'a> {
 
     fn named(&mut self, path: &str, secrecy: Secrecy) -> Option<NamedFile> {
         let (seen, file) = named(&self.leaves.at(path).first()?.value, secrecy);
-        self.files.push(seen);
+        self.noticed.files.push(seen);
         file.map_err(|reason| self.mistake(path, reason)).ok()
     }
 
     /// Keeps something that is odd, and no mistake.
     pub fn warn(&mut self, text: String) {
-        self.warnings.push(text);
-    }
-
-    /// What is odd so far.
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.warnings
+        self.noticed.warnings.push(text);
     }
 
     /// Keeps a certificate that is to be used.
     pub(crate) fn in_use(&mut self, certificate: Option<Certificate>) {
-        self.certificates.extend(certificate);
+        self.noticed.certificates.extend(certificate);
     }
 
-    /// The certificates so far.
-    pub(crate) fn certificates(&self) -> &[Certificate] {
-        &self.certificates
-    }
-
-    /// The files that were read so far.
-    pub(crate) fn files(&self) -> &[Seen] {
-        &self.files
+    /// What was noticed since this was called last.
+    pub(crate) fn take_noticed(&mut self) -> Noticed {
+        std::mem::take(&mut self.noticed)
     }
 
     /// Whether there is a value at `path`, mistaken or not.

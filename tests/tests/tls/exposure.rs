@@ -93,3 +93,31 @@ async fn a_start_says_it_once_or_is_refused() {
     let mut server = Process::start(SERVER, &strict);
     assert_eq!(server.ended().await.code(), Some(2));
 }
+
+/// Whoever takes TLS away while it runs is told as well.
+#[tokio::test]
+async fn what_a_reload_opens_is_said() {
+    let pki = Pki::new("opens");
+    let shown = pki.authority.signs("127.0.0.1");
+    let [certificate, key] = shown.put(&pki.folder, "multiplexer");
+    let ca = pki.folder.put("ca.pem", pki.authority.pem());
+    let mutual = format!(
+        "multiplexer: {{ tls: {{ certificate: {certificate}, key: {key}, client-ca: {ca} }} }}\n"
+    );
+    let file = pki.folder.put("server.yaml", mutual);
+    let config = format!("--config={file}");
+    let listeners = [
+        "--proxy-listener=127.0.0.1:0",
+        "--multiplexer-listener=0.0.0.0:0",
+        "--admin-listener=off",
+    ];
+    let server = Process::start(SERVER, &[&listeners[..], &[&config]].concat());
+    server.says(" listening ").await;
+    pki.folder.put("server.yaml", "");
+    server.signal("HUP");
+    server.says("configuration reloaded").await;
+    let said = server.log();
+    let warned: Vec<_> = said.iter().filter(|line| line.contains(" WARN ")).collect();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].contains(&format!("{OPEN}--multiplexer-listener 0.0.0.0:0 ")));
+}
