@@ -128,8 +128,9 @@ impl Loop {
         loop {
             let now = Instant::now();
             let signs = activity.signs();
+            let idle = self.shared.streams.len() == 0;
             let jitter = self.chance.random();
-            match self.heartbeat.tick(now, signs, jitter) {
+            match self.heartbeat.tick(now, signs, idle, jitter) {
                 None => return Ok(()),
                 Some(Action::Ask(sequence)) => self.queue(Message::Heartbeat(Beat {
                     sequence,

@@ -1,7 +1,8 @@
 //! Whether the peer is alive: a pure state machine over the times of what was sent and received.
 //!
 //! Any byte from the peer is a sign of life. A heartbeat asks for one when the interval is over, or as soon as a
-//! stream was written and nothing came back (*probe on use*). Unanswered, it first takes the tunnel out of rotation
+//! stream was written and nothing came back (*probe on use*). While a tunnel has no stream, whoever asks shows both sides
+//! that the other lives, and the interval begins anew. Unanswered, a heartbeat first takes the tunnel out of rotation
 //! and later closes it. A pause of this very process (a suspended machine, a stopped process) proves nothing about the
 //! peer: a tick that comes late starts the question anew.
 
@@ -48,6 +49,8 @@ pub(crate) struct Heartbeat {
     /// The newest heartbeat, for its round trip.
     latest: Option<(u64, Instant)>,
     next: Instant,
+    /// What `next` counts from.
+    since: Instant,
     planned: Instant,
     suspected: bool,
     /// Round trips, growing from the front, so that the front is the minimum.
@@ -63,6 +66,7 @@ impl Heartbeat {
             asked: None,
             latest: None,
             next: now,
+            since: now,
             planned: now,
             suspected: false,
             round_trips: VecDeque::new(),
@@ -102,8 +106,15 @@ impl Heartbeat {
         true
     }
 
-    /// What to do at `now`. Call again until it says `None`. `jitter` in 0..1 spreads the next question.
-    pub(crate) fn tick(&mut self, now: Instant, signs: Signs, jitter: f64) -> Option<Action> {
+    /// What to do at `now`, where `idle` says that the tunnel has no stream. Call again until it says `None`. `jitter` in
+    /// 0..1 spreads the next question.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        signs: Signs,
+        idle: bool,
+        jitter: f64,
+    ) -> Option<Action> {
         if self.asked.is_some_and(|asked| signs.last_received > asked) {
             self.asked = None;
         }
@@ -130,12 +141,26 @@ impl Heartbeat {
         } else if self.probe_due(signs).is_some_and(|due| now >= due) {
             return Some(self.ask(now, jitter));
         }
+        if now >= self.next && idle && self.is_shown(signs) {
+            self.count_from(signs.last_received, jitter);
+        }
         (now >= self.next).then(|| self.ask(now, jitter))
     }
 
-    /// The next question is due now.
+    /// Whether the peer, which answered before, gave a sign since the interval began.
+    fn is_shown(&self, signs: Signs) -> bool {
+        self.sequence > 0 && self.asked.is_none() && signs.last_received > self.since
+    }
+
+    fn count_from(&mut self, moment: Instant, jitter: f64) {
+        self.since = moment;
+        self.next = moment + self.times.interval.mul_f64(0.8 + 0.4 * jitter);
+    }
+
+    /// The next question is due now, whatever the peer showed before.
     pub(crate) fn hurry(&mut self, now: Instant) {
         self.next = self.next.min(now);
+        self.since = now;
     }
 
     /// When [`Heartbeat::tick`] must be called next, if nothing happens.
@@ -161,7 +186,7 @@ impl Heartbeat {
         self.sequence += 1;
         self.asked.get_or_insert(now);
         self.latest = Some((self.sequence, now));
-        self.next = now + self.times.interval.mul_f64(0.8 + 0.4 * jitter);
+        self.count_from(now, jitter);
         Action::Ask(self.sequence)
     }
 
@@ -191,6 +216,7 @@ mod tests {
         heartbeat: Heartbeat,
         start: Instant,
         signs: Signs,
+        idle: bool,
     }
 
     impl Bench {
@@ -203,6 +229,7 @@ mod tests {
                     last_received: start,
                     used_since: None,
                 },
+                idle: false,
             }
         }
 
@@ -211,7 +238,7 @@ mod tests {
             let mut now = self.start + from;
             let mut done = Vec::new();
             while now <= self.start + until {
-                while let Some(action) = self.heartbeat.tick(now, self.signs, 0.5) {
+                while let Some(action) = self.heartbeat.tick(now, self.signs, self.idle, 0.5) {
                     done.push(((now - self.start).as_secs(), action));
                     if action == Action::GiveUp {
                         return done;
@@ -250,6 +277,29 @@ mod tests {
     }
 
     #[test]
+    fn who_is_asked_on_an_idle_tunnel_does_not_ask_as_well() {
+        let mut bench = Bench::new();
+        bench.run(secs(0), secs(0));
+        bench.hear(secs(9));
+        bench.idle = true;
+        assert_eq!(bench.run(secs(9), secs(19)), [(19, Action::Ask(2))]);
+        bench.hear(secs(20));
+        bench.idle = false;
+        assert_eq!(bench.run(secs(20), secs(29)), [(29, Action::Ask(3))]);
+    }
+
+    #[test]
+    fn an_idle_tunnel_is_closed_in_the_same_time() {
+        let mut bench = Bench::new();
+        bench.run(secs(0), secs(0));
+        bench.hear(secs(9));
+        bench.idle = true;
+        let done = bench.run(secs(9), secs(60));
+        assert!(done.contains(&(21, Action::Suspect)), "{done:?}");
+        assert_eq!(done.last(), Some(&(29, Action::GiveUp)));
+    }
+
+    #[test]
     fn a_used_tunnel_without_an_answer_is_out_of_rotation_in_three_seconds() {
         let mut bench = Bench::new();
         bench.run(secs(0), secs(0));
@@ -274,10 +324,10 @@ mod tests {
         // Nothing ran for a minute; the answer may wait in the socket.
         let now = bench.start + secs(60);
         assert_eq!(
-            bench.heartbeat.tick(now, bench.signs, 0.5),
+            bench.heartbeat.tick(now, bench.signs, false, 0.5),
             Some(Action::Ask(2))
         );
-        assert_eq!(bench.heartbeat.tick(now, bench.signs, 0.5), None);
+        assert_eq!(bench.heartbeat.tick(now, bench.signs, false, 0.5), None);
     }
 
     #[test]
