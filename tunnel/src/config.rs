@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::Chance;
 
 /// Most streams that yamux accepts on a session: constant of protocol 1.
@@ -64,6 +66,8 @@ pub struct HeartbeatTimes {
     pub suspect_after: Duration,
     /// Silence for this long, with a heartbeat unanswered, closes the tunnel. Default 20 s.
     pub dead_after: Duration,
+    /// Tunnels with the same moment here wake up together for what is due within 50 ms. Default when this was made.
+    pub together_from: Instant,
 }
 
 /// Least silence that can close a tunnel: a busy machine and a lost packet take a second by themselves.
@@ -80,6 +84,7 @@ impl HeartbeatTimes {
             probe_after: Duration::from_secs(1).min(dead_after / 4),
             suspect_after: Duration::from_secs(2).min(dead_after / 4),
             dead_after,
+            together_from: Instant::now(),
         }
     }
 }
