@@ -1,10 +1,10 @@
 //! Whether the peer is alive: a pure state machine over the times of what was sent and received.
 //!
 //! Any byte from the peer is a sign of life. A heartbeat asks for one when the interval is over, or as soon as a
-//! stream was written and nothing came back (*probe on use*). While a tunnel has no stream, whoever asks shows both sides
-//! that the other lives, and the interval begins anew. Unanswered, a heartbeat first takes the tunnel out of rotation
-//! and later closes it. A pause of this very process (a suspended machine, a stopped process) proves nothing about the
-//! peer: a tick that comes late starts the question anew.
+//! stream was written and nothing came back (*probe on use*). While a tunnel has no stream, the edge leaves it to the
+//! server to ask: one question shows both sides that the other lives. Unanswered, a heartbeat first takes the tunnel out
+//! of rotation and later closes it. A pause of this very process (a suspended machine, a stopped process) proves nothing
+//! about the peer: a tick that comes late starts the question anew.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -55,6 +55,8 @@ pub(crate) struct Heartbeat {
     next: Instant,
     /// What `next` counts from.
     since: Instant,
+    /// Whether it leaves it to the peer to ask on an idle tunnel.
+    defers: bool,
     planned: Instant,
     suspected: bool,
     /// Round trips, growing from the front, so that the front is the minimum.
@@ -71,10 +73,16 @@ impl Heartbeat {
             latest: None,
             next: now,
             since: now,
+            defers: false,
             planned: now,
             suspected: false,
             round_trips: VecDeque::new(),
         }
+    }
+
+    /// From now on the peer is left to ask while the tunnel is idle.
+    pub(crate) fn defer(&mut self) {
+        self.defers = true;
     }
 
     /// The smallest round trip of the last minute.
@@ -145,8 +153,9 @@ impl Heartbeat {
         } else if self.probe_due(signs).is_some_and(|due| now >= due) {
             return Some(self.ask(now, jitter));
         }
-        if now >= self.next && idle && self.is_shown(signs) {
-            self.count_from(signs.last_received, jitter);
+        if now >= self.next && idle && self.defers && self.is_shown(signs) {
+            // Longer than the peer takes to ask again.
+            self.count_from(signs.last_received, 1.25);
         }
         (now >= self.next).then(|| self.ask(now, jitter))
     }
@@ -156,9 +165,9 @@ impl Heartbeat {
         self.sequence > 0 && self.asked.is_none() && signs.last_received > self.since
     }
 
-    fn count_from(&mut self, moment: Instant, jitter: f64) {
+    fn count_from(&mut self, moment: Instant, intervals: f64) {
         self.since = moment;
-        self.next = moment + self.times.interval.mul_f64(0.8 + 0.4 * jitter);
+        self.next = moment + self.times.interval.mul_f64(intervals);
     }
 
     /// The next question is due now, whatever the peer showed before.
@@ -199,7 +208,7 @@ impl Heartbeat {
         self.sequence += 1;
         self.asked.get_or_insert(now);
         self.latest = Some((self.sequence, now));
-        self.count_from(now, jitter);
+        self.count_from(now, 0.8 + 0.4 * jitter);
         Action::Ask(self.sequence)
     }
 
@@ -299,26 +308,36 @@ mod tests {
     }
 
     #[test]
-    fn who_is_asked_on_an_idle_tunnel_does_not_ask_as_well() {
+    fn who_leaves_it_to_the_peer_asks_on_an_idle_tunnel_only_once_the_peer_does_not() {
         let mut bench = Bench::new();
+        bench.heartbeat.defer();
+        bench.idle = true;
         bench.run(secs(0), secs(0));
         bench.hear(secs(9));
-        bench.idle = true;
-        assert_eq!(bench.run(secs(9), secs(19)), [(19, Action::Ask(2))]);
+        assert_eq!(bench.run(secs(9), secs(20)), []);
         bench.hear(secs(20));
-        bench.idle = false;
-        assert_eq!(bench.run(secs(20), secs(29)), [(29, Action::Ask(3))]);
+        assert_eq!(bench.run(secs(20), secs(33)), [(32, Action::Ask(2))]);
     }
 
     #[test]
-    fn an_idle_tunnel_is_closed_in_the_same_time() {
+    fn a_silent_idle_tunnel_is_closed_in_the_same_time_by_who_leaves_it_to_the_peer() {
         let mut bench = Bench::new();
+        bench.heartbeat.defer();
+        bench.idle = true;
         bench.run(secs(0), secs(0));
         bench.hear(secs(9));
-        bench.idle = true;
         let done = bench.run(secs(9), secs(60));
-        assert!(done.contains(&(21, Action::Suspect)), "{done:?}");
+        assert!(done.contains(&(23, Action::Suspect)), "{done:?}");
         assert_eq!(done.last(), Some(&(29, Action::GiveUp)));
+    }
+
+    #[test]
+    fn a_tunnel_with_streams_is_asked_whatever_the_peer_does() {
+        let mut bench = Bench::new();
+        bench.heartbeat.defer();
+        bench.run(secs(0), secs(0));
+        bench.hear(secs(9));
+        assert_eq!(bench.run(secs(9), secs(10)), [(10, Action::Ask(2))]);
     }
 
     #[test]

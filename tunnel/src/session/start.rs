@@ -58,6 +58,7 @@ pub(crate) struct Start {
     pub(crate) opener: ControlOpener,
     shared: Arc<Shared>,
     outbox: mpsc::Receiver<Message>,
+    mode: Mode,
     heartbeat: HeartbeatTimes,
     chance: Chance,
     first: Arc<OnceLock<Vec<u8>>>,
@@ -124,6 +125,7 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) 
             ended: SetOnce::new(),
         }),
         outbox: outbox_queue,
+        mode,
         heartbeat: config.heartbeat.clone(),
         chance: config.chance.clone(),
         first,
@@ -175,6 +177,9 @@ impl Start {
         }
         let now = Instant::now();
         let mut heartbeat = Heartbeat::new(times, now);
+        if matches!(self.mode, Mode::Client) {
+            heartbeat.defer();
+        }
         if let Some(rtt) = control.first_round_trip {
             heartbeat.measured(now, rtt);
             self.shared.activity.set_rtt(heartbeat.rtt());
