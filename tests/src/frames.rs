@@ -76,6 +76,21 @@ impl Frame {
         )
     }
 
+    /// The HEADERS of a call of edge `id`.
+    #[must_use]
+    pub fn call(stream: u32, path: &str, id: &str, end: bool) -> Self {
+        let head = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", path),
+            (":authority", "mux"),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            ("client-id", id),
+        ];
+        Self::headers(stream, &head, end)
+    }
+
     /// DATA.
     #[must_use]
     pub fn data(stream: u32, bytes: &[u8], end: bool) -> Self {

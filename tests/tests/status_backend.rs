@@ -467,16 +467,7 @@ async fn a_response_of_trailers_only_stays_one_frame() {
     // The backend's, and one of ours.
     for (n, id) in ["rainbow", "nobody"].into_iter().enumerate() {
         let mut caller = FrameConnection::connect(path.mux.proxy).await;
-        let request = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":path", "/s/m"),
-            (":authority", "mux"),
-            ("content-type", "application/grpc"),
-            ("te", "trailers"),
-            ("client-id", id),
-        ];
-        caller.send(&Frame::headers(1, &request, true)).await;
+        caller.send(&Frame::call(1, "/s/m", id, true)).await;
         let frame = loop {
             let frame = caller.frame().await.unwrap();
             if frame.stream == 1 {

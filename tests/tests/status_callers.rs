@@ -8,15 +8,6 @@
 
 use grpc_multiplexer_tests::{Backend, Caller, Frame, FrameConnection, Path, kind, within};
 
-const REQUEST: [(&str, &str); 7] = [
-    (":method", "POST"),
-    (":scheme", "http"),
-    (":path", "/s/m"),
-    (":authority", "mux"),
-    ("content-type", "application/grpc"),
-    ("te", "trailers"),
-    ("client-id", "rainbow"),
-];
 const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
 
 /// A backend that answers when the request is at its end.
@@ -28,6 +19,10 @@ async fn patient() -> Backend {
         call.ok(b"bytes").await;
     })
     .await
+}
+
+fn call(stream: u32, end: bool) -> Frame {
+    Frame::call(stream, "/s/m", "rainbow", end)
 }
 
 /// The next frame that is about a call.
@@ -59,14 +54,12 @@ async fn a_stream_beyond_the_limit_is_refused_and_the_others_live() {
     let mut caller = FrameConnection::connect(path.mux.proxy).await;
     let limit = streams(&caller.wait_for(kind::SETTINGS).await);
     assert!((100..10_000).contains(&limit), "{limit}");
-    let open: Vec<_> = (0..limit)
-        .map(|n| Frame::headers(2 * n + 1, &REQUEST, false))
-        .collect();
+    let open: Vec<_> = (0..limit).map(|n| call(2 * n + 1, false)).collect();
     caller.send_all(&open).await;
     // Before the backend has them all, and after.
     let beyond = 2 * limit + 1;
     for stream in [beyond, beyond + 2] {
-        caller.send(&Frame::headers(stream, &REQUEST, true)).await;
+        caller.send(&call(stream, true)).await;
         let verdict = about_a_call(&mut caller).await;
         assert_eq!((verdict.kind, verdict.stream), (kind::RST_STREAM, stream));
         assert_eq!(verdict.payload, REFUSED_STREAM);
@@ -76,7 +69,7 @@ async fn a_stream_beyond_the_limit_is_refused_and_the_others_live() {
     caller.send(&Frame::data(1, b"", true)).await;
     while !about_a_call(&mut caller).await.ends() {}
     let stream = beyond + 4;
-    caller.send(&Frame::headers(stream, &REQUEST, true)).await;
+    caller.send(&call(stream, true)).await;
     let verdict = about_a_call(&mut caller).await;
     assert_eq!((verdict.kind, verdict.stream), (kind::HEADERS, stream));
     assert_eq!(backend.seen().len(), limit as usize + 1);
@@ -87,13 +80,13 @@ async fn a_call_that_races_the_servers_end_is_served_and_a_later_one_ignored() {
     let backend = patient().await;
     let mut path = Path::to(&backend).await;
     let mut caller = FrameConnection::connect(path.mux.proxy).await;
-    caller.send(&Frame::headers(1, &REQUEST, false)).await;
+    caller.send(&call(1, false)).await;
     backend.calls(1).await;
     path.mux.signal("TERM");
     let first = caller.wait_for(kind::GOAWAY).await.payload;
     assert_eq!(first[..8], [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
     // It left before its caller heard of that.
-    caller.send(&Frame::headers(3, &REQUEST, true)).await;
+    caller.send(&call(3, true)).await;
     // Whoever reads on answers the server's PING, behind which nothing can be under way any more.
     let (mut last, mut answered) = (None, false);
     while last.is_none() || !answered {
@@ -107,7 +100,7 @@ async fn a_call_that_races_the_servers_end_is_served_and_a_later_one_ignored() {
     }
     assert_eq!(last.unwrap()[..8], [0, 0, 0, 3, 0, 0, 0, 0]);
     // Above the last: by GOAWAY the caller knows that nobody looks at it. What is older goes on.
-    caller.send(&Frame::headers(5, &REQUEST, true)).await;
+    caller.send(&call(5, true)).await;
     caller.send(&Frame::data(1, b"", true)).await;
     let mut ended = false;
     while let Some(frame) = within("the end", caller.frame()).await {

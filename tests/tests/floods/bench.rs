@@ -128,18 +128,9 @@ pub(crate) async fn answer(mut call: H2Call) {
     call.ok(&body).await;
 }
 
-/// The HEADERS of a call, by hand.
+/// The HEADERS of a call of the bench's edge, by hand.
 pub(crate) fn call(stream: u32, path: &str, end: bool) -> Frame {
-    let head = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "h"),
-        ("te", "trailers"),
-        ("content-type", "application/grpc"),
-        ID,
-    ];
-    Frame::headers(stream, &head, end)
+    Frame::call(stream, path, ID.1, end)
 }
 
 /// `n` times the same frame, many at a time.

@@ -89,7 +89,7 @@ async fn early_answers_of_the_server(stage: &mut Stage) -> anyhow::Result<()> {
         let begun: Vec<_> = streams
             .clone()
             .flat_map(|stream| {
-                let begin = begin(stream, "/no-method", &id);
+                let begin = Frame::call(stream, "/no-method", &id, false);
                 [begin, Frame::data(stream, &[0; 100], false)]
             })
             .collect();
@@ -212,7 +212,9 @@ async fn abandoned(stage: &mut Stage) -> anyhow::Result<()> {
     let mut caller = FrameConnection::connect(stage.world.mux.proxy).await;
     for round in 0..ROUNDS {
         let streams = (0..AT_ONCE).map(|n| 2 * (round * AT_ONCE + n) + 1);
-        let begun = streams.clone().map(|stream| begin(stream, ECHO, &id));
+        let begun = streams
+            .clone()
+            .map(|stream| Frame::call(stream, ECHO, &id, false));
         let reset = streams.map(|stream| Frame::reset(stream, CANCEL));
         caller
             .send_all(&begun.chain(reset).collect::<Vec<_>>())
@@ -300,7 +302,7 @@ async fn last_ids(stage: &mut Stage) -> anyhow::Result<()> {
         let mut caller = FrameConnection::connect(stage.world.mux.proxy).await;
         for stream in (0..CALLS).rev().map(|left| LAST_ID - 2 * left) {
             let call = [
-                begin(stream, ECHO, &id),
+                Frame::call(stream, ECHO, &id, false),
                 Frame::data(stream, &message, true),
             ];
             caller.send_all(&call).await;
@@ -370,18 +372,4 @@ async fn answered(caller: &mut FrameConnection, stream: u32) -> bool {
         false
     };
     within("the end of an answer", end).await
-}
-
-/// The HEADERS of a call, by hand.
-fn begin(stream: u32, path: &str, id: &str) -> Frame {
-    let head = [
-        (":method", "POST"),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "h"),
-        ("te", "trailers"),
-        ("content-type", "application/grpc"),
-        ("client-id", id),
-    ];
-    Frame::headers(stream, &head, false)
 }
