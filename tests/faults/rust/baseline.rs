@@ -1,6 +1,15 @@
 //! The same without a multiplexer: callers dial backends themselves.
 
+use std::sync::OnceLock;
+
 use crate::cases::{Case, How};
+
+/// Whether there is nothing between callers and backends.
+pub(crate) static DIRECT: OnceLock<()> = OnceLock::new();
+
+pub(crate) fn is_direct() -> bool {
+    DIRECT.get().is_some()
+}
 
 /// Why a case means nothing there.
 pub(crate) fn means_nothing(case: &Case) -> Option<&'static str> {

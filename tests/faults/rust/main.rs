@@ -35,11 +35,12 @@ use anyhow::{Context as _, anyhow};
 use futures::FutureExt as _;
 use tokio::time::{Instant, timeout};
 
+use crate::baseline::{DIRECT, is_direct};
 use crate::cases::{Case, How};
 use crate::options::Options;
 use crate::score::{NotRun, Score, Total};
 use crate::suite::Suites;
-use crate::world::{DIRECT, PROGRAMS};
+use crate::world::PROGRAMS;
 
 /// No case takes longer.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -91,8 +92,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 /// Runs one case; an error is the reason why that cannot be.
 async fn played(case: &Case, suites: &mut Suites) -> Result<Score, String> {
-    let direct = DIRECT.get().is_some();
-    if let Some(reason) = direct.then(|| baseline::means_nothing(case)).flatten() {
+    if let Some(reason) = is_direct().then(|| baseline::means_nothing(case)).flatten() {
         return Err(reason.to_owned());
     }
     let played = async {

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::baseline::is_direct;
 use crate::calls::Failure;
 use crate::load::Made;
 use crate::score::Score;
-use crate::world::is_direct;
 
 /// What calls may fail for after a fault is over, and edges may be away.
 pub(crate) const RECOVER: Duration = Duration::from_secs(7);
