@@ -20,6 +20,7 @@ const EVERY: Duration = Duration::from_millis(200);
 /// One call, once it ended.
 #[derive(Debug)]
 pub(crate) struct Made {
+    token: u64,
     pub(crate) edge: usize,
     pub(crate) kind: Kind,
     pub(crate) began: Instant,
@@ -101,6 +102,12 @@ impl Load {
         made.iter().filter(|call| call.failure.is_none()).count()
     }
 
+    /// Whether a call is among those that ended since the last time.
+    pub(crate) fn has_ended(&self, token: u64) -> bool {
+        let made = self.shared.made.lock().unwrap();
+        made.iter().any(|call| call.token == token)
+    }
+
     /// Those that ended since the last time.
     pub(crate) fn so_far(&self) -> Vec<Made> {
         mem::take(&mut self.shared.made.lock().unwrap())
@@ -162,6 +169,7 @@ async fn make(shared: Arc<Shared>, channel: Channel, edge: usize, kind: Kind, to
     let failure = call(channel, edge, kind, token).await.err();
     let well = failure.is_none();
     shared.made.lock().unwrap().push(Made {
+        token,
         edge,
         kind,
         began,

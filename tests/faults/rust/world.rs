@@ -160,6 +160,14 @@ impl World {
         }
     }
 
+    /// The backend of an edge that is a process.
+    fn backend_of(&self, edge: usize) -> &Backend {
+        match edge {
+            VICTIM => &self.own,
+            _ => &self.backend,
+        }
+    }
+
     /// Which edge is behind the relay.
     pub(crate) fn relayed(&self) -> usize {
         match self.setup.link {

@@ -125,7 +125,7 @@ async fn dark(ways: &[Way], load: bool) -> anyhow::Result<Score> {
 /// Uploads and downloads fill what both ends buffer.
 async fn dark_and_full() -> anyhow::Result<Score> {
     let mut world = World::start(APART).await?;
-    world.under_way(Kind::Flood, 4).await?;
+    world.under_way(VICTIM, Kind::Flood, 4).await?;
     for way in [Way::In, Way::Out] {
         world.net().lose(way, 1.0)?;
     }

@@ -176,8 +176,8 @@ async fn edge_killed(moment: Moment) -> anyhow::Result<Score> {
     .await?;
     match moment {
         Moment::Idle => {}
-        Moment::Unary => world.under_way(Kind::Slow, 20).await?,
-        Moment::Streams | Moment::Draining => world.under_way(Kind::Talk(150), 20).await?,
+        Moment::Unary => world.under_way(VICTIM, Kind::Slow, 20).await?,
+        Moment::Streams | Moment::Draining => world.under_way(VICTIM, Kind::Talk(150), 20).await?,
     }
     if moment == Moment::Draining {
         world.victim().signal("TERM");
@@ -280,7 +280,7 @@ async fn server_stopped() -> anyhow::Result<Score> {
 /// Callers that find nobody who listens for a moment are not calls that were under way.
 async fn server_asked() -> anyhow::Result<Score> {
     let mut world = World::start(Setup::PLAIN).await?;
-    world.under_way(Kind::Talk(100), 20).await?;
+    world.under_way(VICTIM, Kind::Talk(100), 20).await?;
     world.strike();
     world.mux.signal("TERM");
     let code = world.mux.ended().await.code();
@@ -307,7 +307,7 @@ async fn server_asked() -> anyhow::Result<Score> {
 
 async fn edge_asked() -> anyhow::Result<Score> {
     let mut world = World::start(Setup::PLAIN).await?;
-    world.under_way(Kind::Talk(100), 20).await?;
+    world.under_way(VICTIM, Kind::Talk(100), 20).await?;
     world.victim().signal("TERM");
     let code = world.victim().ended().await.code();
     world
@@ -323,7 +323,7 @@ async fn edge_asked() -> anyhow::Result<Score> {
 
 async fn asked_twice(server: bool) -> anyhow::Result<Score> {
     let mut world = World::start(Setup::PLAIN).await?;
-    world.under_way(Kind::Talk(250), 20).await?;
+    world.under_way(VICTIM, Kind::Talk(250), 20).await?;
     let process: &mut Process = if server {
         &mut world.mux
     } else {

@@ -1,9 +1,5 @@
 //! Processes that are killed, stopped and replaced.
 
-use std::time::Duration;
-
-use tokio::time::sleep;
-
 use super::Stage;
 use super::kinds::{Kind, On};
 use crate::calls::Kind as Call;
@@ -75,7 +71,7 @@ pub(super) fn faults() -> Vec<Kind> {
 }
 
 async fn edge_killed(stage: &mut Stage) -> anyhow::Result<()> {
-    let victim = stage.begin_talks().await;
+    let victim = stage.begin_talks().await?;
     stage.world.edges[victim].kill().await;
     stage.world.pass(1).await;
     stage.world.edge_again(victim)?;
@@ -84,7 +80,7 @@ async fn edge_killed(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 async fn edge_asked(stage: &mut Stage) -> anyhow::Result<()> {
-    let victim = stage.begin_talks().await;
+    let victim = stage.begin_talks().await?;
     let edge = &mut stage.world.edges[victim];
     edge.signal("TERM");
     let code = edge.ended().await.code();
@@ -104,7 +100,7 @@ async fn edge_stopped(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 async fn edge_upgraded(stage: &mut Stage) -> anyhow::Result<()> {
-    let victim = stage.begin_talks().await;
+    let victim = stage.begin_talks().await?;
     let code = stage.world.edge_again(victim)?.ended().await.code();
     stage.world.heal();
     stage.retired(code);
@@ -126,7 +122,7 @@ async fn twin(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 async fn backend_killed(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.begin_talks().await;
+    stage.begin_talks().await?;
     let world = &mut stage.world;
     world.own.process.kill().await;
     world.pass(2).await;
@@ -187,12 +183,11 @@ async fn server_upgraded(stage: &mut Stage) -> anyhow::Result<()> {
 
 impl Stage {
     /// Ten calls of two seconds are under way with the victim.
-    async fn begin_talks(&mut self) -> usize {
-        self.world.many(self.victim, Call::Talk(100), 10);
-        // All have begun, and none is over.
-        sleep(Duration::from_millis(300)).await;
+    async fn begin_talks(&mut self) -> anyhow::Result<usize> {
+        let talks = self.world.under_way(self.victim, Call::Talk(100), 10);
+        talks.await?;
         self.world.strike();
-        self.victim
+        Ok(self.victim)
     }
 
     /// A process ended that was asked to.

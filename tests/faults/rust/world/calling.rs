@@ -7,7 +7,7 @@ use anyhow::ensure;
 use tokio::time::{Instant, interval, timeout};
 use tonic::transport::Channel;
 
-use super::{LIMIT, VICTIM, World};
+use super::{LIMIT, World};
 use crate::calls::Kind;
 use crate::load::{Load, Made, lazily};
 use crate::verdict::RECOVER;
@@ -43,18 +43,28 @@ impl World {
         load.many(&way, edge, kind, count)
     }
 
-    /// The same with the victim, whose backend then has all of them.
-    pub(crate) async fn under_way(&mut self, kind: Kind, count: usize) -> anyhow::Result<()> {
-        let tokens = self.many(VICTIM, kind, count);
+    /// The same, and waits until the edge's backend has each of them, or it ended before.
+    pub(crate) async fn under_way(
+        &mut self,
+        edge: usize,
+        kind: Kind,
+        count: usize,
+    ) -> anyhow::Result<()> {
+        let tokens = self.many(edge, kind, count);
         let mut ticks = interval(Duration::from_millis(50));
         let start = Instant::now();
         loop {
             ticks.tick().await;
-            let executed = self.own.executions()?;
-            if tokens.iter().all(|token| executed.contains_key(token)) {
+            let executed = self.backend_of(edge).executions()?;
+            let load = self.load();
+            let arrived = |token: &u64| executed.contains_key(token) || load.has_ended(*token);
+            if tokens.iter().all(arrived) {
                 return Ok(());
             }
-            ensure!(start.elapsed() < LIMIT, "no {count} calls arrive");
+            ensure!(
+                start.elapsed() < LIMIT,
+                "no {count} calls arrive at the backend of edge-{edge}"
+            );
         }
     }
 

@@ -44,12 +44,7 @@ impl World {
     /// Starts edge `n`.
     pub(crate) fn edge(&self, n: usize) -> anyhow::Result<Process> {
         let victim = n == VICTIM;
-        let here = Place::Here;
-        let (place, backend) = if victim {
-            (&self.place, &self.own)
-        } else {
-            (&here, &self.backend)
-        };
+        let place = if victim { &self.place } else { &Place::Here };
         let program = program("grpc-multiplexer-client")?;
         let mut command = match &self.names {
             Some(names) if victim => names.command(&program),
@@ -57,7 +52,10 @@ impl World {
         };
         command.args(["--client-id", &format!("edge-{n}")]);
         command.args(["--multiplexer-address", &self.server_of(n)]);
-        command.args(["--grpc-server-address", &backend.address.to_string()]);
+        command.args([
+            "--grpc-server-address",
+            &self.backend_of(n).address.to_string(),
+        ]);
         if victim {
             command.args(in_folder(self.setup.victim, &self.folder));
             self.clock
