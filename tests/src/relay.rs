@@ -1,6 +1,8 @@
 //! A link between two processes that a test can hold, slow down, garble and cut.
 
 mod link;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -68,6 +70,7 @@ impl Relay {
             let mut pairs = JoinSet::new();
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
+                while pairs.try_join_next().is_some() {}
                 let (links, cut) = {
                     let path = now.lock().unwrap();
                     let links = [path.forth.subscribe(), path.back.subscribe()];
@@ -121,25 +124,32 @@ impl Relay {
 }
 
 async fn relay(
-    one: TcpStream,
-    other: TcpStream,
+    mut one: TcpStream,
+    mut other: TcpStream,
     [forth, back]: [watch::Receiver<Link>; 2],
     cut: CancellationToken,
 ) {
     for socket in [&one, &other] {
         socket.set_nodelay(true).unwrap();
         // Dropped, it is reset.
-        socket2::SockRef::from(socket)
-            .set_linger(Some(Duration::ZERO))
-            .unwrap();
+        linger(socket, Some(Duration::ZERO));
     }
-    let (one_read, one_write) = one.into_split();
-    let (other_read, other_write) = other.into_split();
+    // Not owned halves: dropped, those say that all is well at its end.
+    let (one_read, one_write) = one.split();
+    let (other_read, other_write) = other.split();
     let both = async {
-        tokio::join!(
+        tokio::try_join!(
             pass(one_read, other_write, forth),
             pass(other_read, one_write, back)
         )
     };
-    cut.run_until_cancelled(both).await;
+    if let Some(Ok(_)) = cut.run_until_cancelled(both).await {
+        // What was passed on last may still be on its way.
+        linger(&one, None);
+        linger(&other, None);
+    }
+}
+
+fn linger(socket: &TcpStream, how_long: Option<Duration>) {
+    socket2::SockRef::from(socket).set_linger(how_long).unwrap();
 }

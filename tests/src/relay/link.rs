@@ -1,14 +1,16 @@
 //! What a link does with the bytes of one direction.
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// What a late link has under way at most: 64 MiB in pieces of 16 KiB.
+/// What is passed on at a time.
+pub(super) const PIECE: usize = 16 * 1024;
+/// What a late link has under way at most: 64 MiB.
 const LATE_PIECES: usize = 4096;
 
 /// What a link does with the bytes of one direction.
@@ -32,10 +34,19 @@ pub enum Link {
 }
 
 impl Link {
-    fn reads_at_a_time(self, most: usize) -> usize {
+    fn reads_at_a_time(self) -> usize {
         match self {
-            Self::Slow(rate) => (rate as usize / 20).clamp(1, most),
-            Self::Open | Self::Held | Self::Late { .. } | Self::Garbled => most,
+            Self::Slow(rate) => (rate as usize / 20).clamp(1, PIECE),
+            Self::Open | Self::Held | Self::Late { .. } | Self::Garbled => PIECE,
+        }
+    }
+
+    /// Only a late link has more than one piece under way.
+    fn takes_more_than(self, under_way: &VecDeque<Piece>) -> bool {
+        match under_way.back() {
+            None => true,
+            Some(piece) if piece.is_last() => false,
+            Some(_) => matches!(self, Self::Late { .. }) && under_way.len() < LATE_PIECES,
         }
     }
 
@@ -49,54 +60,68 @@ impl Link {
     }
 }
 
-/// Passes bytes on until one end is gone.
+/// Passes bytes on, and then their end. An error is a reset, of either end.
 pub(super) async fn pass(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
     mut link: watch::Receiver<Link>,
-) {
-    let mut buffer = vec![0; 16 * 1024];
-    // What was read, and when it is to go on. Only a late link has more than one piece under way.
-    let mut under_way = VecDeque::<(Instant, Vec<u8>)>::new();
+) -> io::Result<()> {
+    let mut buffer = vec![0; PIECE];
+    let mut under_way = VecDeque::<Piece>::new();
     loop {
         let now = *link.borrow_and_update();
-        let most = now.reads_at_a_time(buffer.len());
-        let reads = under_way.is_empty()
-            || matches!(now, Link::Late { .. }) && under_way.len() < LATE_PIECES;
-        let due = under_way.front().map(|(due, _)| *due);
+        let (most, more) = (now.reads_at_a_time(), now.takes_more_than(&under_way));
+        let due = under_way.front().map(|piece| piece.due);
         tokio::select! {
-            read = from.read(&mut buffer[..most]), if reads => {
-                let Ok(read) = read else {
-                    return;
-                };
-                let last = under_way.back().map(|(due, _)| *due);
-                let due = (Instant::now() + now.takes(read)).max(last.unwrap_or_else(Instant::now));
-                under_way.push_back((due, buffer[..read].to_vec()));
+            read = from.read(&mut buffer[..most]), if more => {
+                let read = read.map(|read| buffer[..read].to_vec());
+                let piece = Piece::new(read, now, under_way.back());
+                under_way.push_back(piece);
             }
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() && now != Link::Held => {
-                let (_, mut bytes) = under_way.pop_front().expect("it is due");
+            () = until_due(due), if due.is_some() && now != Link::Held => {
+                let mut bytes = under_way.pop_front().expect("it is due").read?;
+                if bytes.is_empty() {
+                    return to.shutdown().await;
+                }
                 if now == Link::Garbled {
                     turn_a_bit_over(&mut bytes);
                 }
-                if bytes.is_empty() {
-                    // Dropped, it would be reset.
-                    let _ = to.shutdown().await;
-                    return std::future::pending().await;
-                }
-                if to.write_all(&bytes).await.is_err() {
-                    return;
-                }
+                to.write_all(&bytes).await?;
             }
-            changed = link.changed() => if changed.is_err() {
-                return;
-            },
+            changed = link.changed() => changed.map_err(io::Error::other)?,
         }
     }
 }
 
-fn turn_a_bit_over(bytes: &mut [u8]) {
-    if !bytes.is_empty() {
-        let bit = rand::random_range(0..8 * bytes.len());
-        bytes[bit / 8] ^= 1 << (bit % 8);
+/// What was read, and when it is to go on.
+#[derive(Debug)]
+struct Piece {
+    due: Instant,
+    /// No bytes are the end, and an error is a reset.
+    read: io::Result<Vec<u8>>,
+}
+
+impl Piece {
+    /// One that was read from a link after another.
+    fn new(read: io::Result<Vec<u8>>, link: Link, before: Option<&Self>) -> Self {
+        let due = Instant::now() + link.takes(read.as_ref().map_or(0, Vec::len));
+        let due = before.map_or(due, |before| due.max(before.due));
+        Self { due, read }
     }
+
+    fn is_last(&self) -> bool {
+        !matches!(&self.read, Ok(bytes) if !bytes.is_empty())
+    }
+}
+
+/// Nobody sleeps where it is time already: a timer takes a millisecond at least.
+async fn until_due(due: Option<Instant>) {
+    if let Some(due) = due.filter(|due| *due > Instant::now()) {
+        sleep_until(due).await;
+    }
+}
+
+fn turn_a_bit_over(bytes: &mut [u8]) {
+    let bit = rand::random_range(0..8 * bytes.len());
+    bytes[bit / 8] ^= 1 << (bit % 8);
 }
