@@ -17,7 +17,7 @@ pub(super) type Play =
 /// Whom it happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum On {
-    /// An edge that is a process, and not behind a relay, whose small buffers are no link for megabytes.
+    /// An edge that is a process.
     Any,
     /// The edge with a network and a backend of its own.
     Apart,
@@ -58,10 +58,7 @@ impl Kind {
 
     pub(super) fn victim(&self, chance: &mut StdRng) -> usize {
         match self.on {
-            On::Any => match chance.random_range(0..EDGES) {
-                RELAYED => VICTIM,
-                edge => edge,
-            },
+            On::Any => chance.random_range(0..EDGES),
             On::Apart | On::Server => VICTIM,
             On::Relayed => RELAYED,
         }
