@@ -25,12 +25,21 @@ pub(crate) struct Score {
     pub(crate) detect: Option<Duration>,
     /// From the fault's end to the begin of the last call that failed.
     pub(crate) recover: Option<Duration>,
-    /// How long any call took.
-    pub(crate) slowest: Duration,
+    /// The call that took longest.
+    pub(crate) slowest: Option<Slow>,
     /// Descriptors that did not come back.
     pub(crate) leaks: usize,
     /// Whatever else should not have happened.
     pub(crate) problems: Vec<String>,
+}
+
+/// A call that took long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Slow {
+    pub(crate) took: Duration,
+    pub(crate) edge: usize,
+    /// How long after the first call it began.
+    pub(crate) began: Duration,
 }
 
 impl Score {

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::baseline::is_direct;
 use crate::calls::Failure;
 use crate::load::Made;
-use crate::score::Score;
+use crate::score::{Score, Slow};
 
 /// What calls may fail for after a fault is over, and edges may be away.
 pub(crate) const RECOVER: Duration = Duration::from_secs(7);
@@ -110,8 +110,13 @@ pub(crate) fn weigh(
 ) {
     let mut said = BTreeMap::<String, usize>::new();
     score.calls += made.len();
+    let first = made.iter().map(|call| call.began).min();
     for call in made {
-        score.slowest = score.slowest.max(call.ended - call.began);
+        score.slowest = score.slowest.max(first.map(|first| Slow {
+            took: call.ended - call.began,
+            edge: call.edge,
+            began: call.began - first,
+        }));
         let Some(failure) = &call.failure else {
             continue;
         };
