@@ -123,7 +123,7 @@ impl Loop {
     fn beat(&mut self) -> Result<(), SessionError> {
         let activity = Arc::clone(&self.shared.activity);
         if activity.take_asked() {
-            self.heartbeat.hurry(Instant::now());
+            self.heartbeat.hurry();
         }
         loop {
             let now = Instant::now();

@@ -53,8 +53,8 @@ pub(crate) struct Heartbeat {
     /// The newest heartbeat, for its round trip.
     latest: Option<(u64, Instant)>,
     next: Instant,
-    /// What `next` counts from.
-    since: Instant,
+    /// Somebody wants to know now.
+    hurried: bool,
     /// Whether it leaves it to the peer to ask on an idle tunnel.
     defers: bool,
     planned: Instant,
@@ -72,7 +72,7 @@ impl Heartbeat {
             asked: None,
             latest: None,
             next: now,
-            since: now,
+            hurried: false,
             defers: false,
             planned: now,
             suspected: false,
@@ -153,27 +153,18 @@ impl Heartbeat {
         } else if self.probe_due(signs).is_some_and(|due| now >= due) {
             return Some(self.ask(now, jitter));
         }
-        if now >= self.next && idle && self.defers && self.is_shown(signs) {
+        // The first question is this side's own, for the round trip.
+        if now >= self.next && idle && self.defers && self.sequence > 0 {
             // Longer than the peer takes to ask again.
-            self.count_from(signs.last_received, 1.25);
+            let due = signs.last_received + self.times.interval.mul_f64(1.25);
+            self.next = self.next.max(due);
         }
-        (now >= self.next).then(|| self.ask(now, jitter))
+        (self.hurried || now >= self.next).then(|| self.ask(now, jitter))
     }
 
-    /// Whether the peer, which answered before, gave a sign since the interval began.
-    fn is_shown(&self, signs: Signs) -> bool {
-        self.sequence > 0 && self.asked.is_none() && signs.last_received > self.since
-    }
-
-    fn count_from(&mut self, moment: Instant, intervals: f64) {
-        self.since = moment;
-        self.next = moment + self.times.interval.mul_f64(intervals);
-    }
-
-    /// The next question is due now, whatever the peer showed before.
-    pub(crate) fn hurry(&mut self, now: Instant) {
-        self.next = self.next.min(now);
-        self.since = now;
+    /// The next tick asks, whatever the peer showed before.
+    pub(crate) fn hurry(&mut self) {
+        self.hurried = true;
     }
 
     /// When [`Heartbeat::tick`] must be called next, if nothing happens.
@@ -208,7 +199,8 @@ impl Heartbeat {
         self.sequence += 1;
         self.asked.get_or_insert(now);
         self.latest = Some((self.sequence, now));
-        self.count_from(now, 0.8 + 0.4 * jitter);
+        self.next = now + self.times.interval.mul_f64(0.8 + 0.4 * jitter);
+        self.hurried = false;
         Action::Ask(self.sequence)
     }
 
@@ -392,11 +384,17 @@ mod tests {
 
     #[test]
     fn who_hurries_asks_at_once_and_once() {
-        let mut bench = Bench::new();
-        bench.run(secs(0), secs(0));
-        bench.hear(secs(1));
-        bench.heartbeat.hurry(bench.start + secs(2));
-        assert_eq!(bench.run(secs(2), secs(3)), [(2, Action::Ask(2))]);
+        for defers in [false, true] {
+            let mut bench = Bench::new();
+            if defers {
+                bench.heartbeat.defer();
+            }
+            bench.idle = true;
+            bench.run(secs(0), secs(0));
+            bench.hear(secs(1));
+            bench.heartbeat.hurry();
+            assert_eq!(bench.run(secs(2), secs(3)), [(2, Action::Ask(2))]);
+        }
     }
 
     #[test]
