@@ -12,7 +12,7 @@ pub const NO_TLS: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 40];
 
 /// What to say to whom speaks HTTP/1: an answer with `status`, as in `400 Bad Request`, that says `text`.
 #[must_use]
-pub fn http1(status: &str, text: &str) -> String {
+pub fn http1_answer(status: &str, text: &str) -> String {
     let length = text.len();
     format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\nconnection: close\r\n\
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_as_long_as_it_says() {
-        let answer = http1("400 Bad Request", "drei Äpfel\n");
+        let answer = http1_answer("400 Bad Request", "drei Äpfel\n");
         let (head, text) = answer.split_once("\r\n\r\n").unwrap();
         assert_eq!(text, "drei Äpfel\n");
         assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");

@@ -34,7 +34,7 @@ pub use descriptors::descriptors;
 pub use exit::Finished;
 pub use exposure::{Exposure, REQUIRE_SECURE};
 pub use handover::{HandoverError, HandoverSocket, Link, predecessor};
-pub use last_words::{NO_TLS, TLS_HANDSHAKE, hang_up, http1, last_words};
+pub use last_words::{NO_TLS, TLS_HANDSHAKE, hang_up, http1_answer, last_words};
 pub use listen::{BindError, bind, local_addresses};
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use grpc_multiplexer_process::{
-    ListenerTls, NO_TLS, Remarks, TLS_HANDSHAKE, hang_up, http1, last_words,
+    ListenerTls, NO_TLS, Remarks, TLS_HANDSHAKE, hang_up, http1_answer, last_words,
 };
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, BoxedIo, TunnelConfig, accept};
@@ -98,7 +98,7 @@ fn looks_like_http1(first: &[u8]) -> bool {
 impl Newcomer {
     /// Answers HTTP/1, which may be a person with a browser, with `text`.
     pub(crate) async fn answer_http1(self, text: &str) -> io::Result<()> {
-        let answer = http1("505 HTTP Version Not Supported", text);
+        let answer = http1_answer("505 HTTP Version Not Supported", text);
         self.last_words(answer.as_bytes()).await
     }
 

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use crate::{ListenerTls, NO_TLS, Remarks, TLS_HANDSHAKE, hang_up, http1, last_words};
+use crate::{ListenerTls, NO_TLS, Remarks, TLS_HANDSHAKE, hang_up, http1_answer, last_words};
 
 /// For who asks in plain text where there is TLS.
 const PLAIN: &str = "this listener speaks TLS: ask with https:// instead\n";
@@ -37,7 +37,7 @@ pub(super) async fn exchange(
             remarks.say(
                 "admin: somebody asks in plain text, where there is TLS (--admin-tls-certificate)",
             );
-            last_words(socket, http1("400 Bad Request", PLAIN)).await
+            last_words(socket, http1_answer("400 Bad Request", PLAIN)).await
         }
         (None, true) => {
             remarks.say(
