@@ -94,9 +94,9 @@ async fn a_start_says_it_once_or_is_refused() {
     assert_eq!(server.ended().await.code(), Some(2));
 }
 
-/// Whoever takes TLS away while it runs is told as well.
+/// Whoever takes TLS away while it runs is told as well, or it stays.
 #[tokio::test]
-async fn what_a_reload_opens_is_said() {
+async fn what_a_reload_opens_is_said_or_refused() {
     let pki = Pki::new("opens");
     let shown = pki.authority.signs("127.0.0.1");
     let [certificate, key] = shown.put(&pki.folder, "multiplexer");
@@ -104,20 +104,27 @@ async fn what_a_reload_opens_is_said() {
     let mutual = format!(
         "multiplexer: {{ tls: {{ certificate: {certificate}, key: {key}, client-ca: {ca} }} }}\n"
     );
-    let file = pki.folder.put("server.yaml", mutual);
-    let config = format!("--config={file}");
-    let listeners = [
-        "--proxy-listener=127.0.0.1:0",
-        "--multiplexer-listener=0.0.0.0:0",
-        "--admin-listener=off",
-    ];
-    let server = Process::start(SERVER, &[&listeners[..], &[&config]].concat());
-    server.says(" listening ").await;
-    pki.folder.put("server.yaml", "");
-    server.signal("HUP");
-    server.says("configuration reloaded").await;
-    let said = server.log();
-    let warned: Vec<_> = said.iter().filter(|line| line.contains(" WARN ")).collect();
-    assert_eq!(warned.len(), 1, "{warned:?}");
-    assert!(warned[0].contains(&format!("{OPEN}--multiplexer-listener 0.0.0.0:0 ")));
+    for (strict, outcome, level) in [
+        ("false", "configuration reloaded", " WARN "),
+        ("true", "configuration not reloaded", " ERROR "),
+    ] {
+        let file = pki.folder.put("server.yaml", &mutual);
+        let options = [
+            "--proxy-listener=127.0.0.1:0",
+            "--multiplexer-listener=0.0.0.0:0",
+            "--admin-listener=off",
+            &format!("--require-secure={strict}"),
+            &format!("--config={file}"),
+        ];
+        let server = Process::start(SERVER, &options);
+        server.says(" listening ").await;
+        pki.folder.put("server.yaml", "");
+        server.signal("HUP");
+        server.says(outcome).await;
+        let said = server.log();
+        let open: Vec<_> = said.iter().filter(|line| line.contains(OPEN)).collect();
+        assert_eq!(open.len(), 1, "{said:?}");
+        assert!(open[0].contains(level), "{}", open[0]);
+        assert!(open[0].contains("--multiplexer-listener 0.0.0.0:0 "));
+    }
 }
