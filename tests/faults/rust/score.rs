@@ -42,6 +42,16 @@ pub(crate) struct Slow {
     pub(crate) began: Duration,
 }
 
+impl fmt::Display for Slow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { took, edge, began } = self;
+        write!(
+            f,
+            "a call to edge-{edge}, {began:.1?} after the first, took {took:.1?}"
+        )
+    }
+}
+
 impl Score {
     /// Notes what must hold.
     pub(crate) fn require(&mut self, holds: bool, what: impl FnOnce() -> String) {

@@ -102,6 +102,16 @@ impl Fault {
     }
 }
 
+fn slowest(made: &[Made]) -> Option<Slow> {
+    let first = made.iter().map(|call| call.began).min()?;
+    let slow = |call: &Made| Slow {
+        took: call.ended - call.began,
+        edge: call.edge,
+        began: call.began - first,
+    };
+    made.iter().map(slow).max()
+}
+
 /// Counts calls, and those that failed by what `judge` says of them.
 pub(crate) fn weigh(
     made: &[Made],
@@ -110,13 +120,8 @@ pub(crate) fn weigh(
 ) {
     let mut said = BTreeMap::<String, usize>::new();
     score.calls += made.len();
-    let first = made.iter().map(|call| call.began).min();
+    score.slowest = score.slowest.max(slowest(made));
     for call in made {
-        score.slowest = score.slowest.max(first.map(|first| Slow {
-            took: call.ended - call.began,
-            edge: call.edge,
-            began: call.began - first,
-        }));
         let Some(failure) = &call.failure else {
             continue;
         };

@@ -103,8 +103,9 @@ async fn unread(callers: usize, size: usize) -> anyhow::Result<Score> {
     world.heal();
     world.pass(2).await;
     let mut score = world.judge(Excuse::NONE).await?;
-    let slow = score.slowest.filter(|slowest| slowest.took >= PROMPT);
-    score.require(slow.is_none(), || format!("a call took long: {slow:?}"));
+    if let Some(slow) = score.slowest.filter(|slowest| slowest.took >= PROMPT) {
+        score.problems.push(slow.to_string());
+    }
     Ok(score)
 }
 
