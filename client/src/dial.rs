@@ -37,7 +37,9 @@ pub(crate) enum AttemptError {
     Foreign(Speaks),
     #[error(transparent)]
     Tls(#[from] ServerTlsError),
-    #[error("the server hung up after the client id: another edge may have it")]
+    #[error(
+        "the server hung up after the client id: another edge may have it, or this one may not"
+    )]
     HungUp,
     #[error(
         "the server is of the original's, which takes one tunnel of an edge: `tunnels` has no effect with it"

@@ -11,6 +11,7 @@ mod dial;
 mod expiry;
 mod identity;
 mod listener;
+mod names;
 mod pem;
 mod rows;
 
@@ -24,6 +25,7 @@ pub(crate) use expiry::{Certificate, Certificates, REMIND};
 
 pub use dial::{DialTerms, server_name};
 pub use listener::{AcceptError, ListenerTerms, ListenerTls};
+pub use names::CertificateNames;
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())

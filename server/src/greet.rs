@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use grpc_multiplexer_process::{
-    ListenerTls, NO_TLS, Remarks, TLS_HANDSHAKE, hang_up, http1_answer, last_words,
+    CertificateNames, ListenerTls, NO_TLS, Remarks, TLS_HANDSHAKE, hang_up, http1_answer,
+    last_words,
 };
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, BoxedIo, TunnelConfig, accept};
@@ -39,6 +40,14 @@ pub(crate) struct Newcomer {
     pub(crate) socket: Rewind<TcpStream>,
     /// How long it may take for everything else that is asked of it.
     limit: Duration,
+}
+
+/// A newcomer that speaks TLS.
+pub(crate) struct Secured {
+    /// What goes within.
+    pub(crate) io: BoxedIo,
+    /// The names of its certificate, where it was asked for one.
+    pub(crate) certificate: Option<CertificateNames>,
 }
 
 /// Sees what a newcomer speaks, which may take so long.
@@ -116,11 +125,14 @@ impl Newcomer {
         self,
         tls: &ListenerTls,
         remarks: &Remarks,
-    ) -> io::Result<Option<BoxedIo>> {
+    ) -> io::Result<Option<Secured>> {
         let accept = async { Ok(tls.accept(self.socket).await) };
         // Boxed: over soon, and large.
         match in_time(self.limit, Box::pin(accept)).await? {
-            Ok(stream) => Ok(Some(Box::new(stream))),
+            Ok(stream) => Ok(Some(Secured {
+                certificate: CertificateNames::shown(&stream),
+                io: Box::new(stream),
+            })),
             Err((error, socket)) => {
                 remarks.say(format_args!("TLS refused: {error}"));
                 in_time(self.limit, hang_up(socket)).await?;

@@ -8,6 +8,7 @@
 
 mod accept;
 mod config;
+mod credential;
 mod discovery;
 mod doors;
 mod duplicates;
@@ -62,6 +63,7 @@ use shutdown::Shutdown;
 use upgrade::Upgrade;
 
 pub use config::ServerConfig;
+pub use credential::{CertificateIds, CertificateIdsError, Grants};
 pub use duplicates::{DuplicateClientId, DuplicateClientIdError};
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;

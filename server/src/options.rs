@@ -5,6 +5,8 @@ use grpc_multiplexer_process::{
     REQUIRE_SECURE, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
 };
 
+use crate::Grants;
+
 /// The command line.
 pub const PROGRAM: Program = Program {
     name: "grpc-multiplexer-server",
@@ -42,6 +44,7 @@ const OPTIONS: &[OptionSpec] = &[
     ListenerTls::key("multiplexer.tls.key"),
     ListenerTls::client_ca("multiplexer.tls.client-ca"),
     ListenerTls::client_crl("multiplexer.tls.client-crl"),
+    Grants::CERTIFICATE_ID,
     AdminListener::option("127.0.0.1:7612"),
     AdminListener::OPTIONS_OF_TLS[0],
     AdminListener::OPTIONS_OF_TLS[1],

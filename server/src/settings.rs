@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::edge::comers;
 use crate::proxy;
 use crate::waiting::WaitSettings;
-use crate::{DuplicateClientId, Limits, ServerConfig};
+use crate::{DuplicateClientId, Grants, Limits, ServerConfig};
 
 /// How a [`Server`](crate::Server) behaves. The default is that of the binary's options.
 ///
@@ -34,6 +34,8 @@ pub struct Settings {
     pub proxy_tls: Option<ListenerTls>,
     /// TLS with edges; without it they come in plain text. Default none.
     pub multiplexer_tls: Option<ListenerTls>,
+    /// Which edges may have which client ids. Default all may have any.
+    pub edges: Grants,
     /// Timeouts of tunnels.
     pub tunnel: TunnelConfig,
     /// Which calls wait for an edge that is away.
@@ -52,6 +54,7 @@ impl Default for Settings {
             duplicate_client_id: DuplicateClientId::default(),
             proxy_tls: None,
             multiplexer_tls: None,
+            edges: Grants::default(),
             tunnel: TunnelConfig::default(),
             waiting: WaitSettings::default(),
             replay_buffer: 64 * 1024,
@@ -78,6 +81,7 @@ impl Settings {
         let replay_buffer = reader.one("replay-buffer", size);
         let proxy_tls = ListenerTls::read(reader, proxy::comers::TLS);
         let multiplexer_tls = ListenerTls::read(reader, comers::TLS);
+        let edges = Grants::read(reader);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
             hello_timeout: limits.handshake_timeout,
@@ -89,6 +93,7 @@ impl Settings {
             duplicate_client_id: duplicate_client_id?,
             proxy_tls,
             multiplexer_tls,
+            edges,
             tunnel,
             waiting: waiting?,
             // What does not fit is no limit.

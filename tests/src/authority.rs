@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    IsCa, KeyIdMethod, KeyPair, RevokedCertParams, date_time_ymd,
+    IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, date_time_ymd,
 };
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
@@ -72,15 +72,32 @@ impl Authority {
     }
 
     /// The same with an end.
+    #[must_use]
+    pub fn signs_until(&self, name: &str, end: SystemTime) -> Leaf {
+        self.signs_names(&[name], end)
+    }
+
+    /// Signs a certificate for several names, of which those with `://` are URIs.
+    #[must_use]
+    pub fn signs_all(&self, names: &[&str]) -> Leaf {
+        self.signs_names(names, SystemTime::now() + 365 * DAY)
+    }
+
+    /// The same with an end.
     ///
     /// # Panics
     ///
-    /// For what is neither.
+    /// For what can be no name.
     #[must_use]
-    pub fn signs_until(&self, name: &str, end: SystemTime) -> Leaf {
+    pub fn signs_names(&self, names: &[&str], end: SystemTime) -> Leaf {
         static SERIAL: AtomicU64 = AtomicU64::new(1);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        let (uris, others): (Vec<&str>, Vec<_>) =
+            names.iter().partition(|name| name.contains("://"));
+        let others: Vec<_> = others.into_iter().map(str::to_owned).collect();
+        let mut params = CertificateParams::new(others).unwrap();
+        let uri = |uri: &str| SanType::URI(uri.try_into().unwrap());
+        params.subject_alt_names.extend(uris.into_iter().map(uri));
         params.not_before = date_time_ymd(2000, 1, 1);
         let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         params.not_after = date_time_ymd(1970, 1, 1) + end;

@@ -195,6 +195,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("multiplexer.tls.key", "<FILE>", ""),
                 ("multiplexer.tls.client-ca", "<FILE>", ""),
                 ("multiplexer.tls.client-crl", "<FILE>", ""),
+                ("edges-certificate-id", "<PATTERN>", ""),
                 (
                     "admin-listener",
                     "<HOST:PORT>",

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::{Code, Hello, Refused, Welcome};
 use grpc_multiplexer_tunnel::{
-    Accepted, Arrival, Established, HandshakeError, LegacyEdge, Session,
+    Accepted, Arrival, ClientId, Established, HandshakeError, LegacyEdge, Session,
 };
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::EdgeHandle;
 use super::lanes::Terms;
 use super::listener::Edges;
 use super::offer::{Offer, refused, verdicts};
+use crate::credential::{Credential, Principal};
 use crate::registry::{Conflict, Identity, Newcomer, Registered, Registration, Token};
 
 /// When an edge whose id another has should ask again: often enough that callers who wait for the id do not notice the
@@ -24,6 +25,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Admitted {
     pub(super) edge: Arc<EdgeHandle>,
     pub(super) tunnel: Established,
+    /// What gave the edge its id, where it was asked.
+    pub(super) principal: Option<Principal>,
     /// The edge is reachable while this lives, unless another takes its place.
     pub(super) registration: Registration,
 }
@@ -37,10 +40,11 @@ impl Edges {
         &self,
         arrival: Arrival,
         remote: SocketAddr,
+        credential: Credential,
     ) -> Result<Admitted, HandshakeError> {
         match arrival {
-            Arrival::Hello(accepted) => self.welcome(accepted, remote).await,
-            Arrival::Legacy(edge) => self.take_legacy(edge, remote).await,
+            Arrival::Hello(accepted) => self.welcome(accepted, remote, credential).await,
+            Arrival::Legacy(edge) => self.take_legacy(edge, remote, credential).await,
         }
     }
 
@@ -48,21 +52,24 @@ impl Edges {
         &self,
         accepted: Accepted,
         remote: SocketAddr,
+        credential: Credential,
     ) -> Result<Admitted, HandshakeError> {
         let session = accepted.session();
-        let considered = self.consider(accepted.hello(), &session, remote).await;
-        let Registered {
-            edge,
-            registration,
-            token,
-        } = match considered {
-            Ok(registered) => registered,
+        let hello = accepted.hello();
+        let considered = self.consider(hello, &session, remote, credential).await;
+        let (registered, principal) = match considered {
+            Ok(considered) => considered,
             Err(refused) => {
-                say_refused(remote, &refused);
+                self.say_refused(remote, &refused);
                 accepted.refuse(refused.clone()).await?;
                 return Err(HandshakeError::Refused(Box::new(refused)));
             }
         };
+        let Registered {
+            edge,
+            registration,
+            token,
+        } = registered;
         let welcome = Welcome {
             server_id: self.server_id.clone(),
             verdicts: verdicts(accepted.hello(), edge.generation()),
@@ -72,6 +79,7 @@ impl Edges {
         };
         Ok(Admitted {
             tunnel: accepted.welcome(welcome).await?,
+            principal,
             edge,
             registration,
         })
@@ -82,11 +90,14 @@ impl Edges {
         hello: &Hello,
         session: &Session,
         remote: SocketAddr,
-    ) -> Result<Registered, Refused> {
+        credential: Credential,
+    ) -> Result<(Registered, Option<Principal>), Refused> {
         let offer = Offer::of(hello, remote)?;
+        let principal = self.check(&credential, &offer.client_id)?;
         let identity =
             Identity::of(hello).map_err(|error| refused(Code::Malformed, &error.to_string()))?;
-        self.register(&offer, identity.as_ref(), session).await
+        let registered = self.register(&offer, identity.as_ref(), session).await?;
+        Ok((registered, principal))
     }
 
     /// An edge of the original's is told nothing: a tunnel that is not taken is closed.
@@ -94,20 +105,39 @@ impl Edges {
         &self,
         edge: LegacyEdge,
         remote: SocketAddr,
+        credential: Credential,
     ) -> Result<Admitted, HandshakeError> {
+        let considered = self.consider_legacy(edge, remote, credential).await;
+        considered.map_err(|refused| {
+            self.say_refused(remote, &refused);
+            HandshakeError::Refused(Box::new(refused))
+        })
+    }
+
+    async fn consider_legacy(
+        &self,
+        edge: LegacyEdge,
+        remote: SocketAddr,
+        credential: Credential,
+    ) -> Result<Admitted, Refused> {
         let offer = Offer::legacy(edge.client_id().clone(), remote);
+        let principal = self.check(&credential, &offer.client_id)?;
         let tunnel = edge.take(&self.config);
-        match self.register(&offer, None, &tunnel.session).await {
-            Ok(registered) => Ok(Admitted {
-                edge: registered.edge,
-                tunnel,
-                registration: registered.registration,
-            }),
-            Err(refused) => {
-                say_refused(remote, &refused);
-                Err(HandshakeError::Refused(Box::new(refused)))
-            }
-        }
+        let registered = self.register(&offer, None, &tunnel.session).await?;
+        Ok(Admitted {
+            edge: registered.edge,
+            tunnel,
+            principal,
+            registration: registered.registration,
+        })
+    }
+
+    /// Sees that an edge may have the id that it wants.
+    fn check(&self, credential: &Credential, id: &ClientId) -> Result<Option<Principal>, Refused> {
+        let admitted = self
+            .settings
+            .now(|settings| settings.edges.admit(credential, id));
+        Ok(admitted?)
     }
 
     /// Gives an edge its id, or says why not. Whoever has it is asked for a sign of life first, where that matters.
@@ -144,10 +174,12 @@ impl Edges {
         }
         registered.map_err(|conflict| refuse(&conflict, offer))
     }
-}
 
-fn say_refused(remote: SocketAddr, refused: &Refused) {
-    info!(%remote, reason = %refused.text, "edge refused");
+    pub(super) fn say_refused(&self, remote: SocketAddr, refused: &Refused) {
+        let (from, reason) = (remote.ip(), &refused.text);
+        self.remarks
+            .say(format_args!("edge refused: {reason} (from {from})"));
+    }
 }
 
 fn refuse(conflict: &Conflict, offer: &Offer) -> Refused {

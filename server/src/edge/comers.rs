@@ -8,7 +8,8 @@ use grpc_multiplexer_tunnel::{ALPN, BoxedIo, tune};
 use tokio::net::TcpStream;
 
 use super::listener::Edges;
-use crate::greet::{Newcomer, Protocol, greet};
+use crate::credential::Credential;
+use crate::greet::{Newcomer, Protocol, Secured, greet};
 use crate::proxy::{Failure, misplaced};
 
 /// What is asked of an edge that comes with TLS. Both wires go by one name, as they do on one port.
@@ -24,15 +25,23 @@ const HTTP1: &str =
     "This is the multiplexer listener of a grpc-multiplexer server, where edges dial in.\n";
 
 impl Edges {
-    /// Sees that an edge may be there. Who else came is told, and gone.
-    pub(super) async fn greet(&self, socket: TcpStream) -> io::Result<Option<BoxedIo>> {
+    /// Sees that an edge may be there, and what its connection shows of who it is. Who else came is told, and gone.
+    pub(super) async fn greet(
+        &self,
+        socket: TcpStream,
+    ) -> io::Result<Option<(BoxedIo, Credential)>> {
         tune(&socket, self.config.heartbeat.dead_after)?;
         let newcomer = greet(socket, self.limits.handshake_timeout).await?;
         let settings = &self.settings;
         match settings.now(|settings| settings.multiplexer_tls.clone()) {
-            None if newcomer.speaks == Protocol::Yamux => Ok(Some(Box::new(newcomer.socket))),
+            None if newcomer.speaks == Protocol::Yamux => {
+                Ok(Some((Box::new(newcomer.socket), Credential::default())))
+            }
             Some(tls) if newcomer.speaks == Protocol::Tls => {
-                newcomer.secure(&tls, &self.remarks).await
+                let secured = newcomer.secure(&tls, &self.remarks).await?;
+                Ok(secured.map(|Secured { io, certificate }| {
+                    (io, Credential::of_connection(certificate))
+                }))
             }
             _ => self.turn_away(newcomer).await.map(|()| None),
         }

@@ -13,11 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument as _, debug, info, info_span, warn};
+use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::admit::Admitted;
 use super::tunnel::run;
 use crate::accept::accept_loop;
+use crate::credential::Credential;
 use crate::guard::Floods;
 use crate::limits::Limits;
 use crate::metrics::{Introduction, Metrics};
@@ -129,14 +130,14 @@ impl Edges {
         socket: TcpStream,
         remote: SocketAddr,
     ) -> Option<(Admitted, OwnedSemaphorePermit)> {
-        let edge = match self.greet(socket).await {
+        let (edge, credential) = match self.greet(socket).await {
             Ok(edge) => edge?,
             Err(error) => {
                 debug!(%error, "no edge");
                 return None;
             }
         };
-        let met = self.meet(edge, remote).await;
+        let met = self.meet(edge, remote, credential).await;
         let introduction = match &met {
             Ok(_) => Introduction::Welcome,
             // Said already, with the reason.
@@ -155,33 +156,35 @@ impl Edges {
         &self,
         edge: BoxedIo,
         remote: SocketAddr,
+        credential: Credential,
     ) -> Result<(Admitted, OwnedSemaphorePermit), HandshakeError> {
         let arrival = accept(edge, &self.config).await?;
         if !self.overload.takes_tunnels() {
-            return Err(full(arrival, remote, "this server is short of memory").await);
+            let reason = "this server is short of memory";
+            return Err(self.full(arrival, remote, reason).await);
         }
         let Ok(place) = Arc::clone(&self.tunnels).try_acquire_owned() else {
             let reason = "this server has as many tunnels as it takes";
-            return Err(full(arrival, remote, reason).await);
+            return Err(self.full(arrival, remote, reason).await);
         };
-        Ok((self.admit(arrival, remote).await?, place))
+        Ok((self.admit(arrival, remote, credential).await?, place))
     }
-}
 
-/// Refuses an edge that is one too many. One of the original's has no ear for it.
-async fn full(arrival: Arrival, remote: SocketAddr, reason: &str) -> HandshakeError {
-    let after = Duration::from_millis(rand::rng().random_range(FULL_RETRY));
-    let refused = Refused {
-        code: Code::Limit.into(),
-        text: reason.to_owned(),
-        retry_after: prost_types::Duration::try_from(after).ok(),
-    };
-    info!(%remote, reason = %refused.text, "edge refused");
-    match arrival {
-        Arrival::Hello(edge) => match edge.refuse(refused.clone()).await {
-            Ok(()) => HandshakeError::Refused(Box::new(refused)),
-            Err(error) => error,
-        },
-        Arrival::Legacy(_) => HandshakeError::Refused(Box::new(refused)),
+    /// Refuses an edge that is one too many. One of the original's has no ear for it.
+    async fn full(&self, arrival: Arrival, remote: SocketAddr, reason: &str) -> HandshakeError {
+        let after = Duration::from_millis(rand::rng().random_range(FULL_RETRY));
+        let refused = Refused {
+            code: Code::Limit.into(),
+            text: reason.to_owned(),
+            retry_after: prost_types::Duration::try_from(after).ok(),
+        };
+        self.say_refused(remote, &refused);
+        match arrival {
+            Arrival::Hello(edge) => match edge.refuse(refused.clone()).await {
+                Ok(()) => HandshakeError::Refused(Box::new(refused)),
+                Err(error) => error,
+            },
+            Arrival::Legacy(_) => HandshakeError::Refused(Box::new(refused)),
+        }
     }
 }

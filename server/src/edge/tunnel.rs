@@ -22,6 +22,7 @@ pub(super) async fn run(admitted: Admitted, metrics: &Metrics, registry: &Regist
     let Admitted {
         edge,
         tunnel,
+        principal,
         mut registration,
     } = admitted;
     let Established {
@@ -33,6 +34,7 @@ pub(super) async fn run(admitted: Admitted, metrics: &Metrics, registry: &Regist
         client_id = %edge.client_id(),
         generation = edge.generation(),
         software = %edge.software(),
+        principal = principal.as_ref().map(tracing::field::display),
         "edge connected"
     );
     let (mut work, mut refusals) = (JoinSet::new(), JoinSet::new());

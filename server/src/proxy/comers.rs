@@ -63,7 +63,7 @@ impl Callers {
             None if newcomer.speaks == Protocol::Http2 => Box::new(newcomer.socket),
             Some(tls) if newcomer.speaks == Protocol::Tls => {
                 match newcomer.secure(&tls, &self.remarks).await? {
-                    Some(io) => io,
+                    Some(secured) => secured.io,
                     None => return Ok(None),
                 }
             }

@@ -83,6 +83,10 @@ fn rows_of_tls(folder: &Folder) -> Vec<Row> {
         rows.push(row("key", key).beside(&all[1..2]));
         rows.push(row("client-ca", ca).beside(&all[..2]));
         rows.push(row("client-crl", crl).beside(&all));
+        if at == "multiplexer" {
+            let patterns = ["spiffe://a.test/{id}", "b:{id}", "{id}.c.test"];
+            rows.push(self::row(SERVER, "edges-certificate-id", patterns).beside(&all));
+        }
     }
     for (at, on) in [
         ("multiplexer.tls.", ("multiplexer.tls.ca", ca[0])),

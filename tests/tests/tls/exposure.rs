@@ -9,7 +9,7 @@ const EDGE: &str = "grpc-multiplexer-client";
 const OPEN: &str = "open to others than this machine: ";
 
 /// What a program says of its options, and how it ends, when it is only to check them.
-fn checked(program: &str, options: &[String]) -> (Option<i32>, String) {
+pub(crate) fn checked(program: &str, options: &[String]) -> (Option<i32>, String) {
     let mut command = command(program);
     command.arg("--check-config").args(options);
     let output = command.output().unwrap();

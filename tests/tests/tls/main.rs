@@ -8,6 +8,7 @@
 
 mod admin;
 mod backend;
+mod certificate_ids;
 mod exposure;
 mod proxy;
 mod reload;

@@ -14,14 +14,14 @@ use tokio_util::io::InspectReader;
 use crate::{NOWHERE, Pki, TUNNEL, alert, connect, edge, ends, older, pong, server};
 
 /// Callers reach the edge.
-async fn is_reached(mux: &Mux) {
+pub(crate) async fn is_reached(mux: &Mux) {
     let caller = Caller::connect(mux.proxy).await;
     let answer = caller.call("/s/m", &[("client-id", "rainbow")], b"").await;
     assert_eq!(answer.body, b"pong", "{answer:?}");
 }
 
 /// An edge says why it gets no tunnel, and that it will get none until somebody acts.
-async fn is_refused(edge: &Edge, why: &str) {
+pub(crate) async fn is_refused(edge: &Edge, why: &str) {
     let line = edge.says("no tunnel, and none until this is mended").await;
     assert!(line.contains(why), "{line}");
     assert!(!edge.log().iter().any(|line| line.contains(" connected ")));

@@ -17,6 +17,7 @@ use super::super::listener::Edges;
 use super::super::tunnel::run;
 use super::doomed::Doomed;
 use super::network::{Arrival, Door};
+use crate::credential::Credential;
 use crate::guard::Floods;
 use crate::metrics::Metrics;
 use crate::newcomers::Newcomers;
@@ -149,7 +150,7 @@ async fn accept(
 
 /// What the listener does with a socket once it was greeted.
 pub(super) async fn serve(edges: Arc<Edges>, io: BoxedIo, remote: SocketAddr, taken: Taken) {
-    let Ok((admitted, _place)) = edges.meet(io, remote).await else {
+    let Ok((admitted, _place)) = edges.meet(io, remote, Credential::default()).await else {
         return;
     };
     taken.lock().unwrap().push(Arc::clone(&admitted.edge));
