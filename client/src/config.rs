@@ -9,7 +9,7 @@ use grpc_multiplexer_process::{
 use grpc_multiplexer_tunnel::{ALPN, ClientId, SLOTS};
 use rustls::pki_types::ServerName;
 
-use crate::{Backend, BackendAddress, BackendTls, Edge, ServerTls, TunnelProtocol};
+use crate::{Backend, BackendAddress, BackendTls, Edge, EdgeToken, ServerTls, TunnelProtocol};
 
 /// TLS towards the server.
 const SERVER: DialTerms = DialTerms {
@@ -19,6 +19,9 @@ const SERVER: DialTerms = DialTerms {
     protocol: ALPN,
     tls12: false,
 };
+
+/// The file of the token.
+const TOKEN: &str = "token-file";
 
 /// TLS towards the backend.
 const BACKEND: DialTerms = DialTerms {
@@ -70,6 +73,7 @@ impl Edge {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
         let servers = reader.many("multiplexer-address", str::parse::<HostPort>);
         let tls = read_server_tls(reader, &servers);
+        let token = read_token(reader, &servers);
         let mut servers = servers.into_iter();
         let tunnels = reader.one("tunnels", read_tunnels);
         let exit_on_superseded = reader.one("exit-on-superseded", boolean);
@@ -80,6 +84,10 @@ impl Edge {
         if tunnels > Some(1) && tunnel_protocol == Some(TunnelProtocol::Legacy) {
             let reason = "a server of the original's takes one tunnel of an edge; write 1";
             reader.mistake("tunnels", reason);
+        }
+        if reader.is_set(TOKEN) && tunnel_protocol == Some(TunnelProtocol::Legacy) {
+            let reason = "the original's wire carries no token; leave out --tunnel-protocol legacy";
+            reader.mistake(TOKEN, reason);
         }
         let is_named = client_id.is_some();
         let client_id = client_id.unwrap_or_else(pet_name);
@@ -92,6 +100,7 @@ impl Edge {
             .with_drain_timeout(drain_timeout?);
         edge.is_named = is_named;
         edge.tls = tls;
+        edge.token = token;
         Some(edge)
     }
 }
@@ -177,6 +186,22 @@ fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Serv
         config: SERVER.read(reader)?,
         name,
     })
+}
+
+fn read_token(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<EdgeToken> {
+    let file = reader.secret_file(TOKEN)?;
+    let far = servers.iter().find(|server| !server.is_of_this_machine());
+    if !reader.is_set(SERVER.ca)
+        && let Some(server) = far
+    {
+        let reason = format!(
+            "the token would go to {server} in plain text; give --multiplexer-tls-ca with a file, or with `system`"
+        );
+        reader.mistake(TOKEN, reason);
+    }
+    // What is no text has no characters of a token.
+    let token = String::from_utf8_lossy(&file.contents).parse();
+    token.map_err(|error| reader.mistake(TOKEN, error)).ok()
 }
 
 fn name(text: &str) -> Result<ServerName<'static>, &'static str> {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use crate::server_tls::{Alert, ServerTlsError};
-use crate::{Edge, TunnelProtocol};
+use crate::{Edge, EdgeToken, ServerTls, TunnelProtocol};
 
 /// How long a server may take to take the TCP connection: as gRPC's minimum connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -37,6 +37,8 @@ pub(crate) enum AttemptError {
     Foreign(Speaks),
     #[error(transparent)]
     Tls(#[from] ServerTlsError),
+    #[error("the token is shown over TLS, or to a server on this machine, and not in plain text")]
+    PlainToken,
     #[error(
         "the server hung up after the client id: another edge may have it, or this one may not"
     )]
@@ -93,6 +95,7 @@ impl AttemptError {
             // Whoever answers there now is somebody else.
             Self::Foreign(_) => false,
             Self::Tls(error) => error.is_transient(),
+            Self::PlainToken => false,
             Self::Connect(_) | Self::ConnectTimeout | Self::HungUp | Self::Neither { .. } => true,
             Self::OneTunnel => true,
         }
@@ -171,8 +174,8 @@ pub(crate) async fn attempt(
         (TunnelProtocol::V1, _) | (TunnelProtocol::Auto, Known::AnswersHello) => {
             with_hello(server, edge, &edge.tunnel, introduction).await
         }
-        // The original's server has none.
-        (TunnelProtocol::Auto, _) if edge.server_tls().is_some() => {
+        // The original's server has none, and asks for no token.
+        (TunnelProtocol::Auto, _) if edge.server_tls().is_some() || edge.token().is_some() => {
             with_hello(server, edge, &edge.tunnel, introduction).await
         }
         (TunnelProtocol::Legacy, _) => with_line(server, edge, introduction).await,
@@ -242,8 +245,17 @@ async fn with_hello(
     tunnel: &TunnelConfig,
     introduction: &Introduction,
 ) -> Result<Tunnel, AttemptError> {
-    let (io, alert) = connect(server, edge).await?;
-    let dialled = grpc_multiplexer_tunnel::dial(io, hello(edge, introduction), tunnel).await;
+    // Of one moment, so that no token goes out without the TLS that it was given with.
+    let (token, tls) = edge.now(|edge| (edge.token.clone(), edge.tls.clone()));
+    if token.is_some() && tls.is_none() && !server.is_of_this_machine() {
+        return Err(AttemptError::PlainToken);
+    }
+    let (io, alert) = connect(server, edge, tls).await?;
+    let hello = Hello {
+        auth: token.as_ref().map(EdgeToken::auth),
+        ..hello(edge, introduction)
+    };
+    let dialled = grpc_multiplexer_tunnel::dial(io, hello, tunnel).await;
     let (established, welcome) = dialled.map_err(|error| why(&alert, error))?;
     let proof = Proof {
         server_id: welcome.server_id,
@@ -265,7 +277,7 @@ async fn with_line(
     if introduction.slot > 0 {
         return Err(AttemptError::OneTunnel);
     }
-    let (io, alert) = connect(server, edge).await?;
+    let (io, alert) = connect(server, edge, edge.server_tls()).await?;
     let dialled = dial_legacy(io, &edge.client_id, &edge.tunnel).await;
     let established = dialled.map_err(|error| match why(&alert, error) {
         AttemptError::Handshake(HandshakeError::Lost(_)) => AttemptError::HungUp,
@@ -285,12 +297,16 @@ fn why(alert: &Alert, error: HandshakeError) -> AttemptError {
         .map_or_else(|| error.into(), AttemptError::Tls)
 }
 
-async fn connect(server: &HostPort, edge: &Edge) -> Result<(BoxedIo, Alert), AttemptError> {
+async fn connect(
+    server: &HostPort,
+    edge: &Edge,
+    tls: Option<ServerTls>,
+) -> Result<(BoxedIo, Alert), AttemptError> {
     let silence = edge.tunnel.heartbeat.dead_after;
     let connect = async {
         let io = edge.connector.connect(server, silence).await;
         let io = io.map_err(AttemptError::Connect)?;
-        match edge.server_tls() {
+        match tls {
             Some(tls) => Ok(tls.secure(server, io).await?),
             None => Ok((io, Alert::default())),
         }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::connector::Connector;
 use crate::metrics::Metrics;
-use crate::{Backend, EdgeConfig, ServerTls};
+use crate::{Backend, EdgeConfig, EdgeToken, ServerTls};
 
 /// An edge, ready to run.
 ///
@@ -43,6 +43,8 @@ pub struct Edge {
     pub(crate) servers: Vec<HostPort>,
     /// Without it servers are spoken to in plain text.
     pub(crate) tls: Option<ServerTls>,
+    /// What servers are shown that ask for a token.
+    pub(crate) token: Option<EdgeToken>,
     pub(crate) backend: Backend,
     /// How many at a time.
     pub(crate) tunnels: u32,
@@ -65,6 +67,7 @@ impl Edge {
             is_named: true,
             servers: vec![server],
             tls: None,
+            token: None,
             backend,
             tunnels: 1,
             exit_on_superseded: false,
@@ -88,6 +91,14 @@ impl Edge {
     #[must_use]
     pub fn with_tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Shows servers a token. It goes out over TLS, or to this machine, and in no other way; and never over the original's
+    /// wire, which is not tried then. Default none.
+    #[must_use]
+    pub fn with_token(mut self, token: EdgeToken) -> Self {
+        self.token = Some(token);
         self
     }
 
@@ -121,8 +132,8 @@ impl Edge {
         self
     }
 
-    /// From now on `configs` says how servers and a backend are spoken to with TLS when they are dialled, and how long calls
-    /// may take to finish; everything else stays as it is.
+    /// From now on `configs` says how servers and a backend are spoken to with TLS when they are dialled, which token servers
+    /// are shown, and how long calls may take to finish; everything else stays as it is.
     #[must_use]
     pub fn reloading(mut self, configs: watch::Receiver<EdgeConfig>) -> Self {
         self.reloads = Some(configs);
@@ -147,6 +158,11 @@ impl Edge {
     /// TLS towards servers, as it is to be for the next that is dialled.
     pub(crate) fn server_tls(&self) -> Option<ServerTls> {
         self.now(|edge| edge.tls.clone())
+    }
+
+    /// The token for the next server that is dialled.
+    pub(crate) fn token(&self) -> Option<EdgeToken> {
+        self.now(|edge| edge.token.clone())
     }
 
     /// For simulations: reaches servers through `connect` and not over TCP, and spreads delays by `chance`.

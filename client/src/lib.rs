@@ -22,6 +22,7 @@ mod reachability;
 mod server_tls;
 mod splice;
 mod supervisor;
+mod token;
 mod upgrade;
 
 pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls};
@@ -38,4 +39,5 @@ pub use legacy::fuzzing;
 pub use options::PROGRAM;
 pub use server_tls::ServerTls;
 pub use supervisor::EdgeEnd;
+pub use token::{EdgeToken, EdgeTokenError};
 pub use upgrade::Upgrade;

@@ -60,6 +60,17 @@ const OPTIONS: &[OptionSpec] = &[
     ),
     DialTerms::key("multiplexer.tls.key"),
     OptionSpec {
+        path: "token-file",
+        value_name: "FILE",
+        default: None,
+        many: false,
+        secret: false,
+        reload: true,
+        help: "File of the token that the edge shows to a server that asks for one: one line of at least 32 random \
+               characters, which no other user may be able to read. It is shown over TLS or to this machine only, and \
+               read again when it changes",
+    },
+    OptionSpec {
         path: "grpc-server-address",
         value_name: "ADDRESS",
         default: Some("localhost:50051"),

@@ -21,23 +21,26 @@ pub const REQUIRE_SECURE: OptionSpec = OptionSpec {
 pub struct Exposure(Vec<String>);
 
 impl Exposure {
-    /// Looks at a listener, by the paths of its address and of what its TLS options are below.
+    /// Looks at a listener, by the paths of its address and of what its TLS options are below. It may ask who comes in
+    /// another way than for a certificate.
     pub fn listener(
         &mut self,
         reader: &Reader<'_>,
         option: &str,
         address: &HostPort,
         tls: (&str, Option<&ListenerTls>),
+        asks: bool,
     ) {
         let (below, tls) = tls;
         let flag = |name: &str| reader.flag(&format!("{below}.{name}"));
         let ca = flag("client-ca");
         let mended = match tls {
             _ if address.is_of_this_machine() => return,
-            Some(tls) if tls.is_mutual() => return,
+            Some(tls) if asks || tls.is_mutual() => return,
             Some(_) => ca,
             // It is mistaken.
             None if reader.is_set(&format!("{below}.certificate")) => return,
+            None if asks => format!("{} and {}", flag("certificate"), flag("key")),
             None => format!("{}, {} and {ca}", flag("certificate"), flag("key")),
         };
         self.is_open(reader, option, address, mended);

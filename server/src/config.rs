@@ -42,9 +42,10 @@ impl ServerConfig {
             &admin_listener,
         ) {
             let tls = (callers::TLS.options, settings.proxy_tls.as_ref());
-            exposure.listener(reader, "proxy-listener", proxy, tls);
+            exposure.listener(reader, "proxy-listener", proxy, tls, false);
             let tls = (edges::TLS.options, settings.multiplexer_tls.as_ref());
-            exposure.listener(reader, "multiplexer-listener", multiplexer, tls);
+            let asks = settings.edges.ask();
+            exposure.listener(reader, "multiplexer-listener", multiplexer, tls, asks);
             admin.look(reader, &mut exposure);
         }
         exposure.say(reader);

@@ -5,39 +5,71 @@
 //! looked up for the edge: who may not have an id learns nothing of it.
 
 mod certificate;
+mod failures;
+mod options;
+mod tokens;
 
 use std::fmt;
 
-use grpc_multiplexer_process::{CertificateNames, OptionSpec, Reader};
-use grpc_multiplexer_tunnel::ClientId;
-use grpc_multiplexer_tunnel::message::{Code, Refused};
+use grpc_multiplexer_process::CertificateNames;
+use grpc_multiplexer_tunnel::message::{Auth, Code, Refused};
+use grpc_multiplexer_tunnel::{ClientId, TOKEN_SCHEME};
 
 use certificate::NotGranted;
 pub use certificate::{CertificateIds, CertificateIdsError};
+pub(crate) use failures::Failures;
+use tokens::{Digest, TokenDenied};
+pub use tokens::{Tokens, WrongLine};
 
-use crate::edge::comers;
 use crate::edge::offer::refused;
+
+/// Granted ids that are told. There may be hundreds.
+const TOLD: usize = 5;
 
 /// What an edge shows of who it is.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Credential {
     /// The names of its certificate, where the listener asks for one.
     certificate: Option<CertificateNames>,
+    token: Option<Digest>,
 }
 
 impl Credential {
     /// What a connection shows by itself.
     pub(crate) fn of_connection(certificate: Option<CertificateNames>) -> Self {
-        Self { certificate }
+        Self {
+            certificate,
+            token: None,
+        }
+    }
+
+    /// The same with what a hello shows.
+    pub(crate) fn and(self, auth: Option<&Auth>) -> Result<Self, UnknownScheme> {
+        match auth {
+            None => Ok(self),
+            Some(Auth { scheme, data }) if scheme == TOKEN_SCHEME => Ok(Self {
+                token: Some(Digest::of(data)),
+                ..self
+            }),
+            Some(_) => Err(UnknownScheme),
+        }
     }
 }
 
-/// Which credentials have which client ids. Where nothing is asked for, any edge may have any id.
+/// A credential that no option is about.
+#[derive(Debug, thiserror::Error)]
+#[error("this server does not know this kind of the hello's auth; it knows `{TOKEN_SCHEME}`")]
+pub(crate) struct UnknownScheme;
+
+/// Which credentials have which client ids. Where nothing is asked for, any edge may have any id; else an edge must show one
+/// of what is asked for.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Grants {
     /// By the names in certificates, which the listener must ask for. Default none.
     pub certificate_ids: Option<CertificateIds>,
+    /// By tokens. Default none.
+    pub tokens: Option<Tokens>,
 }
 
 /// What gives an edge its client id, for the log.
@@ -45,6 +77,7 @@ pub struct Grants {
 pub(crate) enum Principal {
     /// A certificate of that name.
     Certificate(String),
+    Token(Digest),
 }
 
 /// Why a credential has not the client id that its edge wants. The text is for whoever set up the edge.
@@ -55,54 +88,69 @@ pub(crate) enum Denied {
     NoCertificate,
     #[error(transparent)]
     Certificate(#[from] NotGranted),
+    #[error(transparent)]
+    Token(#[from] TokenDenied),
 }
 
 impl Grants {
-    /// The option of that name.
-    pub(crate) const CERTIFICATE_ID: OptionSpec = OptionSpec {
-        path: "edges-certificate-id",
-        value_name: "PATTERN",
-        default: None,
-        many: false,
-        secret: false,
-        reload: true,
-        help: "How a name in an edge's certificate spells the only client id that it may have: a URI such as \
-               spiffe://example.org/edge/{id}, or a DNS name such as {id}.edges.example.org; needs \
-               --multiplexer-tls-client-ca",
-    };
-
-    /// Reads the options. Mistakes are kept by `reader`.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
-        let certificate_id = Self::CERTIFICATE_ID.path;
-        let certificate_ids = reader.optional(certificate_id, str::parse);
-        let ca = format!("{}.client-ca", comers::TLS.options);
-        if reader.is_set(certificate_id) && !reader.is_set(&ca) {
-            let flag = reader.flag(&ca);
-            reader.mistake(certificate_id, format!("has no effect without {flag}"));
-        }
-        Self { certificate_ids }
-    }
-
     /// What in `credential` has `id`; `None` where nobody is asked.
     pub(crate) fn admit(
         &self,
         credential: &Credential,
         id: &ClientId,
     ) -> Result<Option<Principal>, Denied> {
-        let Some(ids) = &self.certificate_ids else {
-            return Ok(None);
+        let ways = [
+            self.by_certificate(credential, id),
+            self.by_token(credential, id),
+        ];
+        let mut denied = None;
+        for way in ways.into_iter().flatten() {
+            match way {
+                Ok(principal) => return Ok(Some(principal)),
+                // What was shown says more than what was not.
+                Err(Denied::NoCertificate | Denied::Token(TokenDenied::Missing))
+                    if denied.is_some() => {}
+                Err(why) => denied = Some(why),
+            }
+        }
+        denied.map_or(Ok(None), Err)
+    }
+
+    fn by_certificate(
+        &self,
+        credential: &Credential,
+        id: &ClientId,
+    ) -> Option<Result<Principal, Denied>> {
+        let ids = self.certificate_ids.as_ref()?;
+        let Some(names) = &credential.certificate else {
+            return Some(Err(Denied::NoCertificate));
         };
-        let names = credential.certificate.as_ref();
-        let name = ids.admit(names.ok_or(Denied::NoCertificate)?, id)?;
-        Ok(Some(Principal::Certificate(name)))
+        let name = ids.admit(names, id).map_err(Denied::from);
+        Some(name.map(Principal::Certificate))
+    }
+
+    fn by_token(
+        &self,
+        credential: &Credential,
+        id: &ClientId,
+    ) -> Option<Result<Principal, Denied>> {
+        let token = self.tokens.as_ref()?.admit(credential.token.as_ref(), id);
+        Some(token.map(Principal::Token).map_err(Denied::from))
+    }
+
+    /// Whether every edge is asked who it is.
+    pub(crate) fn ask(&self) -> bool {
+        self.certificate_ids.is_some() || self.tokens.is_some()
     }
 }
 
 impl From<Denied> for Refused {
     fn from(denied: Denied) -> Self {
         let code = match &denied {
-            Denied::NoCertificate => Code::Unauthenticated,
-            Denied::Certificate(_) => Code::NotAllowed,
+            Denied::Certificate(_) | Denied::Token(TokenDenied::OtherId { .. }) => Code::NotAllowed,
+            Denied::NoCertificate | Denied::Token(TokenDenied::Missing | TokenDenied::Unknown) => {
+                Code::Unauthenticated
+            }
         };
         refused(code, &denied.to_string())
     }
@@ -112,6 +160,102 @@ impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Certificate(name) => write!(f, "certificate {name}"),
+            Self::Token(digest) => write!(f, "token {digest}"),
+        }
+    }
+}
+
+/// What is granted, or the first few of it.
+fn list(granted: &[impl fmt::Display]) -> String {
+    let told = granted.iter().take(TOLD);
+    let told: Vec<_> = told.map(|granted| format!("'{granted}'")).collect();
+    let told = told.join(", ");
+    match granted.len().saturating_sub(TOLD) {
+        0 => told,
+        more => format!("{told} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    fn grants(certificate: bool, tokens: &[(&str, &str)]) -> Grants {
+        let line = |(token, ids): &(&str, &str)| format!("{} {ids}\n", tokens::hex(token));
+        let text: String = tokens.iter().map(line).collect();
+        Grants {
+            certificate_ids: certificate.then(|| "{id}.test".parse().unwrap()),
+            tokens: (!tokens.is_empty()).then(|| Tokens::parse(text.as_bytes()).unwrap()),
+        }
+    }
+
+    /// What becomes of an edge that wants `rainbow`.
+    fn admit(grants: &Grants, dns: Option<&str>, token: Option<&str>) -> Result<String, Code> {
+        let certificate = dns.map(|name| {
+            let mut names = CertificateNames::default();
+            names.dns.push(name.to_owned());
+            names
+        });
+        let auth = token.map(|token| Auth {
+            scheme: TOKEN_SCHEME.to_owned(),
+            data: token.into(),
+        });
+        let credential = Credential::of_connection(certificate).and(auth.as_ref());
+        let admitted = grants.admit(&credential.unwrap(), &"rainbow".parse().unwrap());
+        match admitted {
+            Ok(principal) => Ok(principal.map_or_else(String::new, |it| it.to_string())),
+            Err(denied) => Err(Refused::from(denied).code()),
+        }
+    }
+
+    #[test]
+    fn who_is_asked_must_show_one_of_what_is_asked_for() {
+        let nobody = grants(false, &[]);
+        let certificates = grants(true, &[]);
+        let tokens = grants(false, &[(TOKEN, "rainbow")]);
+        let both = grants(true, &[(TOKEN, "rainbow")]);
+        let other = grants(true, &[(TOKEN, "kitchen")]);
+        let (right, wrong) = (Some("rainbow.test"), Some("kitchen.test"));
+        let (unknown, known) = (Some("another"), Some(TOKEN));
+        let by_name = || Ok("certificate rainbow.test".to_owned());
+        let by_token = || Ok(format!("token {}", &tokens::hex(TOKEN)[..8]));
+        for (grants, dns, token, wanted) in [
+            (&nobody, None, None, Ok(String::new())),
+            (&nobody, wrong, unknown, Ok(String::new())),
+            (&certificates, None, None, Err(Code::Unauthenticated)),
+            (&certificates, None, known, Err(Code::Unauthenticated)),
+            (&certificates, wrong, known, Err(Code::NotAllowed)),
+            (&certificates, right, unknown, by_name()),
+            (&tokens, None, None, Err(Code::Unauthenticated)),
+            (&tokens, right, None, Err(Code::Unauthenticated)),
+            (&tokens, right, unknown, Err(Code::Unauthenticated)),
+            (&tokens, None, known, by_token()),
+            (&both, right, None, by_name()),
+            (&both, wrong, known, by_token()),
+            (&both, wrong, None, Err(Code::NotAllowed)),
+            (&both, wrong, unknown, Err(Code::Unauthenticated)),
+            (&both, None, None, Err(Code::Unauthenticated)),
+            (&other, wrong, known, Err(Code::NotAllowed)),
+            (&other, right, known, by_name()),
+        ] {
+            assert_eq!(
+                admit(grants, dns, token),
+                wanted,
+                "{grants:?} {dns:?} {token:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_credential_of_another_kind_is_not_taken_for_none() {
+        for scheme in ["", "jwt", "Token"] {
+            let auth = Auth {
+                scheme: scheme.to_owned(),
+                data: TOKEN.into(),
+            };
+            assert!(Credential::default().and(Some(&auth)).is_err(), "{scheme}");
         }
     }
 }

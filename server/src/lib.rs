@@ -48,6 +48,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use credential::Failures;
 use doors::{Doors, MULTIPLEXER, PROXY};
 use edge::listener::Edges;
 use guard::Floods;
@@ -63,7 +64,7 @@ use shutdown::Shutdown;
 use upgrade::Upgrade;
 
 pub use config::ServerConfig;
-pub use credential::{CertificateIds, CertificateIdsError, Grants};
+pub use credential::{CertificateIds, CertificateIdsError, Grants, Tokens, WrongLine};
 pub use duplicates::{DuplicateClientId, DuplicateClientIdError};
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
@@ -280,6 +281,7 @@ impl Server {
             settings: self.settings.clone(),
             proxy_port: self.sockets.port(PROXY),
             remarks: Remarks::default(),
+            failures: Failures::default(),
             metrics: self.metrics.clone(),
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
             close: shutdown.close_tunnels.clone(),

@@ -45,6 +45,7 @@ const OPTIONS: &[OptionSpec] = &[
     ListenerTls::client_ca("multiplexer.tls.client-ca"),
     ListenerTls::client_crl("multiplexer.tls.client-crl"),
     Grants::CERTIFICATE_ID,
+    Grants::TOKENS,
     AdminListener::option("127.0.0.1:7612"),
     AdminListener::OPTIONS_OF_TLS[0],
     AdminListener::OPTIONS_OF_TLS[1],

@@ -196,6 +196,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("multiplexer.tls.client-ca", "<FILE>", ""),
                 ("multiplexer.tls.client-crl", "<FILE>", ""),
                 ("edges-certificate-id", "<PATTERN>", ""),
+                ("edges-tokens", "<FILE>", ""),
                 (
                     "admin-listener",
                     "<HOST:PORT>",
@@ -244,6 +245,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("multiplexer.tls.server-name", "<NAME>", ""),
                 ("multiplexer.tls.certificate", "<FILE>", ""),
                 ("multiplexer.tls.key", "<FILE>", ""),
+                ("token-file", "<FILE>", ""),
                 (
                     "grpc-server-address",
                     "<ADDRESS>",

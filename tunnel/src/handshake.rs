@@ -32,6 +32,9 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// same name.
 pub const ALPN: &str = "grpc-multiplexer/1";
 
+/// What a credential is called in a hello that is a token: its `data` are the token's bytes.
+pub const TOKEN_SCHEME: &str = "token";
+
 /// An established tunnel: the handle, the streams that the peer opens, and the work that the owner must run.
 #[derive(Debug)]
 pub struct Established {
@@ -288,7 +291,6 @@ pub fn unsupported_in(hello: &Hello) -> Option<Refused> {
         );
     }
     let unserved = [
-        (hello.auth.is_some(), "auth"),
         (
             hello.limits.is_some_and(|limits| limits.max_streams != 0),
             "limits",

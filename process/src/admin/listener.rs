@@ -82,7 +82,7 @@ impl AdminListener {
     pub fn look(&self, reader: &Reader<'_>, exposure: &mut Exposure) {
         if let Some(address) = &self.address {
             let tls = (TLS.options, self.tls.as_ref());
-            exposure.listener(reader, Self::option(OFF).path, address, tls);
+            exposure.listener(reader, Self::option(OFF).path, address, tls, false);
         }
     }
 

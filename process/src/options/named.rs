@@ -1,5 +1,5 @@
-//! Files that options name: certificates, keys, authorities. They are read with the options, and looked at from then on,
-//! so that new contents take effect without a word to the process.
+//! Files that options name: certificates, keys, authorities, tokens. They are read with the options, and looked at from
+//! then on, so that new contents take effect without a word to the process.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::file::read;
 
-/// What is in such files.
-const KIND: &str = "PEM text";
+/// What such a file is.
+const KIND: &str = "certificate, key or token";
 
 /// A file that an option names, as it was when it was read. Its `Debug` does not show what is in it.
 #[derive(Clone)]

@@ -6,10 +6,10 @@ use std::str::FromStr;
 use grpc_multiplexer_process::CertificateNames;
 use grpc_multiplexer_tunnel::ClientId;
 
+use super::list;
+
 /// Where the client id stands in a pattern.
 const ID: &str = "{id}";
-/// Client ids of a certificate that are told. One may have hundreds of names.
-const TOLD: usize = 5;
 
 /// How a name in a certificate spells a client id.
 ///
@@ -147,8 +147,8 @@ impl fmt::Display for NotGranted {
             [] if self.has_several => f.write_str("granted by a certificate with several URIs")?,
             [] => f.write_str("granted by the edge's certificate, nor is another")?,
             ids => {
-                f.write_str("among those that the edge's certificate grants: ")?;
-                list(ids, f)?;
+                let ids = list(ids);
+                write!(f, "among those that the edge's certificate grants: {ids}")?;
             }
         }
         match &self.needed {
@@ -156,18 +156,6 @@ impl fmt::Display for NotGranted {
             Some((Kind::Dns, name)) => write!(f, "; it needs one with the DNS name {name}"),
             None => f.write_str("; no DNS name grants an id with capitals or dots"),
         }
-    }
-}
-
-/// The first few of what is granted.
-pub(super) fn list(granted: &[impl fmt::Display], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for (index, granted) in granted.iter().take(TOLD).enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        write!(f, "{comma}'{granted}'")?;
-    }
-    match granted.len().saturating_sub(TOLD) {
-        0 => Ok(()),
-        more => write!(f, " and {more} more"),
     }
 }
 

@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::{Code, Hello, Refused, Welcome};
 use grpc_multiplexer_tunnel::{
-    Accepted, Arrival, ClientId, Established, HandshakeError, LegacyEdge, Session,
+    Accepted, Arrival, Established, HandshakeError, LegacyEdge, Session,
 };
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::EdgeHandle;
 use super::lanes::Terms;
 use super::listener::Edges;
 use super::offer::{Offer, refused, verdicts};
+use crate::Settings;
 use crate::credential::{Credential, Principal};
 use crate::registry::{Conflict, Identity, Newcomer, Registered, Registration, Token};
 
@@ -93,7 +95,10 @@ impl Edges {
         credential: Credential,
     ) -> Result<(Registered, Option<Principal>), Refused> {
         let offer = Offer::of(hello, remote)?;
-        let principal = self.check(&credential, &offer.client_id)?;
+        let credential = credential.and(hello.auth.as_ref());
+        let credential =
+            credential.map_err(|error| refused(Code::Unsupported, &error.to_string()))?;
+        let principal = self.check(&credential, &offer).await?;
         let identity =
             Identity::of(hello).map_err(|error| refused(Code::Malformed, &error.to_string()))?;
         let registered = self.register(&offer, identity.as_ref(), session).await?;
@@ -121,7 +126,7 @@ impl Edges {
         credential: Credential,
     ) -> Result<Admitted, Refused> {
         let offer = Offer::legacy(edge.client_id().clone(), remote);
-        let principal = self.check(&credential, &offer.client_id)?;
+        let principal = self.check(&credential, &offer).await?;
         let tunnel = edge.take(&self.config);
         let registered = self.register(&offer, None, &tunnel.session).await?;
         Ok(Admitted {
@@ -132,12 +137,19 @@ impl Edges {
         })
     }
 
-    /// Sees that an edge may have the id that it wants.
-    fn check(&self, credential: &Credential, id: &ClientId) -> Result<Option<Principal>, Refused> {
-        let admitted = self
-            .settings
-            .now(|settings| settings.edges.admit(credential, id));
-        Ok(admitted?)
+    /// Sees that an edge may have the id that it wants. A no may take its time.
+    async fn check(
+        &self,
+        credential: &Credential,
+        offer: &Offer,
+    ) -> Result<Option<Principal>, Refused> {
+        let grants = |settings: &Settings| settings.edges.admit(credential, &offer.client_id);
+        let denied = match self.settings.now(grants) {
+            Ok(principal) => return Ok(principal),
+            Err(denied) => denied,
+        };
+        sleep(self.failures.another(offer.remote.ip())).await;
+        Err(denied.into())
     }
 
     /// Gives an edge its id, or says why not. Whoever has it is asked for a sign of life first, where that matters.

@@ -18,7 +18,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 use super::admit::Admitted;
 use super::tunnel::run;
 use crate::accept::accept_loop;
-use crate::credential::Credential;
+use crate::credential::{Credential, Failures};
 use crate::guard::Floods;
 use crate::limits::Limits;
 use crate::metrics::{Introduction, Metrics};
@@ -48,6 +48,7 @@ pub(crate) struct Edges {
     /// Where callers should have called that called here.
     pub(crate) proxy_port: u16,
     pub(crate) remarks: Remarks,
+    pub(crate) failures: Failures,
     pub(crate) metrics: Metrics,
     pub(crate) floods: Arc<Floods>,
     /// Cancelled when tunnels must end.

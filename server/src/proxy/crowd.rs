@@ -79,7 +79,7 @@ impl Crowd {
 }
 
 /// Whose address this is: a host on IPv6 has a whole /64.
-fn host(address: IpAddr) -> IpAddr {
+pub(crate) fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

@@ -51,6 +51,18 @@ fn copies(folder: &Folder, name: &str, text: &str) -> [String; 3] {
     ["a", "b", "c"].map(|copy| folder.put_secret(&format!("{copy}-{name}.pem"), text))
 }
 
+/// Options that name files of tokens.
+fn rows_of_tokens(folder: &Folder) -> Vec<Row> {
+    let tokens = copies(folder, "tokens", "# none\n");
+    let token = copies(folder, "token", &"0123456789abcdef".repeat(2));
+    let row =
+        |program, key, files: &[String; 3]| row(program, key, files.each_ref().map(String::as_str));
+    vec![
+        row(SERVER, "edges-tokens", &tokens),
+        row(EDGE, "token-file", &token),
+    ]
+}
+
 /// Options that name files of TLS.
 fn rows_of_tls(folder: &Folder) -> Vec<Row> {
     let authority = Authority::new("authority");
@@ -148,6 +160,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
         row(EDGE, "exit-on-superseded", ["true", "false", "true"]),
     ];
     rows.extend(rows_of_tls(folder));
+    rows.extend(rows_of_tokens(folder));
     for program in [SERVER, EDGE] {
         rows.push(row(program, "admin-listener", ["a:1", "off", "c:3"]));
         rows.push(row(program, "tunnel-timeout", ["2s", "1m", "1h"]));

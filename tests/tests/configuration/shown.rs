@@ -103,6 +103,7 @@ multiplexer-address:
 # multiplexer: tls: server-name: not set
 # multiplexer: tls: certificate: not set
 # multiplexer: tls: key: not set
+# token-file: not set
 grpc-server-address: \"localhost:50051\"  # default
 # backend-ca: not set
 # backend-certificate: not set

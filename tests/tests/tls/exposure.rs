@@ -6,7 +6,7 @@ use crate::Pki;
 
 const SERVER: &str = "grpc-multiplexer-server";
 const EDGE: &str = "grpc-multiplexer-client";
-const OPEN: &str = "open to others than this machine: ";
+pub(crate) const OPEN: &str = "open to others than this machine: ";
 
 /// What a program says of its options, and how it ends, when it is only to check them.
 pub(crate) fn checked(program: &str, options: &[String]) -> (Option<i32>, String) {

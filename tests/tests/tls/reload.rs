@@ -27,7 +27,7 @@ async fn shows(pki: &Pki, address: SocketAddr, leaf: &Leaf) {
     .await;
 }
 
-async fn taken(process: &Process, file: &str, times: usize) {
+pub(crate) async fn taken(process: &Process, file: &str, times: usize) {
     process
         .says_times(&format!("file changed, and taken file={file}"), times)
         .await;
@@ -155,13 +155,13 @@ async fn whose_certificate_was_revoked_gets_no_further_tunnel() {
 }
 
 /// Callers that call until they are asked how it went.
-struct Load {
+pub(crate) struct Load {
     calls: JoinSet<usize>,
     stop: CancellationToken,
 }
 
 impl Load {
-    async fn start(mux: &Mux) -> Self {
+    pub(crate) async fn start(mux: &Mux) -> Self {
         let (mut calls, stop) = (JoinSet::new(), CancellationToken::new());
         for _ in 0..4 {
             let (caller, stop) = (Caller::connect(mux.proxy).await, stop.clone());
@@ -179,7 +179,7 @@ impl Load {
     }
 
     /// Sees that every call was answered.
-    async fn none_failed(self) {
+    pub(crate) async fn none_failed(self) {
         self.stop.cancel();
         let made = self.calls.join_all().await;
         assert!(made.iter().all(|made| *made > 10), "{made:?}");

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncWriteExt as _, duplex};
 
 use super::*;
-use crate::message::{Auth, Challenge, Endpoint, Heartbeat};
+use crate::message::{Challenge, Endpoint, Heartbeat};
 use crate::scripted::{Foreign, frame};
 
 fn hello() -> Hello {
@@ -135,11 +135,10 @@ fn a_hello_that_no_server_serves_is_refused_by_name() {
     let none = refused(&|hello| (hello.min_version, hello.max_version) = (0, 0));
     assert_eq!(none.0, Code::Version);
     type Change<'a> = &'a dyn Fn(&mut Hello);
-    let fields: [(&str, Change<'_>); 4] = [
+    let fields: [(&str, Change<'_>); 3] = [
         ("flight", &|hello| {
             hello.critical_features = vec!["flight".to_owned()]
         }),
-        ("auth", &|hello| hello.auth = Some(Auth::default())),
         ("limits", &|hello| {
             hello.limits = Some(crate::message::Limits { max_streams: 4 });
         }),

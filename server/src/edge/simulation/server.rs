@@ -17,7 +17,7 @@ use super::super::listener::Edges;
 use super::super::tunnel::run;
 use super::doomed::Doomed;
 use super::network::{Arrival, Door};
-use crate::credential::Credential;
+use crate::credential::{Credential, Failures};
 use crate::guard::Floods;
 use crate::metrics::Metrics;
 use crate::newcomers::Newcomers;
@@ -112,6 +112,7 @@ pub(super) fn edges(duplicates: DuplicateClientId, chance: &Chance) -> Edges {
         server_id: "simulated".to_owned(),
         proxy_port: 0,
         remarks: Remarks::default(),
+        failures: Failures::default(),
         floods: Arc::new(Floods::new(metrics.clone())),
         metrics,
         close: CancellationToken::new(),

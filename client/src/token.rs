@@ -1,0 +1,98 @@
+//! What an edge shows to servers that ask for a token.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use grpc_multiplexer_tunnel::TOKEN_SCHEME;
+use grpc_multiplexer_tunnel::message::Auth;
+
+/// Least characters. Servers keep tokens under a fast hash, which hides only what nobody can guess.
+const SHORTEST: usize = 32;
+/// Most characters.
+const LONGEST: usize = 512;
+
+/// A token: a random text that servers know by its SHA-256. Its `Debug` does not show it.
+///
+/// ```
+/// use grpc_multiplexer_client::EdgeToken;
+///
+/// let token: EdgeToken = "5f0c2d1e9a7b4836c1d2e3f405162738".parse()?;
+/// assert_eq!(format!("{token:?}"), "EdgeToken(secret)");
+/// # Ok::<(), grpc_multiplexer_client::EdgeTokenError>(())
+/// ```
+#[derive(Clone)]
+pub struct EdgeToken(Arc<str>);
+
+/// The text is no token. Nothing of it is in the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EdgeTokenError {
+    /// Too easy to guess.
+    #[error(
+        "the token has {0} characters; it needs at least {SHORTEST} random ones, as made by: openssl rand -hex 32"
+    )]
+    Short(usize),
+    /// Hardly a token.
+    #[error("the token is longer than {LONGEST} characters")]
+    Long,
+    /// Blanks, further lines, or what is not ASCII.
+    #[error("a token is one word, of letters, digits and signs of ASCII")]
+    Characters,
+}
+
+/// The final newline of a file does not count.
+impl FromStr for EdgeToken {
+    type Err = EdgeTokenError;
+
+    fn from_str(text: &str) -> Result<Self, EdgeTokenError> {
+        let token = text.trim_ascii();
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(EdgeTokenError::Characters);
+        }
+        match token.len() {
+            short @ ..SHORTEST => Err(EdgeTokenError::Short(short)),
+            SHORTEST..=LONGEST => Ok(Self(token.into())),
+            _ => Err(EdgeTokenError::Long),
+        }
+    }
+}
+
+impl EdgeToken {
+    /// As it is shown.
+    pub(crate) fn auth(&self) -> Auth {
+        Auth {
+            scheme: TOKEN_SCHEME.to_owned(),
+            data: self.0.as_bytes().to_vec(),
+        }
+    }
+}
+
+impl fmt::Debug for EdgeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EdgeToken(secret)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_one_long_word() {
+        let word = |length| "x".repeat(length);
+        for (text, wanted) in [
+            (String::new(), Err(EdgeTokenError::Short(0))),
+            (word(SHORTEST - 1) + "\n", Err(EdgeTokenError::Short(31))),
+            (word(SHORTEST) + "\r\n", Ok(())),
+            (word(LONGEST), Ok(())),
+            (word(LONGEST + 1), Err(EdgeTokenError::Long)),
+            (word(40) + " " + &word(40), Err(EdgeTokenError::Characters)),
+            (word(40) + "\n" + &word(40), Err(EdgeTokenError::Characters)),
+            (word(40) + "ä", Err(EdgeTokenError::Characters)),
+        ] {
+            let token = text.parse::<EdgeToken>();
+            assert_eq!(token.map(drop), wanted, "{text:?}");
+        }
+    }
+}

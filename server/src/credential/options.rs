@@ -1,0 +1,71 @@
+//! The options of who an edge must be.
+
+use grpc_multiplexer_process::{OptionSpec, Reader};
+
+use super::{Grants, Tokens};
+use crate::edge::comers;
+
+impl Grants {
+    /// The pattern of names in certificates.
+    pub(crate) const CERTIFICATE_ID: OptionSpec = OptionSpec {
+        path: "edges-certificate-id",
+        value_name: "PATTERN",
+        default: None,
+        many: false,
+        secret: false,
+        reload: true,
+        help: "How a name in an edge's certificate spells the only client id that it may have: a URI such as \
+               spiffe://example.org/edge/{id}, or a DNS name such as {id}.edges.example.org; needs \
+               --multiplexer-tls-client-ca",
+    };
+
+    /// The file of tokens.
+    pub(crate) const TOKENS: OptionSpec = OptionSpec {
+        path: "edges-tokens",
+        value_name: "FILE",
+        default: None,
+        many: false,
+        secret: false,
+        reload: true,
+        help: "File of the tokens of edges, which no other user may be able to read; on each line the SHA-256 of one, and \
+               the client ids that it grants, or what they begin with and *. With it an edge must show one of them, or a \
+               certificate that --edges-certificate-id takes. Read again when it changes",
+    };
+
+    /// Reads them. Mistakes are kept by `reader`.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+        let path = Self::CERTIFICATE_ID.path;
+        let certificate_ids = reader.optional(path, str::parse);
+        let ca = format!("{}.client-ca", comers::TLS.options);
+        if reader.is_set(path) && !reader.is_set(&ca) {
+            let flag = reader.flag(&ca);
+            reader.mistake(path, format!("has no effect without {flag}"));
+        }
+        Self {
+            certificate_ids,
+            tokens: read_tokens(reader),
+        }
+    }
+}
+
+fn read_tokens(reader: &mut Reader<'_>) -> Option<Tokens> {
+    let path = Grants::TOKENS.path;
+    let file = reader.secret_file(path)?;
+    match Tokens::parse(&file.contents) {
+        Ok(tokens) => {
+            if tokens.is_empty() {
+                let (flag, file) = (reader.flag(path), file.path.display());
+                reader.warn(format!(
+                    "{flag}: there is no token in {file}, so no edge can show one"
+                ));
+            }
+            Some(tokens)
+        }
+        Err(wrong) => {
+            for line in wrong {
+                reader.mistake(path, line);
+            }
+            None
+        }
+    }
+}

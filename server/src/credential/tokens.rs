@@ -1,0 +1,362 @@
+//! Client ids by tokens.
+//!
+//! A token is a random text that an edge and its line in a file have in common. The file holds its SHA-256, so whoever
+//! reads the file has no token; that suffices, without a slow hash, because nobody chooses tokens: they are long and
+//! random.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use grpc_multiplexer_tunnel::ClientId;
+use ring::digest::{SHA256, digest};
+use subtle::ConstantTimeEq as _;
+
+use super::list;
+
+/// Wrong lines that are told at once. Who names another file has thousands.
+const TOLD: usize = 10;
+
+/// The tokens of edges, and the client ids of each. Clones share them.
+///
+/// ```
+/// use grpc_multiplexer_server::Tokens;
+///
+/// let text = "\
+/// # Anna's
+/// 4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71 rainbow kitchen-*
+/// ";
+/// assert!(Tokens::parse(text.as_bytes()).is_ok());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Tokens(Arc<HashMap<Digest, Line>>);
+
+/// What one line says.
+#[derive(Debug)]
+struct Line {
+    number: usize,
+    grants: Vec<Grant>,
+}
+
+/// A wrong line. Its text shows nothing of the line: it may hold a token where it should not.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {mistake}")]
+pub struct WrongLine {
+    line: usize,
+    #[source]
+    mistake: Mistake,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Mistake {
+    #[error("it is not UTF-8; save the file in this encoding")]
+    NoText,
+    #[error(
+        "it must begin with the SHA-256 of a token, 64 hexadecimal digits; the token itself is for the edge alone"
+    )]
+    NoDigest,
+    #[error("it names no client id; write those that the token grants behind its SHA-256")]
+    NoGrant,
+    #[error("the word number {0} is no client id, and not the beginning of one with * behind it")]
+    BadGrant(usize),
+    #[error("the token is that of line {0}; write all of its client ids there")]
+    Again(usize),
+    #[error("it is wrong as well, and so may be those behind it")]
+    More,
+}
+
+/// The SHA-256 of a token. That is all that is kept of one.
+#[derive(Clone, Copy, Eq)]
+pub(crate) struct Digest([u8; 32]);
+
+/// The client ids of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Grant {
+    Exactly(ClientId),
+    Beginning(String),
+}
+
+/// Why a token does not give an edge what it wants.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenDenied {
+    #[error(
+        "this server takes edges by token: give the edge --token-file, and no --tunnel-protocol legacy"
+    )]
+    Missing,
+    #[error(
+        "the server's --edges-tokens does not have the token in the edge's --token-file; give the edge one that it has"
+    )]
+    Unknown,
+    #[error(
+        "the client id '{id}' is not among those that the edge's token grants: {granted}; give the edge one of those as \
+         --client-id, or a token that grants it"
+    )]
+    OtherId { id: ClientId, granted: String },
+}
+
+impl Tokens {
+    /// Reads a file: on each line the SHA-256 of a token in hexadecimal digits, and the client ids that it grants, or their
+    /// beginnings with `*` behind them. What follows `#` is for people.
+    ///
+    /// # Errors
+    ///
+    /// Every wrong line, up to a number.
+    pub fn parse(text: &[u8]) -> Result<Self, Vec<WrongLine>> {
+        let mut tokens = HashMap::new();
+        let mut wrong = Vec::new();
+        for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
+            let Err(mistake) = add(&mut tokens, number, line) else {
+                continue;
+            };
+            let is_last = wrong.len() == TOLD;
+            let mistake = if is_last { Mistake::More } else { mistake };
+            wrong.push(WrongLine {
+                line: number,
+                mistake,
+            });
+            if is_last {
+                break;
+            }
+        }
+        if wrong.is_empty() {
+            Ok(Self(Arc::new(tokens)))
+        } else {
+            Err(wrong)
+        }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sees that `token` has `id`.
+    pub(super) fn admit(
+        &self,
+        token: Option<&Digest>,
+        id: &ClientId,
+    ) -> Result<Digest, TokenDenied> {
+        let token = token.ok_or(TokenDenied::Missing)?;
+        let Line { grants, .. } = self.0.get(token).ok_or(TokenDenied::Unknown)?;
+        if grants.iter().any(|grant| grant.has(id)) {
+            return Ok(*token);
+        }
+        Err(TokenDenied::OtherId {
+            id: id.clone(),
+            granted: list(grants),
+        })
+    }
+}
+
+/// Adds what a line says, if anything.
+fn add(tokens: &mut HashMap<Digest, Line>, number: usize, line: &[u8]) -> Result<(), Mistake> {
+    let line = str::from_utf8(line).map_err(|_| Mistake::NoText)?;
+    let said = line.split('#').next().unwrap_or_default();
+    let mut words = said.split_ascii_whitespace();
+    let Some(digest) = words.next() else {
+        return Ok(());
+    };
+    let digest = Digest::read(digest).ok_or(Mistake::NoDigest)?;
+    let grants = words.zip(2..).map(|(word, place)| {
+        let grant = Grant::read(word);
+        grant.ok_or(Mistake::BadGrant(place))
+    });
+    let grants = grants.collect::<Result<Vec<_>, _>>()?;
+    if grants.is_empty() {
+        return Err(Mistake::NoGrant);
+    }
+    match tokens.entry(digest) {
+        Entry::Occupied(known) => Err(Mistake::Again(known.get().number)),
+        Entry::Vacant(place) => {
+            place.insert(Line { number, grants });
+            Ok(())
+        }
+    }
+}
+
+impl Grant {
+    fn read(word: &str) -> Option<Self> {
+        match word.strip_suffix('*') {
+            None => word.parse().ok().map(Self::Exactly),
+            // Of an id, or of every one.
+            Some(beginning) if beginning.is_empty() || beginning.parse::<ClientId>().is_ok() => {
+                Some(Self::Beginning(beginning.to_owned()))
+            }
+            Some(_) => None,
+        }
+    }
+
+    fn has(&self, id: &ClientId) -> bool {
+        match self {
+            Self::Exactly(granted) => granted == id,
+            Self::Beginning(beginning) => id.as_str().starts_with(beginning),
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(id) => write!(f, "{id}"),
+            Self::Beginning(beginning) => write!(f, "{beginning}*"),
+        }
+    }
+}
+
+impl Digest {
+    /// That of a token.
+    pub(super) fn of(token: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, token).as_ref());
+        Self(bytes)
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        let is_hex = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        for (byte, place) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(text.get(place..place + 2).filter(|_| is_hex)?, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+/// In constant time; and what a table does by hash begins with a random key.
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Hash for Digest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// Enough to find it in its file.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0[..4]
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A token as it is in a file.
+#[cfg(test)]
+pub(super) fn hex(token: &str) -> String {
+    let Digest(bytes) = Digest::of(token.as_bytes());
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "a token that has a few more than 32 characters";
+    const B: &str = "another token, which is not a random one either";
+
+    fn parse(text: &str) -> Tokens {
+        Tokens::parse(text.as_bytes()).unwrap()
+    }
+
+    fn admits(tokens: &Tokens, token: &str, id: &str) -> Result<(), String> {
+        let token = Digest::of(token.as_bytes());
+        let admitted = tokens.admit(Some(&token), &id.parse().unwrap());
+        admitted.map(drop).map_err(|denied| denied.to_string())
+    }
+
+    /// *Source:* FIPS 180-2, appendix B.1.
+    #[test]
+    fn a_digest_is_sha_256() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert!(Digest::of(b"abc") == Digest::read(abc).unwrap());
+        assert!(Digest::of(b"abc") == Digest::read(&abc.to_uppercase()).unwrap());
+        assert!(Digest::of(b"abd") != Digest::read(abc).unwrap());
+        for wrong in [
+            "",
+            &abc[1..],
+            &abc.replace('b', "g"),
+            &abc.replace("ba", "+a"),
+        ] {
+            assert!(Digest::read(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_has_the_ids_of_its_line_and_two_may_have_one() {
+        let (a, b) = (hex(A), hex(B).to_uppercase());
+        let text = format!("\n# Anna's\r\n{a} rainbow kitchen-* # and more\r\n  {b}\trainbow");
+        let tokens = parse(&text);
+        for (token, id, has) in [
+            (A, "rainbow", true),
+            (A, "kitchen-", true),
+            (A, "kitchen-2", true),
+            (A, "kitchen", false),
+            (A, "rainbow2", false),
+            (A, "Rainbow", false),
+            (B, "rainbow", true),
+            (B, "kitchen-2", false),
+        ] {
+            assert_eq!(admits(&tokens, token, id).is_ok(), has, "{token} {id}");
+        }
+        assert!(admits(&parse(&format!("{a} *")), A, "anything").is_ok());
+        let said = admits(&tokens, A, "garden").unwrap_err();
+        assert!(said.contains("'garden' is not among") && said.contains("'rainbow', 'kitchen-*'"));
+        let said = admits(&tokens, "a third", "rainbow").unwrap_err();
+        assert!(said.contains("does not have the token") && !said.contains("a third"));
+    }
+
+    #[test]
+    fn every_wrong_line_is_told_with_its_number_and_nothing_of_it() {
+        let (a, b) = (hex(A), hex(B));
+        let lines = [
+            a.clone(),
+            format!("{a} rainbow"),
+            format!("{A} rainbow"),
+            format!("{b} rain*bow"),
+            format!("{b} ok -"),
+            format!("{a} rainbow"),
+            format!("{b}rainbow"),
+        ];
+        let wrong = Tokens::parse(lines.join("\n").as_bytes()).unwrap_err();
+        let said: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+        for (said, wanted) in said.iter().zip([
+            "line 1: it names no client id",
+            "line 3: it must begin with the SHA-256",
+            "line 4: the word number 2 ",
+            "line 5: the word number 3 ",
+            "line 6: the token is that of line 2",
+            "line 7: it must begin with the SHA-256",
+        ]) {
+            assert!(said.starts_with(wanted), "{said}");
+            assert!(!said.contains(A) && !said.contains("rain"), "{said}");
+        }
+        assert_eq!(said.len(), 6);
+        let other = "another file\n".repeat(1000);
+        let wrong = Tokens::parse(other.as_bytes()).unwrap_err();
+        assert_eq!(wrong.len(), TOLD + 1);
+        assert!(
+            Tokens::parse(b"\xff").unwrap_err()[0]
+                .to_string()
+                .contains("UTF-8")
+        );
+    }
+
+    #[test]
+    fn a_digest_is_not_shown_whole() {
+        let shown = format!("{:?} {}", Digest::of(b"abc"), Digest::of(b"abc"));
+        assert_eq!(shown, "ba7816bf ba7816bf");
+    }
+}
