@@ -129,6 +129,8 @@ pub(crate) struct Tunnel {
     /// Which registration of the client id this is, where the server says so.
     pub(crate) generation: Option<u64>,
     pub(crate) proof: Proof,
+    /// What the server was shown.
+    pub(crate) token: Option<EdgeToken>,
 }
 
 /// What proves to the server process of that id that later tunnels are of the same instance. Empty where it gives none.
@@ -266,6 +268,7 @@ async fn with_hello(
         established,
         generation: Some(verdict.generation),
         proof,
+        token,
     })
 }
 
@@ -287,6 +290,8 @@ async fn with_line(
         established,
         generation: None,
         proof: Proof::default(),
+        // It would have shown no other.
+        token: edge.token(),
     })
 }
 

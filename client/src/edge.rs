@@ -1,5 +1,6 @@
 //! What an edge is: a name, a backend, and the servers that it dials.
 
+use std::future::pending;
 use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -163,6 +164,19 @@ impl Edge {
     /// The token for the next server that is dialled.
     pub(crate) fn token(&self) -> Option<EdgeToken> {
         self.now(|edge| edge.token.clone())
+    }
+
+    /// Waits until servers are to be shown something else than `shown`.
+    pub(crate) async fn another_token(&self, shown: Option<&EdgeToken>) {
+        let Some(configs) = &self.reloads else {
+            return pending().await;
+        };
+        let mut configs = configs.clone();
+        let another = configs.wait_for(|config| config.edge.token.as_ref() != shown);
+        if another.await.is_err() {
+            // Nothing changes any more.
+            pending().await
+        }
     }
 
     /// For simulations: reaches servers through `connect` and not over TCP, and spreads delays by `chance`.

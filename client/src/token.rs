@@ -21,7 +21,7 @@ const LONGEST: usize = 512;
 /// assert_eq!(format!("{token:?}"), "EdgeToken(secret)");
 /// # Ok::<(), grpc_multiplexer_client::EdgeTokenError>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EdgeToken(Arc<str>);
 
 /// The text is no token. Nothing of it is in the message.

@@ -80,6 +80,14 @@ pub(crate) enum Principal {
     Token(Digest),
 }
 
+/// What let an edge in. It is kept with the tunnel, because what is granted may change.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    pub(crate) credential: Credential,
+    /// What of it has the id, where the edge was asked.
+    pub(crate) principal: Option<Principal>,
+}
+
 /// Why a credential has not the client id that its edge wants. The text is for whoever set up the edge.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Denied {
@@ -144,15 +152,20 @@ impl Grants {
     }
 }
 
-impl From<Denied> for Refused {
-    fn from(denied: Denied) -> Self {
-        let code = match &denied {
-            Denied::Certificate(_) | Denied::Token(TokenDenied::OtherId { .. }) => Code::NotAllowed,
-            Denied::NoCertificate | Denied::Token(TokenDenied::Missing | TokenDenied::Unknown) => {
+impl Denied {
+    pub(crate) fn code(&self) -> Code {
+        match self {
+            Self::NoCertificate | Self::Token(TokenDenied::Missing | TokenDenied::Unknown) => {
                 Code::Unauthenticated
             }
-        };
-        refused(code, &denied.to_string())
+            Self::Certificate(_) | Self::Token(TokenDenied::OtherId { .. }) => Code::NotAllowed,
+        }
+    }
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        refused(denied.code(), &denied.to_string())
     }
 }
 
@@ -206,7 +219,7 @@ mod tests {
         let admitted = grants.admit(&credential.unwrap(), &"rainbow".parse().unwrap());
         match admitted {
             Ok(principal) => Ok(principal.map_or_else(String::new, |it| it.to_string())),
-            Err(denied) => Err(Refused::from(denied).code()),
+            Err(denied) => Err(denied.code()),
         }
     }
 

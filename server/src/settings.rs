@@ -1,5 +1,6 @@
 //! How a server behaves, beside where it listens.
 
+use std::future::pending;
 use std::time::Duration;
 
 use grpc_multiplexer_process::{
@@ -116,6 +117,27 @@ impl Live {
         match self {
             Self::Fixed(settings) => look(settings),
             Self::Reloading(configs) => look(&configs.borrow().settings),
+        }
+    }
+
+    /// Waits until `look` finds something in what is in force: now, or after a reload.
+    pub(crate) async fn until<T>(&self, look: impl Fn(&Settings) -> Option<T>) -> T {
+        if let Self::Reloading(configs) = self {
+            let mut configs = configs.clone();
+            loop {
+                let found = look(&configs.borrow_and_update().settings);
+                if let Some(found) = found {
+                    return found;
+                }
+                if configs.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
+        // Nothing changes any more.
+        match self.now(look) {
+            Some(found) => found,
+            None => pending().await,
         }
     }
 }

@@ -18,6 +18,7 @@ use tracing::{Instrument as _, info, info_span, warn};
 
 use super::Fleet;
 use super::tunnel::Tunnel;
+use crate::EdgeToken;
 use crate::dial::{AttemptError, Introduction, Known, attempt};
 
 /// How long a tunnel to a server of the original's lives that is worth a soon next try.
@@ -44,6 +45,8 @@ pub(super) struct Slot {
     eager: usize,
     /// Whether a server that took it for another edge's was shown the other proof since its last tunnel.
     doubted: bool,
+    /// The token that the server of the tunnel was shown.
+    shown: Option<EdgeToken>,
     /// Whether it ever had a tunnel.
     was_up: bool,
     /// The tunnels that live.
@@ -64,6 +67,7 @@ impl Slot {
             next,
             eager: 0,
             doubted: false,
+            shown: None,
             was_up: false,
             tunnels: JoinSet::new(),
             replaced: CancellationToken::new(),
@@ -114,6 +118,7 @@ impl Slot {
         match attempted {
             Ok(tunnel) => {
                 fleet.identity.welcomed(server, tunnel.proof);
+                self.shown = tunnel.token;
                 Ok(self.serve(server, tunnel.established, tunnel.generation))
             }
             Err(error) => {
@@ -179,6 +184,10 @@ impl Slot {
         let steady = steady(session);
         tokio::pin!(steady);
         let mut proven = false;
+        let fleet = Arc::clone(&self.fleet);
+        let shown = self.shown.clone();
+        let another_token = fleet.edge.another_token(shown.as_ref());
+        tokio::pin!(another_token);
         loop {
             tokio::select! {
                 biased;
@@ -188,6 +197,7 @@ impl Slot {
                 }
                 superseded = session.superseded() => return self.superseded(session, superseded).await,
                 drain = session.peer_drains() => return self.replace(drain),
+                () = &mut another_token => return self.show_another(),
                 () = &mut steady, if !proven => {
                     proven = true;
                     self.backoff.reset();
@@ -202,6 +212,13 @@ impl Slot {
         info!(reason = %drain.reason, "the server is going away");
         self.eager = self.fleet.edge.servers.len();
         told(drain.retry_after).unwrap_or_default()
+    }
+
+    /// There is another token. The next tunnel shows it and takes the place of this one, before the server forgets the old
+    /// token together with the tunnels that it let in.
+    fn show_another(&self) -> Duration {
+        info!(client_id = %self.fleet.edge.client_id, "there is another token: dialling anew to show it");
+        Duration::ZERO
     }
 
     /// Another edge has the name now. This one stays there for its calls, and for the day on which the other is gone.

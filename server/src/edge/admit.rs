@@ -16,7 +16,7 @@ use super::lanes::Terms;
 use super::listener::Edges;
 use super::offer::{Offer, refused, verdicts};
 use crate::Settings;
-use crate::credential::{Credential, Principal};
+use crate::credential::{Admission, Credential};
 use crate::registry::{Conflict, Identity, Newcomer, Registered, Registration, Token};
 
 /// When an edge whose id another has should ask again: often enough that callers who wait for the id do not notice the
@@ -27,8 +27,8 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Admitted {
     pub(super) edge: Arc<EdgeHandle>,
     pub(super) tunnel: Established,
-    /// What gave the edge its id, where it was asked.
-    pub(super) principal: Option<Principal>,
+    /// What let it in.
+    pub(super) admission: Admission,
     /// The edge is reachable while this lives, unless another takes its place.
     pub(super) registration: Registration,
 }
@@ -59,7 +59,7 @@ impl Edges {
         let session = accepted.session();
         let hello = accepted.hello();
         let considered = self.consider(hello, &session, remote, credential).await;
-        let (registered, principal) = match considered {
+        let (registered, admission) = match considered {
             Ok(considered) => considered,
             Err(refused) => {
                 self.say_refused(remote, &refused);
@@ -81,7 +81,7 @@ impl Edges {
         };
         Ok(Admitted {
             tunnel: accepted.welcome(welcome).await?,
-            principal,
+            admission,
             edge,
             registration,
         })
@@ -93,16 +93,16 @@ impl Edges {
         session: &Session,
         remote: SocketAddr,
         credential: Credential,
-    ) -> Result<(Registered, Option<Principal>), Refused> {
+    ) -> Result<(Registered, Admission), Refused> {
         let offer = Offer::of(hello, remote)?;
         let credential = credential.and(hello.auth.as_ref());
         let credential =
             credential.map_err(|error| refused(Code::Unsupported, &error.to_string()))?;
-        let principal = self.check(&credential, &offer).await?;
+        let admission = self.check(credential, &offer).await?;
         let identity =
             Identity::of(hello).map_err(|error| refused(Code::Malformed, &error.to_string()))?;
         let registered = self.register(&offer, identity.as_ref(), session).await?;
-        Ok((registered, principal))
+        Ok((registered, admission))
     }
 
     /// An edge of the original's is told nothing: a tunnel that is not taken is closed.
@@ -126,26 +126,27 @@ impl Edges {
         credential: Credential,
     ) -> Result<Admitted, Refused> {
         let offer = Offer::legacy(edge.client_id().clone(), remote);
-        let principal = self.check(&credential, &offer).await?;
+        let admission = self.check(credential, &offer).await?;
         let tunnel = edge.take(&self.config);
         let registered = self.register(&offer, None, &tunnel.session).await?;
         Ok(Admitted {
             edge: registered.edge,
             tunnel,
-            principal,
+            admission,
             registration: registered.registration,
         })
     }
 
     /// Sees that an edge may have the id that it wants. A no may take its time.
-    async fn check(
-        &self,
-        credential: &Credential,
-        offer: &Offer,
-    ) -> Result<Option<Principal>, Refused> {
-        let grants = |settings: &Settings| settings.edges.admit(credential, &offer.client_id);
-        let denied = match self.settings.now(grants) {
-            Ok(principal) => return Ok(principal),
+    async fn check(&self, credential: Credential, offer: &Offer) -> Result<Admission, Refused> {
+        let admit = |settings: &Settings| settings.edges.admit(&credential, &offer.client_id);
+        let denied = match self.settings.now(admit) {
+            Ok(principal) => {
+                return Ok(Admission {
+                    credential,
+                    principal,
+                });
+            }
             Err(denied) => denied,
         };
         sleep(self.failures.another(offer.remote.ip())).await;

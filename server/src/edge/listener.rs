@@ -115,7 +115,7 @@ impl Edges {
         match admitted {
             Some(Some((admitted, _place))) => {
                 let _counted = Counted::on(&self.metrics.tunnels);
-                let run = run(admitted, &self.metrics, &self.registry);
+                let run = run(admitted, self);
                 self.close.run_until_cancelled(run).await;
             }
             Some(None) => {}

@@ -7,22 +7,24 @@ use grpc_multiplexer_tunnel::message::Code;
 use grpc_multiplexer_tunnel::{Established, Incoming};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{Instrument as _, debug, info};
+use tracing::{Instrument as _, debug, info, warn};
 
 use super::EdgeHandle;
 use super::admit::Admitted;
-use crate::metrics::Metrics;
+use super::listener::Edges;
+use crate::credential::Denied;
 use crate::registry::{Ousted, Registry, Why};
 
 /// How long an edge's stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves a tunnel until it ends.
-pub(super) async fn run(admitted: Admitted, metrics: &Metrics, registry: &Registry) {
+pub(super) async fn run(admitted: Admitted, edges: &Edges) {
+    let (metrics, registry) = (&edges.metrics, &edges.registry);
     let Admitted {
         edge,
         tunnel,
-        principal,
+        admission,
         mut registration,
     } = admitted;
     let Established {
@@ -34,7 +36,7 @@ pub(super) async fn run(admitted: Admitted, metrics: &Metrics, registry: &Regist
         client_id = %edge.client_id(),
         generation = edge.generation(),
         software = %edge.software(),
-        principal = principal.as_ref().map(tracing::field::display),
+        principal = admission.principal.as_ref().map(tracing::field::display),
         "edge connected"
     );
     let (mut work, mut refusals) = (JoinSet::new(), JoinSet::new());
@@ -55,15 +57,26 @@ pub(super) async fn run(admitted: Admitted, metrics: &Metrics, registry: &Regist
             }
         }
     };
+    let denied = edges.settings.until(|settings| {
+        let grants = &settings.edges;
+        grants.admit(&admission.credential, edge.client_id()).err()
+    });
     tokio::select! {
         biased;
         _ = session.closed() => {}
+        denied = denied => revoke(&edge, &denied),
         () = leave => {}
     }
     let end = session.closed().await;
     info!(client_id = %edge.client_id(), reason = %end.to_string().escape_debug(), "edge disconnected");
     // Its goodbye is on its way out, which has its own time.
     work.join_next().await;
+}
+
+/// Closes the tunnel of an edge that may not have its id any more, with the calls on it.
+fn revoke(edge: &EdgeHandle, denied: &Denied) {
+    warn!(client_id = %edge.client_id(), reason = %denied, "edge may not have its client id any more");
+    edge.session().close(denied.code(), &denied.to_string());
 }
 
 /// Tells calls that wait for the edge when its tunnel takes them again.

@@ -12,6 +12,7 @@ mod certificate_ids;
 mod exposure;
 mod proxy;
 mod reload;
+mod revocation;
 mod tokens;
 mod tunnel;
 

@@ -18,28 +18,28 @@ const SERVER: &str = "grpc-multiplexer-server";
 const EDGE: &str = "grpc-multiplexer-client";
 
 /// A token, and its SHA-256 as `sha256sum` has it.
-const FIRST: [&str; 2] = [
+pub(crate) const FIRST: [&str; 2] = [
     "first-token-of-rainbow-0123456789abcdef",
     "4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71",
 ];
-const SECOND: [&str; 2] = [
+pub(crate) const SECOND: [&str; 2] = [
     "second-token-of-rainbow-0123456789abcdef",
     "1407d6f141a376501ae0429b82977278b531d18108dbabf93d19152514d0222c",
 ];
-const KITCHENS: [&str; 2] = [
+pub(crate) const KITCHENS: [&str; 2] = [
     "token-of-kitchens-0123456789abcdef-0123456789",
     "a9264987d3a22de3ff807d3febb00a1ec19ca03631f9f7e0c75a190a175ddc03",
 ];
 
 /// What the server's file says of some tokens.
-fn lines(tokens: &[([&str; 2], &str)]) -> String {
+pub(crate) fn lines(tokens: &[([&str; 2], &str)]) -> String {
     let line = |([_, digest], ids): &([&str; 2], &str)| format!("{digest} {ids}\n");
     let lines: String = tokens.iter().map(line).collect();
     format!("# Tokens of a test.\n\n{lines}")
 }
 
 /// The options of a server with TLS that takes these tokens.
-fn takes(pki: &Pki, tokens: &[([&str; 2], &str)]) -> Vec<String> {
+pub(crate) fn takes(pki: &Pki, tokens: &[([&str; 2], &str)]) -> Vec<String> {
     let file = pki.folder.put_secret("tokens", lines(tokens));
     let mut options = pki.listener("multiplexer");
     options.push(format!("--edges-tokens={file}"));
@@ -47,7 +47,7 @@ fn takes(pki: &Pki, tokens: &[([&str; 2], &str)]) -> Vec<String> {
 }
 
 /// The options of an edge that shows one.
-fn shows(pki: &Pki, name: &str, token: &str) -> Vec<String> {
+pub(crate) fn shows(pki: &Pki, name: &str, token: &str) -> Vec<String> {
     let file = pki.folder.put_secret(name, format!("{token}\n"));
     let mut options = pki.trust();
     options.push(format!("--token-file={file}"));
@@ -188,6 +188,8 @@ async fn tokens_change_under_load_and_no_call_fails() {
     pki.folder.put("token", SECOND[0]);
     taken(&first, &token, 1).await;
     further("new-token").await;
+    first.says_times(" connected ", 2).await;
+    first.says("old tunnel closed").await;
     pki.folder.put("tokens", lines(&[(SECOND, "*")]));
     taken(&mux, &tokens, 2).await;
     further("new-token-alone").await;

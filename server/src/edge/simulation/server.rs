@@ -155,6 +155,6 @@ pub(super) async fn serve(edges: Arc<Edges>, io: BoxedIo, remote: SocketAddr, ta
         return;
     };
     taken.lock().unwrap().push(Arc::clone(&admitted.edge));
-    let run = run(admitted, &edges.metrics, &edges.registry);
+    let run = run(admitted, &edges);
     edges.close.run_until_cancelled(run).await;
 }
