@@ -30,7 +30,7 @@ pub struct EdgeToken(Arc<str>);
 pub enum EdgeTokenError {
     /// Too easy to guess.
     #[error(
-        "the token has {0} characters; it needs at least {SHORTEST} random ones, as made by: openssl rand -hex 32"
+        "the token has {0} characters; it needs at least {SHORTEST} random ones, as made by: grpc-multiplexer-server new-token"
     )]
     Short(usize),
     /// Hardly a token.

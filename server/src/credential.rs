@@ -19,12 +19,16 @@ use certificate::NotGranted;
 pub use certificate::{CertificateIds, CertificateIdsError};
 pub(crate) use failures::Failures;
 use tokens::{Digest, TokenDenied};
+pub(crate) use tokens::{Grant, hex, line};
 pub use tokens::{Tokens, WrongLine};
 
 use crate::edge::offer::refused;
 
 /// Granted ids that are told. There may be hundreds.
 const TOLD: usize = 5;
+
+/// Of a credential that no option is about.
+const UNKNOWN_SCHEME: &str = "this server takes no such auth in a hello; it takes tokens";
 
 /// What an edge shows of who it is.
 #[derive(Debug, Clone, Default)]
@@ -44,22 +48,17 @@ impl Credential {
     }
 
     /// The same with what a hello shows.
-    pub(crate) fn and(self, auth: Option<&Auth>) -> Result<Self, UnknownScheme> {
+    pub(crate) fn and(self, auth: Option<&Auth>) -> Result<Self, Refused> {
         match auth {
             None => Ok(self),
             Some(Auth { scheme, data }) if scheme == TOKEN_SCHEME => Ok(Self {
                 token: Some(Digest::of(data)),
                 ..self
             }),
-            Some(_) => Err(UnknownScheme),
+            Some(_) => Err(refused(Code::Unsupported, UNKNOWN_SCHEME)),
         }
     }
 }
-
-/// A credential that no option is about.
-#[derive(Debug, thiserror::Error)]
-#[error("this server does not know this kind of the hello's auth; it knows `{TOKEN_SCHEME}`")]
-pub(crate) struct UnknownScheme;
 
 /// Which credentials have which client ids. Where nothing is asked for, any edge may have any id; else an edge must show one
 /// of what is asked for.
@@ -196,7 +195,7 @@ mod tests {
     const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
     fn grants(certificate: bool, tokens: &[(&str, &str)]) -> Grants {
-        let line = |(token, ids): &(&str, &str)| format!("{} {ids}\n", tokens::hex(token));
+        let line = |(token, id): &(&str, &str)| line(token, &[Grant::parse(id).unwrap()]) + "\n";
         let text: String = tokens.iter().map(line).collect();
         Grants {
             certificate_ids: certificate.then(|| "{id}.test".parse().unwrap()),
@@ -233,7 +232,7 @@ mod tests {
         let (right, wrong) = (Some("rainbow.test"), Some("kitchen.test"));
         let (unknown, known) = (Some("another"), Some(TOKEN));
         let by_name = || Ok("certificate rainbow.test".to_owned());
-        let by_token = || Ok(format!("token {}", &tokens::hex(TOKEN)[..8]));
+        let by_token = || Ok(format!("token {}", &line(TOKEN, &[])[..8]));
         for (grants, dns, token, wanted) in [
             (&nobody, None, None, Ok(String::new())),
             (&nobody, wrong, unknown, Ok(String::new())),

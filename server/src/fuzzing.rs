@@ -10,6 +10,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::Grants;
+use crate::credential::Credential;
 use crate::edge::offer::{Offer, refused, verdicts};
 use crate::guard::{FrameGuard, Turn};
 use crate::limits::MetadataLimits;
@@ -23,6 +25,8 @@ use crate::registry::Identity;
 /// The answer to a hello that no server takes.
 pub fn judge(hello: &Hello) -> Result<(ClientId, Vec<Verdict>), Refused> {
     let offer = Offer::of(hello, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))?;
+    let credential = Credential::default().and(hello.auth.as_ref())?;
+    Grants::default().admit(&credential, &offer.client_id)?;
     Identity::of(hello).map_err(|error| refused(Code::Malformed, &error.to_string()))?;
     Ok((offer.client_id, verdicts(hello, 1)))
 }

@@ -1,11 +1,14 @@
-//! `grpc-multiplexer-server`: the server as a process.
+//! `grpc-multiplexer-server`: the server as a process, and tokens for its edges.
 
 use std::process::ExitCode;
 
 use grpc_multiplexer_process::{Admin, Finished, Readiness, run};
-use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig};
+use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig, subcommand};
 
 fn main() -> ExitCode {
+    if let Some(done) = subcommand(std::env::args_os()) {
+        return done;
+    }
     run(
         &PROGRAM,
         ServerConfig::read,

@@ -13,7 +13,9 @@ pub const PROGRAM: Program = Program {
     about: "Makes gRPC servers behind NAT reachable through one address: edges dial in, callers call",
     version: env!("CARGO_PKG_VERSION"),
     options: OPTIONS,
-    epilogue: "",
+    epilogue: "\
+Command that starts no server, with --help of its own:
+  grpc-multiplexer-server new-token FILE CLIENT_ID...   a token for an edge, and its line for --edges-tokens",
 };
 
 const OPTIONS: &[OptionSpec] = &[

@@ -45,7 +45,6 @@ struct Line {
 #[error("line {line}: {mistake}")]
 pub struct WrongLine {
     line: usize,
-    #[source]
     mistake: Mistake,
 }
 
@@ -74,10 +73,15 @@ pub(crate) struct Digest([u8; 32]);
 
 /// The client ids of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Grant {
+pub(crate) enum Grant {
     Exactly(ClientId),
     Beginning(String),
 }
+
+/// The word grants nothing.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("must be a client id, or the beginning of one with * behind it")]
+pub(crate) struct NoGrant;
 
 /// Why a token does not give an edge what it wants.
 #[derive(Debug, thiserror::Error)]
@@ -162,8 +166,8 @@ fn add(tokens: &mut HashMap<Digest, Line>, number: usize, line: &[u8]) -> Result
     };
     let digest = Digest::read(digest).ok_or(Mistake::NoDigest)?;
     let grants = words.zip(2..).map(|(word, place)| {
-        let grant = Grant::read(word);
-        grant.ok_or(Mistake::BadGrant(place))
+        let grant = Grant::parse(word);
+        grant.map_err(|_| Mistake::BadGrant(place))
     });
     let grants = grants.collect::<Result<Vec<_>, _>>()?;
     if grants.is_empty() {
@@ -179,14 +183,14 @@ fn add(tokens: &mut HashMap<Digest, Line>, number: usize, line: &[u8]) -> Result
 }
 
 impl Grant {
-    fn read(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Result<Self, NoGrant> {
         match word.strip_suffix('*') {
-            None => word.parse().ok().map(Self::Exactly),
+            None => word.parse().map(Self::Exactly).map_err(|_| NoGrant),
             // Of an id, or of every one.
             Some(beginning) if beginning.is_empty() || beginning.parse::<ClientId>().is_ok() => {
-                Some(Self::Beginning(beginning.to_owned()))
+                Ok(Self::Beginning(beginning.to_owned()))
             }
-            Some(_) => None,
+            Some(_) => Err(NoGrant),
         }
     }
 
@@ -253,10 +257,15 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A token as it is in a file.
-#[cfg(test)]
-pub(super) fn hex(token: &str) -> String {
+/// The line of a token in a file.
+pub(crate) fn line(token: &str, grants: &[Grant]) -> String {
     let Digest(bytes) = Digest::of(token.as_bytes());
+    let ids: Vec<_> = grants.iter().map(ToString::to_string).collect();
+    format!("{} {}", hex(&bytes), ids.join(" "))
+}
+
+/// Two digits for each byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -266,6 +275,11 @@ mod tests {
 
     const A: &str = "a token that has a few more than 32 characters";
     const B: &str = "another token, which is not a random one either";
+
+    /// The SHA-256 of a token in a file.
+    fn of(token: &str) -> String {
+        line(token, &[]).trim_end().to_owned()
+    }
 
     fn parse(text: &str) -> Tokens {
         Tokens::parse(text.as_bytes()).unwrap()
@@ -296,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_token_has_the_ids_of_its_line_and_two_may_have_one() {
-        let (a, b) = (hex(A), hex(B).to_uppercase());
+        let (a, b) = (of(A), of(B).to_uppercase());
         let text = format!("\n# Anna's\r\n{a} rainbow kitchen-* # and more\r\n  {b}\trainbow");
         let tokens = parse(&text);
         for (token, id, has) in [
@@ -320,7 +334,7 @@ mod tests {
 
     #[test]
     fn every_wrong_line_is_told_with_its_number_and_nothing_of_it() {
-        let (a, b) = (hex(A), hex(B));
+        let (a, b) = (of(A), of(B));
         let lines = [
             a.clone(),
             format!("{a} rainbow"),

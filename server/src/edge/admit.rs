@@ -95,9 +95,7 @@ impl Edges {
         credential: Credential,
     ) -> Result<(Registered, Admission), Refused> {
         let offer = Offer::of(hello, remote)?;
-        let credential = credential.and(hello.auth.as_ref());
-        let credential =
-            credential.map_err(|error| refused(Code::Unsupported, &error.to_string()))?;
+        let credential = credential.and(hello.auth.as_ref())?;
         let admission = self.check(credential, &offer).await?;
         let identity =
             Identity::of(hello).map_err(|error| refused(Code::Malformed, &error.to_string()))?;

@@ -1,9 +1,10 @@
 //! Edges that show tokens, and have the client ids of those and no others.
 
+use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use grpc_multiplexer_tests::{Backend, Edge, Folder, Mux};
+use grpc_multiplexer_tests::{Backend, Edge, Folder, Mux, command};
 use grpc_multiplexer_tunnel::message::{Auth, Code, Endpoint, Hello};
 use grpc_multiplexer_tunnel::{HandshakeError, TunnelConfig, dial};
 use tokio::net::TcpStream;
@@ -347,6 +348,44 @@ fn every_mistake_about_tokens_names_its_place() {
     for options in [token(FIRST[0], &[far, &trust]), token(FIRST[0], &[])] {
         assert_eq!(checked(EDGE, &options), (Some(0), String::new()));
     }
+}
+
+#[tokio::test]
+async fn a_new_token_is_a_file_for_the_edge_and_a_line_for_the_server() {
+    let pki = Pki::new("new-token");
+    let path = pki.folder.0.join("token");
+    let file = path.to_str().unwrap();
+    let new = |ids: &[&str]| {
+        let mut command = command(SERVER);
+        let output = command
+            .args(["new-token", file])
+            .args(ids)
+            .output()
+            .unwrap();
+        let [out, err] =
+            [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
+        (output.status.code(), out, err)
+    };
+    for wrong in [&[][..], &["rain*bow"], &["rainbow", "-"]] {
+        let (code, out, err) = new(wrong);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{err}");
+        assert!(!path.exists());
+    }
+    let (code, line, err) = new(&["rainbow", "kitchen-*"]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(line.ends_with(" rainbow kitchen-*\n"), "{line}");
+    let token = fs::read_to_string(&path).unwrap();
+    assert!(!line.contains(token.trim()) && token.len() == 65);
+    // The file that is there stays.
+    let (code, out, err) = new(&["rainbow"]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains(file), "{err}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), token);
+
+    let tokens = pki.folder.put_secret("tokens", line);
+    let mux = Mux::with(&["--edges-tokens", &tokens]).await;
+    let options = [format!("--token-file={file}")];
+    edge(&mux, NOWHERE, &options).says(" connected ").await;
 }
 
 /// With TLS a token is enough to know who comes.
