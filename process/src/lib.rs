@@ -39,7 +39,10 @@ pub use listen::{BindError, bind, local_addresses};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use options::fuzzing;
-pub use options::{Leaf, Leaves, Mistakes, NamedFile, OptionSpec, Origin, Program, Reader};
+pub use options::{
+    Leaf, Leaves, Mistakes, NamedFile, NoYaml, OptionSpec, Origin, Place, Program, Reader, Yaml,
+    YamlKey,
+};
 pub use run::run;
 pub use seldom::{Remarks, Seldom};
 pub use settings::{

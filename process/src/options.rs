@@ -29,6 +29,7 @@ pub(crate) use print::print;
 pub(crate) use reader::Noticed;
 pub use reader::Reader;
 pub(crate) use sources::{Given, Mode, Sources};
+pub use yaml::{NoYaml, Place, Yaml, YamlKey};
 
 /// One row of the table: everything there is to say about an option, apart from how its value is parsed.
 #[derive(Debug, Clone, Copy)]

@@ -60,8 +60,8 @@ impl Remarks {
         }
     }
 
-    /// How often that was since it was said last, if it is time to say it.
-    fn again(&self, what: &str) -> Option<u64> {
+    /// How often `what` was since it was said last, if it is time to say it. For who says it in a form of its own.
+    pub fn again(&self, what: &str) -> Option<u64> {
         let mut counts = lock(&self.0);
         if let Some(count) = counts.get_mut(what) {
             return count.again();

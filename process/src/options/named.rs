@@ -1,4 +1,4 @@
-//! Files that options name: certificates, keys, authorities, tokens. They are read with the options, and looked at from
+//! Files that options name: certificates, keys, authorities, tokens, policies. They are read with the options, and looked at from
 //! then on, so that new contents take effect without a word to the process.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::file::read;
 
 /// What such a file is.
-const KIND: &str = "certificate, key or token";
+const KIND: &str = "certificate, key, token or policy";
 
 /// A file that an option names, as it was when it was read. Its `Debug` does not show what is in it.
 #[derive(Clone)]

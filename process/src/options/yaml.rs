@@ -8,6 +8,7 @@
 
 mod event;
 mod events;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,6 +21,7 @@ use super::suggest::did_you_mean;
 use super::{Leaf, OptionSpec};
 use event::{is_nothing, refusal, scalar, unsupported};
 use events::{Events, Read};
+pub use tree::{NoYaml, Place, Yaml, YamlKey};
 
 /// After as many mistakes the file is not meant for us.
 const MOST_MISTAKES: usize = 50;
