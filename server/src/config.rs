@@ -42,7 +42,9 @@ impl ServerConfig {
             &admin_listener,
         ) {
             let tls = (callers::TLS.options, settings.proxy_tls.as_ref());
-            exposure.listener(reader, "proxy-listener", proxy, tls, false);
+            let policy = settings.callers.as_ref();
+            let asks = policy.is_some_and(|policy| !policy.is_dry_run());
+            exposure.listener(reader, "proxy-listener", proxy, tls, asks);
             let tls = (edges::TLS.options, settings.multiplexer_tls.as_ref());
             let asks = settings.edges.ask();
             exposure.listener(reader, "multiplexer-listener", multiplexer, tls, asks);

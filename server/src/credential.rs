@@ -18,8 +18,8 @@ use grpc_multiplexer_tunnel::{ClientId, TOKEN_SCHEME};
 use certificate::NotGranted;
 pub use certificate::{CertificateIds, CertificateIdsError};
 pub(crate) use failures::Failures;
-use tokens::{Digest, TokenDenied};
-pub(crate) use tokens::{Grant, hex, line};
+use tokens::TokenDenied;
+pub(crate) use tokens::{Digest, Grant, hex, line};
 pub use tokens::{Tokens, WrongLine};
 
 use crate::edge::offer::refused;

@@ -25,6 +25,7 @@ mod new_token;
 mod newcomers;
 mod options;
 mod overload;
+mod policy;
 mod proxy;
 mod registry;
 mod rewind;
@@ -56,6 +57,7 @@ use guard::Floods;
 use metrics::{EdgesNow, Metrics};
 use newcomers::Newcomers;
 use overload::Overload;
+use policy::Audit;
 use proxy::crowd::Crowd;
 use proxy::listener::Callers;
 use proxy::{Local, Proxy, Record};
@@ -72,6 +74,7 @@ pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use limits::{Limits, MetadataLimits};
 pub use new_token::subcommand;
 pub use options::PROGRAM;
+pub use policy::{CallersPolicy, TokenMetadata, TokenMetadataError, WrongPlace};
 pub use settings::Settings;
 pub use waiting::WaitSettings;
 
@@ -296,6 +299,7 @@ impl Server {
                 settings: self.settings.clone(),
                 local: Local::new(services, overload.stalled(), shutdown.drain.clone()),
                 record,
+                audit: Audit::default(),
                 metadata: limits.metadata,
                 overload,
                 drain: shutdown.drain.clone(),

@@ -5,7 +5,7 @@ use grpc_multiplexer_process::{
     REQUIRE_SECURE, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
 };
 
-use crate::Grants;
+use crate::{CallersPolicy, Grants};
 
 /// The command line.
 pub const PROGRAM: Program = Program {
@@ -33,6 +33,8 @@ const OPTIONS: &[OptionSpec] = &[
     ListenerTls::key("proxy.tls.key"),
     ListenerTls::client_ca("proxy.tls.client-ca"),
     ListenerTls::client_crl("proxy.tls.client-crl"),
+    CallersPolicy::FILE,
+    CallersPolicy::TOKEN_METADATA,
     OptionSpec {
         path: "multiplexer-listener",
         value_name: "HOST:PORT",

@@ -16,6 +16,7 @@ pub(crate) mod misplaced;
 mod record;
 mod reply;
 mod rescue;
+mod rights;
 mod stall;
 pub(crate) mod timeout;
 
@@ -40,6 +41,7 @@ use crate::edge::lanes::{NoLane, Slot};
 use crate::limits::MetadataLimits;
 use crate::moment;
 use crate::overload::{Load, Overload};
+use crate::policy::{Audit, Rights};
 use crate::registry::Registry;
 use crate::settings::{Live, Settings};
 use caller::{Caller, OneCall};
@@ -47,7 +49,7 @@ pub(crate) use code::Code;
 use forward::{Ending, Ends, forward};
 use intake::Intake;
 pub(crate) use local::{CutOff, Local, OwnServices, Upload};
-use metadata::{GRPC_TIMEOUT, to_backend};
+use metadata::{GRPC_TIMEOUT, MUX_CALLER, to_backend};
 pub(crate) use record::Record;
 use reply::{CallerGone, Reply};
 pub(crate) use rescue::Failure;
@@ -59,6 +61,7 @@ pub(crate) struct Proxy {
     pub(crate) settings: Live,
     pub(crate) local: Local,
     pub(crate) record: Arc<Record>,
+    pub(crate) audit: Audit,
     pub(crate) metadata: MetadataLimits,
     pub(crate) overload: Arc<Overload>,
     /// Cancelled when the server goes away: edges that left come back to another one.
@@ -107,29 +110,36 @@ impl Proxy {
     ) {
         let in_flight = self.record.start();
         let started = Instant::now();
-        let (head, upload) = request.into_parts();
+        let (mut head, upload) = request.into_parts();
         let mut reply = Reply::new(respond);
         // First, so that what is no gRPC request gets the same answer whatever edges there are.
         let checked = check::request(&head, self.metadata);
+        let checked = checked.and_then(|deadline| Ok((deadline, self.rights(&mut head, &caller)?)));
         // Our own services need no edge, and discovery ignores one that is named.
-        if let Ok(deadline) = checked
+        if let Ok((deadline, rights)) = &checked
             && self.local.takes(&head)
         {
-            let method = head.uri.path().to_owned();
-            let ending = self.local.serve(head, upload, &mut reply, deadline).await;
+            let (deadline, method) = (*deadline, head.uri.path().to_owned());
+            head.extensions.insert(rights.clone());
+            self.audit.allowed(rights, None, &method);
+            let changed = self.changed(&caller, rights);
+            let serve = self
+                .local
+                .serve(head, upload, &mut reply, deadline, changed);
+            let ending = serve.await;
             caller.ended(started.elapsed(), ending.is_caller_gone());
             return in_flight.ended(&method, None, &ending);
         }
         let keep = self.settings.now(|settings| settings.replay_buffer);
         let mut call = Call {
-            deadline: checked.as_ref().ok().copied().flatten(),
+            deadline: checked.as_ref().ok().and_then(|(deadline, _)| *deadline),
             head,
             intake: Intake::new(upload, caller, keep, Load::new(self.overload.stalled())),
             reply,
             id: None,
         };
         let result = match checked {
-            Ok(_) => answered(self.steps(&mut call)).await,
+            Ok((_, rights)) => answered(self.steps(&mut call, &rights)).await,
             Err(failure) => Err(failure.into()),
         };
         let ending = result.unwrap_or_else(|unanswered| call.answer(unanswered));
@@ -145,13 +155,23 @@ impl Proxy {
     }
 
     /// The steps of a call to an edge, in their order.
-    async fn steps(&self, call: &mut Call) -> Result<Ending, Unanswered> {
+    async fn steps(&self, call: &mut Call, rights: &Rights) -> Result<Ending, Unanswered> {
         let id = check::client_id(&call.head.headers)?;
+        call.id = Some(id.clone());
+        // Before anything is looked up: what may not be seen is like what is not there, also in the time that it takes.
+        self.allow(rights, &id, call.head.uri.path())?;
         let overload = Failure::Overload { sent: false };
         let _underway = self.overload.call().ok_or(overload)?;
-        call.id = Some(id.clone());
         to_backend(&mut call.head.headers);
-        self.deliver(call, &id).await
+        if let Some(name) = rights.caller() {
+            call.head.headers.insert(MUX_CALLER, name.clone());
+        }
+        let (caller, uri) = (Arc::clone(call.intake.caller()), call.head.uri.clone());
+        tokio::select! {
+            biased;
+            revoked = self.revoked(&caller, rights, &id, uri.path()) => Err(revoked.into()),
+            ended = self.deliver(call, &id) => ended,
+        }
     }
 
     /// Brings a call to its edge; once more, elsewhere or anew, where it is proven that no backend took it.

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::edge::comers;
 use crate::proxy;
 use crate::waiting::WaitSettings;
-use crate::{DuplicateClientId, Grants, Limits, ServerConfig};
+use crate::{CallersPolicy, DuplicateClientId, Grants, Limits, ServerConfig};
 
 /// How a [`Server`](crate::Server) behaves. The default is that of the binary's options.
 ///
@@ -35,6 +35,8 @@ pub struct Settings {
     pub proxy_tls: Option<ListenerTls>,
     /// TLS with edges; without it they come in plain text. Default none.
     pub multiplexer_tls: Option<ListenerTls>,
+    /// Which callers may call what. Default all may call everything.
+    pub callers: Option<CallersPolicy>,
     /// Which edges may have which client ids. Default all may have any.
     pub edges: Grants,
     /// Timeouts of tunnels.
@@ -55,6 +57,7 @@ impl Default for Settings {
             duplicate_client_id: DuplicateClientId::default(),
             proxy_tls: None,
             multiplexer_tls: None,
+            callers: None,
             edges: Grants::default(),
             tunnel: TunnelConfig::default(),
             waiting: WaitSettings::default(),
@@ -82,6 +85,7 @@ impl Settings {
         let replay_buffer = reader.one("replay-buffer", size);
         let proxy_tls = ListenerTls::read(reader, proxy::comers::TLS);
         let multiplexer_tls = ListenerTls::read(reader, comers::TLS);
+        let callers = CallersPolicy::read(reader);
         let edges = Grants::read(reader);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
@@ -94,6 +98,7 @@ impl Settings {
             duplicate_client_id: duplicate_client_id?,
             proxy_tls,
             multiplexer_tls,
+            callers,
             edges,
             tunnel,
             waiting: waiting?,

@@ -186,6 +186,12 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("proxy.tls.key", "<FILE>", ""),
                 ("proxy.tls.client-ca", "<FILE>", ""),
                 ("proxy.tls.client-crl", "<FILE>", ""),
+                ("callers-policy", "<FILE>", ""),
+                (
+                    "callers-token-metadata",
+                    "<KEY>",
+                    "[default: proxy-authorization] ",
+                ),
                 (
                     "multiplexer-listener",
                     "<HOST:PORT>",

@@ -194,7 +194,7 @@ impl Grant {
         }
     }
 
-    fn has(&self, id: &ClientId) -> bool {
+    pub(crate) fn has(&self, id: &ClientId) -> bool {
         match self {
             Self::Exactly(granted) => granted == id,
             Self::Beginning(beginning) => id.as_str().starts_with(beginning),
@@ -213,13 +213,13 @@ impl fmt::Display for Grant {
 
 impl Digest {
     /// That of a token.
-    pub(super) fn of(token: &[u8]) -> Self {
+    pub(crate) fn of(token: &[u8]) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest(&SHA256, token).as_ref());
         Self(bytes)
     }
 
-    fn read(text: &str) -> Option<Self> {
+    pub(crate) fn read(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         let is_hex = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
         for (byte, place) in bytes.iter_mut().zip((0..64).step_by(2)) {

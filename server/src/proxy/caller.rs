@@ -19,6 +19,7 @@ use grpc_multiplexer_tunnel::Allowance;
 use tokio::time::{Instant, sleep};
 
 use crate::edge::places::CallerId;
+use crate::policy::Certificate;
 use crate::windows::Holdings;
 
 /// A call younger than this was cancelled early.
@@ -33,6 +34,8 @@ const BURST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Caller {
     id: CallerId,
+    /// What it showed, where it was asked for one.
+    certificate: Option<Certificate>,
     holdings: Holdings,
     bulk: AtomicBool,
     calls: AtomicUsize,
@@ -45,10 +48,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(id: CallerId) -> Self {
+    pub(crate) fn new(id: CallerId, certificate: Option<Certificate>) -> Self {
         let (burst, per_second) = EARLY_CANCELS;
         Self {
             id,
+            certificate,
             holdings: Holdings::default(),
             bulk: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
@@ -62,6 +66,11 @@ impl Caller {
     /// Which connection this is, among all of this process.
     pub(crate) fn id(&self) -> CallerId {
         self.id
+    }
+
+    /// What whoever is there showed, if anything.
+    pub(crate) fn certificate(&self) -> Option<&Certificate> {
+        self.certificate.as_ref()
     }
 
     /// Bytes that calls of this connection received and could not pass on yet.
@@ -163,7 +172,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_a_flood_of_early_cancels_is_one() {
         let (burst, _) = EARLY_CANCELS;
-        let caller = Caller::new(CallerId(1));
+        let caller = Caller::new(CallerId(1), None);
         for _ in 0..burst {
             caller.ended(AT_ONCE, true);
         }
@@ -175,7 +184,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn hedging_and_late_cancels_and_a_steady_rate_are_no_flood() {
         let (burst, per_second) = EARLY_CANCELS;
-        let caller = Caller::new(CallerId(1));
+        let caller = Caller::new(CallerId(1), None);
         for _ in 0..10 * burst {
             caller.ended(AT_ONCE, true);
             caller.ended(AT_ONCE, false);
@@ -194,7 +203,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_wait_behind_a_burst_of_those_that_left_their_lane() {
-        let caller = Caller::new(CallerId(1));
+        let caller = Caller::new(CallerId(1), None);
         let started = Instant::now();
         for _ in 0..1_000 {
             caller.left(AT_ONCE);

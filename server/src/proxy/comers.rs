@@ -15,6 +15,7 @@ use super::rescue::Failure;
 use crate::greet::{Newcomer, Protocol, greet, in_time};
 use crate::guard::{FrameGuard, Turn};
 use crate::limits::Limits;
+use crate::policy::Certificate;
 use crate::rewind::Written;
 use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW};
 
@@ -47,6 +48,8 @@ const HTTP1_WITHOUT_TLS: &str = "gRPC requires HTTP/2, and this server TLS\n\n\
 /// A caller that began to speak HTTP/2.
 pub(super) struct Met {
     pub(super) connection: H2,
+    /// What it showed within TLS, where it was asked for one.
+    pub(super) certificate: Option<Certificate>,
     pub(super) written: Written,
     pub(super) turn: Turn,
 }
@@ -59,23 +62,25 @@ impl Callers {
         // Of what goes to the socket, under TLS.
         let written = newcomer.socket.written();
         let settings = &self.proxy.settings;
-        let io: BoxedIo = match settings.now(|settings| settings.proxy_tls.clone()) {
-            None if newcomer.speaks == Protocol::Http2 => Box::new(newcomer.socket),
-            Some(tls) if newcomer.speaks == Protocol::Tls => {
-                match newcomer.secure(&tls, &self.remarks).await? {
-                    Some(secured) => secured.io,
-                    None => return Ok(None),
+        let (io, certificate): (BoxedIo, _) =
+            match settings.now(|settings| settings.proxy_tls.clone()) {
+                None if newcomer.speaks == Protocol::Http2 => (Box::new(newcomer.socket), None),
+                Some(tls) if newcomer.speaks == Protocol::Tls => {
+                    match newcomer.secure(&tls, &self.remarks).await? {
+                        Some(secured) => (secured.io, secured.certificate),
+                        None => return Ok(None),
+                    }
                 }
-            }
-            tls => {
-                self.turn_away(newcomer, tls.is_some()).await?;
-                return Ok(None);
-            }
-        };
+                tls => {
+                    self.turn_away(newcomer, tls.is_some()).await?;
+                    return Ok(None);
+                }
+            };
         let turn = Turn::default();
         let io = FrameGuard::of_caller(io, turn.clone(), Arc::clone(&self.floods));
         Ok(Some(Met {
             connection: handshake(io, &self.limits).await?,
+            certificate: certificate.map(Certificate::from),
             written,
             turn,
         }))

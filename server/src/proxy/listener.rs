@@ -118,12 +118,13 @@ impl Callers {
     async fn run(&self, met: Met) {
         let Met {
             mut connection,
+            certificate,
             written,
             turn,
         } = met;
         let _counted = Counted::on(&self.metrics.caller_connections);
         let id = CallerId(self.met.fetch_add(1, Ordering::Relaxed));
-        let caller = Arc::new(Caller::new(id));
+        let caller = Arc::new(Caller::new(id, certificate));
         let limit = self.limits.handshake_timeout;
         let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller), limit);
         let mut farewell = Farewell::new(self.drain.clone(), written, &self.proxy.settings);

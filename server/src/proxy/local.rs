@@ -82,13 +82,14 @@ impl Local {
         is_one_of(ALWAYS) || (is_one_of(WITHOUT_ID) && !head.headers.contains_key(CLIENT_ID))
     }
 
-    /// Serves a call of ours to its end.
+    /// Serves a call of ours to its end, or until its caller has other rights than it was let in with.
     pub(crate) async fn serve(
         &self,
         head: Parts,
         upload: RecvStream,
         reply: &mut Reply,
         deadline: Option<Instant>,
+        changed: impl Future<Output = Failure>,
     ) -> Ending {
         let failure = match self.places.try_acquire() {
             Err(_) => Failure::Overload { sent: false },
@@ -99,6 +100,7 @@ impl Local {
                     ending = self.answer(request, reply) => return ending.unwrap_or(Ending::CallerGone),
                     () = moment::reached(deadline) => Failure::Deadline { sent: false },
                     () = self.draining.cancelled() => Failure::Draining { sent: false },
+                    changed = changed => changed,
                 }
             }
         };
@@ -276,7 +278,8 @@ mod tests {
             let local = Local::new(services, stalled, CancellationToken::new());
             let (head, upload) = request.into_parts();
             let mut reply = Reply::new(respond);
-            local.serve(head, upload, &mut reply, None).await
+            let changed = std::future::pending();
+            local.serve(head, upload, &mut reply, None, changed).await
         };
         tokio::select! {
             () = client => unreachable!("it waits"),

@@ -12,6 +12,8 @@ pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status"
 pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Our mark on a status that we made.
 pub(crate) const MUX_ERROR: HeaderName = HeaderName::from_static("x-mux-error");
+/// Who calls, as we know: callers cannot set it.
+pub(crate) const MUX_CALLER: HeaderName = HeaderName::from_static("x-mux-caller");
 /// The mark of a multiplexer behind this one.
 const MUX_ERROR_INNER: HeaderName = HeaderName::from_static("x-mux-error-inner");
 

@@ -14,6 +14,7 @@ use http::StatusCode;
 
 use super::code::Code;
 use crate::edge::lane::{DialFailure, LaneEnd, StreamError};
+use crate::policy::Denied;
 use crate::waiting::Absence;
 
 /// What went wrong with a call, on our side of it.
@@ -25,8 +26,12 @@ pub(crate) enum Failure {
     ManyIds,
     /// One that no edge can have.
     BadId,
-    /// No edge has it.
+    /// Nobody that the policy knows makes the call.
+    Unauthenticated,
+    /// No edge has it, or it is not for this caller's eyes.
     UnknownEdge(ClientId),
+    /// Its caller may not call this method there.
+    NotAllowed,
     /// It was here lately, and did not come back in time.
     EdgeAway(ClientId),
     /// The edge cannot reach its backend.
@@ -57,6 +62,10 @@ pub(crate) enum Failure {
     Metadata { sent: bool },
     /// The backend's metadata is over the limit.
     ResponseMetadata,
+    /// Its caller may not make the call any more, which is under way.
+    Revoked,
+    /// Its caller may see something else than when it asked.
+    PolicyChanged,
     /// Not a gRPC content type.
     NotGrpc,
     /// Not POST.
@@ -119,6 +128,15 @@ impl Failure {
             Absence::Away => Self::EdgeAway(id.clone()),
             Absence::TooManyForIt => Self::EdgeBusy(id.clone()),
             Absence::TooMany => Self::Overload { sent: false },
+        }
+    }
+
+    /// What a caller is told whose call may not run.
+    pub(crate) fn of_denied(denied: Denied) -> Self {
+        match denied {
+            Denied::Unknown(_) => Self::Unauthenticated,
+            Denied::Hidden(id) => Self::UnknownEdge(id),
+            Denied::Method => Self::NotAllowed,
         }
     }
 

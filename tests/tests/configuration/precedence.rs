@@ -63,6 +63,17 @@ fn rows_of_tokens(folder: &Folder) -> Vec<Row> {
     ]
 }
 
+/// Options of the callers' policy.
+fn rows_of_policy(folder: &Folder) -> Vec<Row> {
+    let policies = copies(folder, "policy", "callers: {}\n");
+    let policies = policies.each_ref().map(String::as_str);
+    let places = ["authorization", "proxy-authorization", "authorization"];
+    vec![
+        row(SERVER, "callers-policy", policies),
+        row(SERVER, "callers-token-metadata", places).beside(&[("callers-policy", policies[0])]),
+    ]
+}
+
 /// Options that name files of TLS.
 fn rows_of_tls(folder: &Folder) -> Vec<Row> {
     let authority = Authority::new("authority");
@@ -161,6 +172,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
     ];
     rows.extend(rows_of_tls(folder));
     rows.extend(rows_of_tokens(folder));
+    rows.extend(rows_of_policy(folder));
     for program in [SERVER, EDGE] {
         rows.push(row(program, "admin-listener", ["a:1", "off", "c:3"]));
         rows.push(row(program, "tunnel-timeout", ["2s", "1m", "1h"]));

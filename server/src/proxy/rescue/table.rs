@@ -72,10 +72,12 @@ reasons! {
     Metadata "metadata"
     BadPath "bad-path"
     BadTimeout "bad-timeout"
+    Unauthenticated "unauthenticated"
     NoId "no-id"
     ManyIds "many-ids"
     BadId "bad-id"
     UnknownEdge "unknown-edge"
+    NotAllowed "not-allowed"
     EdgeAway "edge-away"
     EdgeBusy "edge-busy"
     BackendConnect "backend-connect"
@@ -92,6 +94,8 @@ reasons! {
     NoStatus "no-status"
     Overload "overload"
     Draining "draining"
+    Revoked "revoked"
+    PolicyChanged "policy-changed"
     OwnService "own-service"
     UnsupportedField "unsupported-field"
     BadPageToken "bad-page-token"
@@ -128,6 +132,18 @@ impl Failure {
                 Code::InvalidArgument,
                 No,
                 "mux: metadata 'grpc-timeout' is not a valid timeout",
+            ),
+            Self::Unauthenticated => row(
+                Reason::Unauthenticated,
+                Code::Unauthenticated,
+                No,
+                "mux: caller not authenticated",
+            ),
+            Self::NotAllowed => row(
+                Reason::NotAllowed,
+                Code::PermissionDenied,
+                No,
+                "mux: not allowed",
             ),
             Self::NoId => row(
                 Reason::NoId,
@@ -269,6 +285,19 @@ impl Failure {
                 Maybe,
                 "mux: server shutting down",
             ),
+            Self::Revoked => row(
+                Reason::Revoked,
+                Code::PermissionDenied,
+                Maybe,
+                "mux: not allowed any more",
+            ),
+            Self::PolicyChanged => row(
+                Reason::PolicyChanged,
+                Code::Unavailable,
+                No,
+                "mux: what this caller may see has changed",
+            )
+            .again_soon(),
             Self::OwnService(code, text) => row(Reason::OwnService, *code, No, text.clone()),
             Self::UnsupportedField(field) => row(
                 Reason::UnsupportedField,

@@ -1,0 +1,203 @@
+//! Who a caller is, and what it may: the policy of callers.
+//!
+//! A caller shows a certificate, which counts for all calls of its connection, or a token, which counts for the call that
+//! carries it. [`CallersPolicy::rights`] is the only place that says who that is, and [`Rights`] the only one that says what
+//! it may: an id is asked for before anything is looked up, and one that may not be seen is never looked up at all.
+
+mod audit;
+mod bearer;
+mod file;
+mod known;
+mod options;
+mod reading;
+mod shown;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use grpc_multiplexer_tunnel::ClientId;
+use http::HeaderValue;
+
+use crate::credential::Digest;
+pub(crate) use audit::Audit;
+pub(crate) use bearer::Bearer;
+pub use bearer::{TokenMetadata, TokenMetadataError};
+use known::KnownCaller;
+pub use reading::WrongPlace;
+pub(crate) use shown::Certificate;
+use shown::Stranger;
+
+/// Which callers there are, how each is known, and what each may. Clones share it.
+///
+/// ```
+/// use grpc_multiplexer_server::CallersPolicy;
+///
+/// let text = "
+/// callers:
+///   billing:
+///     uris: [spiffe://example.org/billing]
+///     calls:
+///       - ids: [rainbow, kitchen-*]
+///         methods: [/shop.Invoices/*]
+/// ";
+/// assert!(CallersPolicy::parse(text.as_bytes()).is_ok());
+/// ```
+#[derive(Debug, Clone)]
+pub struct CallersPolicy {
+    known: Arc<Known>,
+    token_in: TokenMetadata,
+}
+
+/// The callers by what they show.
+#[derive(Debug, Default)]
+struct Known {
+    /// Whether nothing is refused, and only said.
+    dry_run: bool,
+    uris: HashMap<String, Arc<KnownCaller>>,
+    /// In lower case.
+    dns_names: HashMap<String, Arc<KnownCaller>>,
+    tokens: HashMap<Digest, Arc<KnownCaller>>,
+}
+
+/// What a call may: everything, where there is no policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Rights {
+    caller: Option<Arc<KnownCaller>>,
+    /// Kept, because the policy may change.
+    bearer: Bearer,
+    dry_run: bool,
+}
+
+/// Why a call may not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Nobody knows whose it is.
+    Unknown(Stranger),
+    /// The id is not for this caller's eyes.
+    Hidden(ClientId),
+    /// The id is, the method is not.
+    Method,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(stranger) => stranger.fmt(f),
+            Self::Hidden(_) => f.write_str("it may neither call nor see this edge"),
+            Self::Method => f.write_str("it may see this edge, and not call this method there"),
+        }
+    }
+}
+
+impl CallersPolicy {
+    /// The same, with tokens elsewhere than in `proxy-authorization`.
+    #[must_use]
+    pub fn with_tokens_in(self, token_in: TokenMetadata) -> Self {
+        Self { token_in, ..self }
+    }
+
+    /// Whether it names nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.knows_certificates() && self.known.tokens.is_empty()
+    }
+
+    /// Whether it refuses nothing, and only says what it would refuse.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.known.dry_run
+    }
+
+    /// Whether it knows some caller by a certificate.
+    pub(crate) fn knows_certificates(&self) -> bool {
+        !(self.known.uris.is_empty() && self.known.dns_names.is_empty())
+    }
+
+    /// Where calls have their tokens.
+    pub(crate) fn token_in(&self) -> TokenMetadata {
+        self.token_in
+    }
+
+    /// The rights of whoever shows this. A token says whose a call is whatever the certificate says, and one that is not known
+    /// is nobody's.
+    pub(crate) fn rights(
+        &self,
+        certificate: Option<&Certificate>,
+        bearer: Bearer,
+    ) -> Result<Rights, Denied> {
+        let caller = self.known.caller(certificate, bearer);
+        let caller = caller.map_err(Denied::Unknown)?;
+        Ok(Rights {
+            caller: Some(Arc::clone(caller)),
+            bearer,
+            dry_run: self.known.dry_run,
+        })
+    }
+}
+
+impl Known {
+    fn caller(
+        &self,
+        certificate: Option<&Certificate>,
+        bearer: Bearer,
+    ) -> Result<&Arc<KnownCaller>, Stranger> {
+        match (bearer, certificate) {
+            (Bearer::Token(token), _) => self.tokens.get(&token).ok_or(Stranger::Token(token)),
+            (Bearer::Malformed, _) => Err(Stranger::Malformed),
+            (Bearer::Nothing, None) => Err(Stranger::Nothing),
+            (Bearer::Nothing, Some(certificate)) => {
+                let stranger = || Stranger::Certificate(certificate.to_string());
+                self.named(certificate).ok_or_else(stranger)
+            }
+        }
+    }
+
+    /// The caller of the first name in the certificate that is known.
+    fn named(&self, certificate: &Certificate) -> Option<&Arc<KnownCaller>> {
+        let by_uri = certificate.uri.as_ref().and_then(|uri| self.uris.get(uri));
+        by_uri.or_else(|| {
+            let mut names = certificate.dns_names.iter();
+            names.find_map(|name| self.dns_names.get(name))
+        })
+    }
+}
+
+impl Rights {
+    /// Who has them, by the name in the policy.
+    pub(crate) fn caller(&self) -> Option<&HeaderValue> {
+        self.caller.as_ref().map(|caller| &caller.name)
+    }
+
+    /// The same for people.
+    fn name(&self) -> Option<&str> {
+        self.caller()?.to_str().ok()
+    }
+
+    /// What the call carried.
+    pub(crate) fn bearer(&self) -> Bearer {
+        self.bearer
+    }
+
+    /// Whether nothing is refused for want of them.
+    pub(crate) fn are_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// Whether `id` is for these eyes.
+    pub(crate) fn see(&self, id: &ClientId) -> bool {
+        self.dry_run || self.caller.as_ref().is_none_or(|caller| caller.sees(id))
+    }
+
+    /// Whether `method` may be called at `id`.
+    pub(crate) fn call(&self, id: &ClientId, method: &str) -> Result<(), Denied> {
+        match &self.caller {
+            Some(caller) if !caller.sees(id) => Err(Denied::Hidden(id.clone())),
+            Some(caller) if !caller.may_call(id, method) => Err(Denied::Method),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

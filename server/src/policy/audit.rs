@@ -1,0 +1,61 @@
+//! What the policy decides, for the log: who, where, what, and the verdict.
+//!
+//! Each decision is a line of its own at `debug`. Those against a call are also said at `info`, each caller's of each reason
+//! once a minute.
+
+use grpc_multiplexer_process::Remarks;
+use grpc_multiplexer_tunnel::ClientId;
+use tracing::field::display;
+use tracing::{debug, info};
+
+use super::{Denied, Rights, Stranger};
+
+/// All decisions of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Audit(Remarks);
+
+impl Audit {
+    /// A call may run.
+    pub(crate) fn allowed(&self, rights: &Rights, id: Option<&ClientId>, method: &str) {
+        if let Some(caller) = rights.name() {
+            let (client_id, method) = (id.map(display), method.escape_debug());
+            debug!(verdict = "allowed", caller, client_id, rpc.method = %method, "policy");
+        }
+    }
+
+    /// A call may not run, or could not if this were no dry run.
+    pub(crate) fn denied(
+        &self,
+        rights: &Rights,
+        id: Option<&ClientId>,
+        method: &str,
+        denied: &Denied,
+        dry_run: bool,
+    ) {
+        let verdict = if dry_run { "would-be-denied" } else { "denied" };
+        let (caller, reason) = (rights.name(), denied.reason());
+        let (client_id, method) = (id.map(display), method.escape_debug());
+        let who = caller.unwrap_or_default();
+        match self.0.again(&format!("{verdict} {who} {reason}")) {
+            Some(times) => {
+                info!(verdict, caller, client_id, rpc.method = %method, reason, why = %denied, times, "policy");
+            }
+            None => {
+                debug!(verdict, caller, client_id, rpc.method = %method, reason, why = %denied, "policy");
+            }
+        }
+    }
+}
+
+impl Denied {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unknown(Stranger::Nothing) => "nothing-shown",
+            Self::Unknown(Stranger::Malformed) => "malformed-token",
+            Self::Unknown(Stranger::Token(_)) => "unknown-token",
+            Self::Unknown(Stranger::Certificate(_)) => "unknown-certificate",
+            Self::Hidden(_) => "hidden-edge",
+            Self::Method => "method",
+        }
+    }
+}

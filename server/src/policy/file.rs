@@ -1,0 +1,197 @@
+//! A policy as it is written, and every mistake in it.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use grpc_multiplexer_process::{Place, Yaml, YamlKey, boolean};
+use grpc_multiplexer_tunnel::ClientId;
+use http::HeaderValue;
+
+use super::known::{Calls, KnownCaller, Methods};
+use super::reading::{Reading, WrongPlace};
+use super::{CallersPolicy, Known, TokenMetadata};
+use crate::credential::{Digest, Grant};
+
+const URI: &str = "must be a URI as it is in a certificate, such as spiffe://example.org/billing; it is matched exactly";
+const DNS_NAME: &str = "must be a DNS name as it is in a certificate, such as billing.example.org; it is matched exactly";
+const TOKEN: &str = "must be the SHA-256 of a token, 64 hexadecimal digits; the token itself is for the caller alone";
+const IDS: &str = "must be a client id, or what ids begin with and *, or '*' for all";
+const METHODS: &str = "must be /package.Service/Method, /package.Service/*, or '*' for all";
+
+impl CallersPolicy {
+    /// Reads a policy: YAML with the callers by their names below `callers`. Each has what it shows, one of which will do:
+    /// `uris` and `dns-names` of certificates, and the SHA-256 of `tokens`; and what it may: `calls` has `ids` and `methods`,
+    /// and `sees` has ids that it may see beside them. With `dry-run: true` nothing is refused, and only said.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake, up to a number.
+    pub fn parse(text: &[u8]) -> Result<Self, Vec<WrongPlace>> {
+        let mut reading = Reading::default();
+        let known = reading.policy(text);
+        reading.finish()?;
+        Ok(Self {
+            known: Arc::new(known),
+            token_in: TokenMetadata::default(),
+        })
+    }
+}
+
+/// What a caller shows, each with its place.
+#[derive(Debug, Default)]
+struct Shows {
+    uris: Vec<(Place, String)>,
+    dns_names: Vec<(Place, String)>,
+    tokens: Vec<(Place, Digest)>,
+}
+
+impl Reading {
+    fn policy(&mut self, text: &[u8]) -> Known {
+        let mut known = Known::default();
+        let Ok(text) = str::from_utf8(text) else {
+            self.wrong("it is not UTF-8; save the file in this encoding");
+            return known;
+        };
+        let file = match Yaml::parse(text) {
+            Ok(file) => file,
+            Err(error) => {
+                self.wrong(error);
+                return known;
+            }
+        };
+        for entry in self.fields("", &file, &["dry-run", "callers"]) {
+            match entry.key.as_str() {
+                "dry-run" => known.dry_run = self.dry_run(&entry.value),
+                _ => self.callers(&mut known, &entry.value),
+            }
+        }
+        known
+    }
+
+    fn dry_run(&mut self, value: &Yaml) -> bool {
+        let wanted = "must be true or false";
+        let dry_run = value
+            .text()
+            .and_then(|text| boolean(text).map_err(|_| wanted));
+        dry_run.unwrap_or_else(|mistake| {
+            self.mistake(value.at(), "dry-run", mistake);
+            false
+        })
+    }
+
+    fn callers(&mut self, known: &mut Known, value: &Yaml) {
+        for caller in self.keys("callers", value) {
+            self.caller(known, caller);
+        }
+    }
+
+    fn caller(&mut self, known: &mut Known, entry: &YamlKey) {
+        let path = format!("callers: {}", entry.key.escape_debug());
+        if entry.key.parse::<ClientId>().is_err() {
+            let mistake = "a caller's name must be [A-Za-z0-9][A-Za-z0-9._-]{0,127}";
+            return self.mistake(entry.at, "callers", mistake);
+        }
+        let name = HeaderValue::from_str(&entry.key).expect("such names are header values");
+        let (mut calls, mut sees, mut shows) = (Vec::new(), Vec::new(), Shows::default());
+        let fields = ["uris", "dns-names", "tokens", "calls", "sees"];
+        for field in self.fields(&path, &entry.value, &fields) {
+            let (path, value) = (format!("{path}: {}", field.key), &field.value);
+            match field.key.as_str() {
+                "uris" => shows.uris = self.values(&path, value, uri, URI),
+                "dns-names" => shows.dns_names = self.values(&path, value, dns_name, DNS_NAME),
+                "tokens" => shows.tokens = self.values(&path, value, Digest::read, TOKEN),
+                "calls" => calls = self.calls(&path, value),
+                _ => sees = self.list(&path, value, some_ids, IDS),
+            }
+        }
+        let caller = Arc::new(KnownCaller { name, calls, sees });
+        self.known(known, &path, entry.at, shows, &caller);
+    }
+
+    fn calls(&mut self, path: &str, value: &Yaml) -> Vec<Calls> {
+        let mut all = Vec::new();
+        for entry in self.entries(path, value) {
+            let (mut ids, mut methods) = (Vec::new(), Vec::new());
+            let fields = self.fields(path, entry, &["ids", "methods"]);
+            if fields.len() < 2 {
+                self.mistake(entry.at(), path, "each entry needs ids and methods");
+            }
+            for field in fields {
+                let path = format!("{path}: {}", field.key);
+                match field.key.as_str() {
+                    "ids" => ids = self.list(&path, &field.value, some_ids, IDS),
+                    _ => methods = self.list(&path, &field.value, Methods::read, METHODS),
+                }
+            }
+            all.push(Calls { ids, methods });
+        }
+        all
+    }
+
+    /// Makes `caller` known by what it shows, which nobody else may show.
+    fn known(
+        &mut self,
+        known: &mut Known,
+        path: &str,
+        at: Place,
+        shows: Shows,
+        caller: &Arc<KnownCaller>,
+    ) {
+        let Shows {
+            uris,
+            dns_names,
+            tokens,
+        } = shows;
+        if uris.is_empty() && dns_names.is_empty() && tokens.is_empty() {
+            let mistake = "nobody can show to be this caller; give it uris, dns-names or tokens";
+            self.mistake(at, path, mistake);
+        }
+        self.one_of_each(&mut known.uris, path, uris, caller);
+        self.one_of_each(&mut known.dns_names, path, dns_names, caller);
+        self.one_of_each(&mut known.tokens, path, tokens, caller);
+    }
+
+    fn one_of_each<S: Eq + Hash>(
+        &mut self,
+        known: &mut HashMap<S, Arc<KnownCaller>>,
+        path: &str,
+        shown: Vec<(Place, S)>,
+        caller: &Arc<KnownCaller>,
+    ) {
+        for (at, shown) in shown {
+            match known.entry(shown) {
+                Entry::Occupied(other) => {
+                    let other = other.get().name.to_str().unwrap_or_default();
+                    let mistake = format!("the caller {other} has it already; one shows who it is");
+                    self.mistake(at, path, mistake);
+                }
+                Entry::Vacant(place) => {
+                    place.insert(Arc::clone(caller));
+                }
+            }
+        }
+    }
+}
+
+fn some_ids(text: &str) -> Option<Grant> {
+    Grant::parse(text).ok()
+}
+
+fn uri(text: &str) -> Option<String> {
+    let has_scheme = text.find(':').is_some_and(|length| length > 0);
+    let is_of_uri = |byte: u8| byte.is_ascii_graphic() && byte != b'*';
+    (has_scheme && text.bytes().all(is_of_uri)).then(|| text.to_owned())
+}
+
+/// In lower case.
+fn dns_name(text: &str) -> Option<String> {
+    let is_label = |label: &str| {
+        let is_of_label = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        !label.is_empty() && label.bytes().all(is_of_label)
+    };
+    text.split('.')
+        .all(is_label)
+        .then(|| text.to_ascii_lowercase())
+}

@@ -1,0 +1,63 @@
+//! What callers show, and who is known by none of it.
+
+use std::fmt;
+
+use grpc_multiplexer_process::CertificateNames;
+
+use crate::credential::Digest;
+
+/// The names of a caller's certificate that count.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Certificate {
+    /// That of a certificate with one URI: more than one say nothing. *Source:* SPIFFE X509-SVID, section 2.
+    pub(super) uri: Option<String>,
+    /// In lower case.
+    pub(super) dns_names: Vec<String>,
+}
+
+impl From<CertificateNames> for Certificate {
+    fn from(mut names: CertificateNames) -> Self {
+        for name in &mut names.dns {
+            name.make_ascii_lowercase();
+        }
+        Self {
+            uri: names.uris.pop().filter(|_| names.uris.is_empty()),
+            dns_names: names.dns,
+        }
+    }
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.uri.iter().chain(&self.dns_names);
+        let names: Vec<_> = names.map(|name| name.escape_debug().to_string()).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+/// Who shows nothing by which the policy knows somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stranger {
+    Nothing,
+    Malformed,
+    Token(Digest),
+    Certificate(String),
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("it shows neither a certificate nor a token"),
+            Self::Malformed => {
+                f.write_str("its metadata has something else than one `Bearer TOKEN`")
+            }
+            Self::Token(token) => write!(
+                f,
+                "no caller has the token whose SHA-256 begins with {token}"
+            ),
+            Self::Certificate(names) => {
+                write!(f, "no caller has a certificate with these names: {names}")
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a call may: asked once when it comes, whatever becomes of it then, and again only when the policy changes meanwhile.
+
+use std::future::pending;
+
+use grpc_multiplexer_tunnel::ClientId;
+use http::request::Parts;
+
+use super::caller::Caller;
+use super::{Failure, Proxy};
+use crate::policy::{Denied, Rights};
+
+impl Proxy {
+    /// The rights of whoever makes a call, by what it shows, which is taken off.
+    pub(super) fn rights(&self, head: &mut Parts, caller: &Caller) -> Result<Rights, Failure> {
+        let policy = self.settings.now(|settings| settings.callers.clone());
+        let Some(policy) = policy else {
+            return Ok(Rights::default());
+        };
+        let bearer = policy.token_in().take(&mut head.headers);
+        let method = head.uri.path();
+        let denied = match policy.rights(caller.certificate(), bearer) {
+            Ok(rights) => return Ok(rights),
+            Err(denied) => denied,
+        };
+        let nobodys = Rights::default();
+        self.audit
+            .denied(&nobodys, None, method, &denied, policy.is_dry_run());
+        if policy.is_dry_run() {
+            return Ok(nobodys);
+        }
+        Err(Failure::of_denied(denied))
+    }
+
+    /// Sees that who has these rights may call `method` at `id`.
+    pub(super) fn allow(
+        &self,
+        rights: &Rights,
+        id: &ClientId,
+        method: &str,
+    ) -> Result<(), Failure> {
+        let Err(denied) = rights.call(id, method) else {
+            self.audit.allowed(rights, Some(id), method);
+            return Ok(());
+        };
+        self.audit
+            .denied(rights, Some(id), method, &denied, rights.are_dry_run());
+        if rights.are_dry_run() {
+            return Ok(());
+        }
+        Err(Failure::of_denied(denied))
+    }
+
+    /// Waits until a call that was allowed is so no more.
+    pub(super) async fn revoked(
+        &self,
+        caller: &Caller,
+        rights: &Rights,
+        id: &ClientId,
+        method: &str,
+    ) -> Failure {
+        let denied = self.until_rights(caller, rights, |now| {
+            now.and_then(|now| now.call(id, method)).err()
+        });
+        let denied = denied.await;
+        self.audit.denied(rights, Some(id), method, &denied, false);
+        Failure::Revoked
+    }
+
+    /// Waits until whoever asks one of our own services has other rights than these.
+    pub(super) async fn changed(&self, caller: &Caller, rights: &Rights) -> Failure {
+        let failure = self.until_rights(caller, rights, |now| match now {
+            Ok(now) if now == *rights => None,
+            Ok(_) => Some(Failure::PolicyChanged),
+            Err(_) => Some(Failure::Revoked),
+        });
+        failure.await
+    }
+
+    /// Waits until `look` finds something in what a policy in force, which refuses something, makes of who had these rights.
+    /// Whom nobody asked is left alone.
+    async fn until_rights<T>(
+        &self,
+        caller: &Caller,
+        rights: &Rights,
+        look: impl Fn(Result<Rights, Denied>) -> Option<T>,
+    ) -> T {
+        if rights.caller().is_none() {
+            return pending().await;
+        }
+        let look = |policy: &crate::CallersPolicy| {
+            look(policy.rights(caller.certificate(), rights.bearer()))
+        };
+        self.settings
+            .until(|settings| {
+                let policy = settings.callers.as_ref();
+                policy.filter(|policy| !policy.is_dry_run()).and_then(look)
+            })
+            .await
+    }
+}
