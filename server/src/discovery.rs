@@ -1,4 +1,8 @@
 //! The discovery service: registry snapshots and changes, as the public API shows them.
+//!
+//! A caller with a policy sees its own part of them, and nothing by which it could tell that there is more.
+
+mod view;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,15 +12,16 @@ use futures::Stream;
 use grpc_multiplexer_proto::v1::discovery_service_server::DiscoveryService;
 use grpc_multiplexer_proto::v1::watch_grpc_server_response::Event as Kind;
 use grpc_multiplexer_proto::v1::{
-    Edge, ListGrpcServerRequest, ListGrpcServerResponse, WatchGrpcServerRequest,
-    WatchGrpcServerResponse,
+    ListGrpcServerRequest, ListGrpcServerResponse, WatchGrpcServerRequest, WatchGrpcServerResponse,
 };
 use grpc_multiplexer_tunnel::ClientId;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 
+use crate::policy::Rights;
 use crate::proxy::{CutOff, Failure};
-use crate::registry::{Change, Event, Registry, Sessions, Snapshot, Subscription};
+use crate::registry::{Change, Event, Registry, Sessions, Subscription};
+use view::View;
 
 #[derive(Debug)]
 pub(crate) struct Discovery {
@@ -35,22 +40,24 @@ impl DiscoveryService for Discovery {
         &self,
         request: Request<ListGrpcServerRequest>,
     ) -> Result<Response<ListGrpcServerResponse>, Status> {
+        let rights = rights(&request);
         let request = request.into_inner();
         refuse_set("filter", &request.filter)?;
-        let Snapshot { edges, revision } = self.registry.snapshot();
-        let (page, next_page_token) = page(&edges, &request)?;
+        let snapshot = self.registry.snapshot().seen_by(&rights);
+        let view = View::of(&self.registry, &rights, &snapshot);
+        let (page, next_page_token) = page(&snapshot.edges, &request)?;
         Ok(Response::new(ListGrpcServerResponse {
             servers: page
                 .iter()
                 .map(|edge| edge.client_id().to_string())
                 .collect(),
             edges: if request.details {
-                page.iter().filter_map(|edge| describe(edge)).collect()
+                page.iter().filter_map(|edge| view.describe(edge)).collect()
             } else {
                 Vec::new()
             },
             next_page_token,
-            revision: self.registry.show_revision(revision),
+            revision: view.mark(snapshot.revision),
         }))
     }
 
@@ -61,6 +68,7 @@ impl DiscoveryService for Discovery {
         &self,
         request: Request<WatchGrpcServerRequest>,
     ) -> Result<Response<Watch>, Status> {
+        let rights = rights(&request);
         let request = request.into_inner();
         refuse_set("filter", &request.filter)?;
         refuse_set("resume_after", &request.resume_after)?;
@@ -71,19 +79,25 @@ impl DiscoveryService for Discovery {
             cut,
         } = self
             .registry
-            .watch(extended)
+            .watch(extended, rights.clone())
             .map_err(|_| status(&Failure::TooManyWatchers))?;
         let mut response = Response::new(Watch {
+            view: View::of(&self.registry, &rights, &snapshot),
             snapshot: request.snapshot.then(|| snapshot.edges.into_iter()),
             snapshot_revision: snapshot.revision,
             changes,
             extended,
             details: request.details,
-            registry: Arc::clone(&self.registry),
         });
         response.extensions_mut().insert(CutOff(cut));
         Ok(response)
     }
+}
+
+/// What the caller may.
+fn rights<T>(request: &Request<T>) -> Rights {
+    let rights = request.extensions().get::<Rights>();
+    rights.expect("who calls is known before").clone()
 }
 
 /// A failure of ours as tonic carries it.
@@ -125,20 +139,6 @@ fn page<'a>(
     Ok((page, next))
 }
 
-/// What is shown of an id: its newest tunnel, and the calls on all of them.
-fn describe(sessions: &Sessions) -> Option<Edge> {
-    let edge = sessions.newest()?;
-    Some(Edge {
-        client_id: edge.client_id().to_string(),
-        version: edge.software().to_owned(),
-        connected_since: Some(edge.since().into()),
-        generation: edge.generation(),
-        remote_address: edge.remote().to_string(),
-        heartbeat_rtt: edge.rtt().and_then(|rtt| rtt.try_into().ok()),
-        calls_in_flight: u32::try_from(sessions.calls()).unwrap_or(u32::MAX),
-    })
-}
-
 /// The events of one watcher. Dropped, it frees its place.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -149,7 +149,7 @@ pub(crate) struct Watch {
     /// Whether the watcher set a field, and so knows more than the original's events.
     extended: bool,
     details: bool,
-    registry: Arc<Registry>,
+    view: View,
 }
 
 impl Watch {
@@ -164,11 +164,13 @@ impl Watch {
             server,
             event: event.into(),
             revision: if self.extended {
-                self.registry.show_revision(revision)
+                self.view.mark(revision)
             } else {
                 String::new()
             },
-            edge: edge.filter(|_| self.details).and_then(describe),
+            edge: edge
+                .filter(|_| self.details)
+                .and_then(|edge| self.view.describe(edge)),
         }
     }
 
@@ -198,6 +200,7 @@ impl Stream for Watch {
         self.changes.poll_recv(cx).map(|change| {
             Some(match change {
                 Some(change) => {
+                    self.view.changes(&change);
                     let (kind, edge) = match &change.event {
                         Event::Connected(edge) => (Kind::Connected, Some(&**edge)),
                         Event::Updated(edge) => (Kind::Updated, Some(&**edge)),

@@ -18,6 +18,7 @@ mod watchers;
 
 use std::collections::HashMap;
 use std::future::pending;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -28,6 +29,7 @@ use tokio::sync::oneshot;
 
 use crate::DuplicateClientId;
 use crate::edge::EdgeHandle;
+use crate::policy::Rights;
 use crate::waiting::Waiting;
 use entry::Entry;
 pub(crate) use entry::{Ousted, Why};
@@ -88,6 +90,15 @@ pub(crate) struct Registry {
     waiting: Arc<Waiting>,
     /// Tells the revisions of one process from another's.
     process: u32,
+    marks: RandomState,
+}
+
+impl Snapshot {
+    /// What those see of it who have these rights.
+    pub(crate) fn seen_by(mut self, rights: &Rights) -> Self {
+        self.edges.retain(|edge| rights.see(edge.client_id()));
+        self
+    }
 }
 
 #[derive(Debug, Default)]
@@ -108,6 +119,7 @@ impl Registry {
             waiting: Arc::clone(&state.waiting),
             state: RwLock::new(state),
             process: rand::rng().random(),
+            marks: RandomState::new(),
         })
     }
 
@@ -160,12 +172,21 @@ impl Registry {
             .collect()
     }
 
-    /// The ids now, and every change from now on; those within an epoch only for who knows `updates`. The watcher is cut
-    /// when it falls behind.
-    pub(crate) fn watch(&self, updates: bool) -> Result<Subscription, TooManyWatchers> {
+    /// The ids now, and every change from now on, as far as `rights` let them be seen; those within an epoch only for who knows
+    /// `updates`. The watcher is cut when it falls behind.
+    pub(crate) fn watch(
+        &self,
+        updates: bool,
+        rights: Rights,
+    ) -> Result<Subscription, TooManyWatchers> {
         let mut state = self.write();
         let snapshot = state.snapshot();
-        state.watchers.add(snapshot, updates)
+        state.watchers.add(snapshot, updates, rights)
+    }
+
+    /// What an id counts for in the mark of what somebody sees.
+    pub(crate) fn mark(&self, id: &ClientId) -> u64 {
+        self.marks.hash_one(id)
     }
 
     /// A revision as callers see it.

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Sessions, Snapshot};
+use crate::policy::Rights;
 
 /// Changes that a watcher may be behind before it is cut.
 const QUEUE: usize = 1024;
@@ -51,6 +52,8 @@ struct Watcher {
     changes: mpsc::Sender<Change>,
     /// Whether it knows of updates.
     updates: bool,
+    /// What it may see. What it may not does not count against it, either.
+    rights: Rights,
     cut: CancellationToken,
 }
 
@@ -58,6 +61,9 @@ impl Watcher {
     /// Tells it, or cuts it if it is too far behind. False when it is no watcher any more.
     fn tell(&self, change: &Change) -> bool {
         if matches!(change.event, Event::Updated(_)) && !self.updates {
+            return true;
+        }
+        if !self.rights.see(&change.client_id) {
             return true;
         }
         let told = self.changes.try_send(change.clone());
@@ -90,21 +96,24 @@ impl Watchers {
         }
     }
 
-    /// One more, who knows what `snapshot` shows.
+    /// One more, who knows what it may see of what `snapshot` shows.
     pub(super) fn add(
         &mut self,
         snapshot: Snapshot,
         updates: bool,
+        rights: Rights,
     ) -> Result<Subscription, TooManyWatchers> {
         self.watchers.retain(|watcher| !watcher.changes.is_closed());
         if self.watchers.len() >= MOST {
             return Err(TooManyWatchers);
         }
+        let snapshot = snapshot.seen_by(&rights);
         let (sender, changes) = mpsc::channel(self.queue);
         let cut = CancellationToken::new();
         self.watchers.push(Watcher {
             changes: sender,
             updates,
+            rights,
             cut: cut.clone(),
         });
         Ok(Subscription {

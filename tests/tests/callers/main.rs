@@ -6,6 +6,7 @@
     reason = "a test that meets what it did not expect is over"
 )]
 
+mod discovery;
 mod log;
 mod mistakes;
 mod policy;

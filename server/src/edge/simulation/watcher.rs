@@ -12,6 +12,7 @@ use super::super::EdgeHandle;
 use super::server::Server;
 use super::trace::Trace;
 use crate::DuplicateClientId;
+use crate::policy::Rights;
 use crate::registry::{Event, Generation, Registry, Sessions, Subscription};
 
 /// What an edge that is well may take for a sign of life: the server waits for so long, and for a look.
@@ -35,8 +36,8 @@ pub(super) type Well = BTreeMap<SocketAddr, Option<Instant>>;
 impl Watcher {
     pub(super) fn begin(registry: &Registry) -> Self {
         Self {
-            extended: registry.watch(true).unwrap(),
-            plain: registry.watch(false).unwrap(),
+            extended: registry.watch(true, Rights::default()).unwrap(),
+            plain: registry.watch(false, Rights::default()).unwrap(),
             listed: BTreeMap::new(),
             connected: BTreeSet::new(),
             newest: BTreeMap::new(),

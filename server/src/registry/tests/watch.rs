@@ -6,6 +6,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::super::{Change, Event, Registry, Subscription};
 use super::{ClientId, Generation, generations};
+use crate::policy::Rights;
 
 /// Changes that a watcher may be behind here.
 pub(super) const QUEUE: usize = 8;
@@ -24,7 +25,7 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn begin(registry: &Registry, updates: bool) -> Self {
-        let subscription = registry.watch(updates).unwrap();
+        let subscription = registry.watch(updates, Rights::default()).unwrap();
         let snapshot = &subscription.snapshot;
         let edges = snapshot.edges.iter();
         Self {
