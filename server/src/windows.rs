@@ -6,8 +6,10 @@
 //!
 //! A stream's window starts small, so that an innocent call never queues behind megabytes, and grows only on a
 //! connection that carries bulk, toward twice bandwidth × *minimum* round trip ([`Tuner`]): a round trip inflated by
-//! our own queue must not grow the queue.
+//! our own queue must not grow the queue. The calls that carry the bulk share that, so that hundreds of them hold no more
+//! than one, and what queues before an innocent call is not as long as there are of them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
@@ -41,6 +43,7 @@ pub(crate) struct Holdings {
     /// The step at which the connection was told last.
     told: AtomicUsize,
     received: AtomicU64,
+    bulk_calls: AtomicUsize,
     owner: AtomicWaker,
 }
 
@@ -83,9 +86,30 @@ impl Holdings {
             .min(i32::MAX as u32)
     }
 
+    /// A call begins to move much.
+    pub(crate) fn bulk_call(self: &Arc<Self>) -> BulkCall {
+        self.bulk_calls.fetch_add(1, Ordering::Relaxed);
+        BulkCall(Arc::clone(self))
+    }
+
+    /// Calls that move much now.
+    pub(crate) fn bulk_calls(&self) -> usize {
+        self.bulk_calls.load(Ordering::Relaxed)
+    }
+
     /// Bytes received since the beginning.
     pub(crate) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+}
+
+/// A call that moves much, until it ends.
+#[derive(Debug)]
+pub(crate) struct BulkCall(Arc<Holdings>);
+
+impl Drop for BulkCall {
+    fn drop(&mut self) {
+        self.0.bulk_calls.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -109,13 +133,14 @@ impl Tuner {
         self.window
     }
 
-    /// Takes a sample; returns a larger window when the stream could use it. It at most doubles.
+    /// Takes a sample; returns a larger window when streams could use it. It at most doubles.
     pub(crate) fn sample(
         &mut self,
         now: Instant,
-        received: u64,
+        holdings: &Holdings,
         min_rtt: Option<Duration>,
     ) -> Option<u32> {
+        let received = holdings.received();
         let Some((since, before)) = self.sampled else {
             self.sampled = Some((now, received));
             return None;
@@ -128,7 +153,8 @@ impl Tuner {
         }
         self.sampled = Some((now, received));
         let bytes_per_second = (received - before) as f64 / elapsed.as_secs_f64();
-        let wanted = 2.0 * bytes_per_second * min_rtt.as_secs_f64();
+        let sharing = holdings.bulk_calls().max(1) as f64;
+        let wanted = 2.0 * bytes_per_second * min_rtt.as_secs_f64() / sharing;
         let doubled = f64::from(self.window) * 2.0;
         let next = wanted.min(doubled).min(f64::from(MAX_STREAM_WINDOW)) as u32;
         // Small gains are not worth a SETTINGS frame.
@@ -147,16 +173,24 @@ mod tests {
 
     /// Windows that result when `rate` bytes a second can pass at `rtt`, and the window limits it.
     fn settle(rate: f64, min_rtt: Duration, rtt: Duration) -> u32 {
+        settle_for(1, rate, min_rtt, rtt)
+    }
+
+    /// The same for so many calls.
+    fn settle_for(calls: u32, rate: f64, min_rtt: Duration, rtt: Duration) -> u32 {
         let mut tuner = Tuner::new();
         let start = Instant::now();
-        let mut received = 0u64;
+        let holdings = Arc::new(Holdings::default());
+        let _calls: Vec<_> = (0..calls).map(|_| holdings.bulk_call()).collect();
         for tick in 0..500u32 {
             let now = start + Duration::from_millis(50) * tick;
-            if let Some(window) = tuner.sample(now, received, Some(min_rtt)) {
+            if let Some(window) = tuner.sample(now, &holdings, Some(min_rtt)) {
                 tuner.grown(window);
             }
-            let limit = f64::from(tuner.window()) / rtt.as_secs_f64();
-            received += (rate.min(limit) * 0.05) as u64;
+            let limit = f64::from(calls) * f64::from(tuner.window()) / rtt.as_secs_f64();
+            let received = (rate.min(limit) * 0.05) as usize;
+            holdings.add(received);
+            holdings.remove(received);
         }
         tuner.window()
     }
@@ -179,6 +213,14 @@ mod tests {
         let ms = Duration::from_millis;
         let window = settle(50e6, ms(10), ms(200));
         assert!(window <= 1_100_000, "{window}");
+    }
+
+    #[test]
+    fn many_calls_share_what_one_would_get() {
+        let ms = Duration::from_millis;
+        let window = settle_for(10, 100e6, ms(50), ms(50));
+        assert!((750_000..=1_050_000).contains(&window), "{window}");
+        assert_eq!(settle_for(200, 100e6, ms(50), ms(50)), STREAM_WINDOW);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub(crate) struct Lane {
     closing: AtomicBool,
     gate: Mutex<Gate<Held>>,
     resets: Arc<Resets>,
-    holdings: Holdings,
+    holdings: Arc<Holdings>,
     end: SetOnce<LaneEnd>,
 }
 
@@ -69,7 +69,7 @@ impl Lane {
             closing: AtomicBool::new(false),
             gate: Mutex::new(Gate::new(budget)),
             resets,
-            holdings: Holdings::default(),
+            holdings: Arc::default(),
             end: SetOnce::new(),
         }
     }
@@ -156,7 +156,7 @@ impl Lane {
     }
 
     /// Bytes that calls of this lane received and could not pass on yet.
-    pub(crate) fn holdings(&self) -> &Holdings {
+    pub(crate) fn holdings(&self) -> &Arc<Holdings> {
         &self.holdings
     }
 

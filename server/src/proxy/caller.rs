@@ -36,7 +36,7 @@ pub(crate) struct Caller {
     id: CallerId,
     /// What it showed, where it was asked for one.
     certificate: Option<Certificate>,
-    holdings: Holdings,
+    holdings: Arc<Holdings>,
     bulk: AtomicBool,
     calls: AtomicUsize,
     /// Microseconds, 0 before the first is known.
@@ -53,7 +53,7 @@ impl Caller {
         Self {
             id,
             certificate,
-            holdings: Holdings::default(),
+            holdings: Arc::default(),
             bulk: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             rtt: AtomicU64::new(0),
@@ -74,7 +74,7 @@ impl Caller {
     }
 
     /// Bytes that calls of this connection received and could not pass on yet.
-    pub(crate) fn holdings(&self) -> &Holdings {
+    pub(crate) fn holdings(&self) -> &Arc<Holdings> {
         &self.holdings
     }
 

@@ -27,6 +27,7 @@ use super::stall::Stall;
 use crate::edge::lane::{Lane, LaneStream};
 use crate::edge::lanes::{BULK, Lanes};
 use crate::limits::MetadataLimits;
+use crate::windows::BulkCall;
 
 /// What a backend that keeps the deadline itself may take to say so: its word is better than ours.
 const DEADLINE_SLACK: Duration = Duration::from_millis(50);
@@ -101,7 +102,8 @@ pub(crate) async fn forward(
         up_over: request_ended,
         down: Flow::default(),
         status_in_headers: None,
-        promoted: false,
+        uploads: None,
+        downloads: None,
         failing: None,
         stall: Stall::default(),
         timer,
@@ -133,7 +135,9 @@ struct Pump<'a> {
     up_over: bool,
     down: Flow,
     status_in_headers: Option<Code>,
-    promoted: bool,
+    /// Where it moved much, it counts for the windows there.
+    uploads: Option<BulkCall>,
+    downloads: Option<BulkCall>,
     /// The failure to end with, once everything held went out.
     failing: Option<Failure>,
     stall: Stall,
@@ -317,15 +321,16 @@ impl Pump<'_> {
 
     /// A call that moves much makes room for those that do not.
     fn promote(&mut self) {
-        if self.promoted {
-            return;
+        let is_first = self.uploads.is_none() && self.downloads.is_none();
+        if self.uploads.is_none() && self.ends.intake.moved() > BULK {
+            let caller = self.ends.intake.caller();
+            caller.promote();
+            self.uploads = Some(caller.holdings().bulk_call());
         }
-        let (up, down) = (self.ends.intake.moved(), self.down.moved());
-        if up > BULK {
-            self.ends.intake.caller().promote();
+        if self.downloads.is_none() && self.down.moved() > BULK {
+            self.downloads = Some(self.lane.holdings().bulk_call());
         }
-        if up > BULK || down > BULK {
-            self.promoted = true;
+        if is_first && (self.uploads.is_some() || self.downloads.is_some()) {
             self.ends.lanes.promote(&self.lane, self.ends.path);
         }
     }

@@ -222,9 +222,7 @@ impl Upkeep {
         let holdings = self.caller.holdings();
         let rtt = self.caller.rtt();
         if self.caller.is_bulk() && !rtt.is_zero() {
-            let grown = self
-                .tuner
-                .sample(Instant::now(), holdings.received(), Some(rtt));
+            let grown = self.tuner.sample(Instant::now(), holdings, Some(rtt));
             // While another SETTINGS is out, the next sample tries again.
             if let Some(window) = grown
                 && connection.set_initial_window_size(window).is_ok()

@@ -162,8 +162,8 @@ impl LaneTask {
         if !self.lane.is_bulk() {
             return;
         }
-        let received = self.lane.holdings.received();
-        if let Some(window) = self.tuner.sample(now, received, self.session.rtt()) {
+        let (holdings, rtt) = (&self.lane.holdings, self.session.rtt());
+        if let Some(window) = self.tuner.sample(now, holdings, rtt) {
             // While another SETTINGS is out, the next sample tries again.
             if self.connection.set_initial_window_size(window).is_ok() {
                 self.tuner.grown(window);
