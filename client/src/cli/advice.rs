@@ -5,6 +5,14 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
     match reason {
         "wrong-listener" => "give the address of the server's --proxy-listener as --proxy-address",
         "tls-required" => "this command speaks no TLS: give it the address of a listener without",
+        "unauthenticated" => {
+            "the server's --callers-policy wants a token or a certificate, and this command shows neither"
+        }
+        "not-allowed" => {
+            "the server's --callers-policy lets this caller see the edge, and not call it: ask whoever wrote it"
+        }
+        "revoked" => "the server's --callers-policy changed under the call, and allows it no more",
+        "policy-changed" => "the server's --callers-policy shows other edges now: watch again",
         "unknown-edge" => {
             "no edge of that name is connected: start one, or see `grpc-multiplexer-client list`"
         }
