@@ -300,6 +300,7 @@ impl Server {
                 local: Local::new(services, overload.stalled(), shutdown.drain.clone()),
                 record,
                 audit: Audit::default(),
+                failures: Failures::default(),
                 metadata: limits.metadata,
                 overload,
                 drain: shutdown.drain.clone(),

@@ -80,6 +80,13 @@ pub(crate) enum Denied {
     Method,
 }
 
+impl Denied {
+    /// Whether somebody may have guessed. Certificates are signed by an authority that is trusted.
+    pub(crate) fn is_guess(&self) -> bool {
+        matches!(self, Self::Unknown(Stranger::Token(_)))
+    }
+}
+
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -35,6 +35,7 @@ use http::{Method, Request, Uri};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::credential::Failures;
 use crate::edge::EdgeHandle;
 use crate::edge::lane::LaneStream;
 use crate::edge::lanes::{NoLane, Slot};
@@ -62,6 +63,8 @@ pub(crate) struct Proxy {
     pub(crate) local: Local,
     pub(crate) record: Arc<Record>,
     pub(crate) audit: Audit,
+    /// Wrong tokens of callers.
+    pub(crate) failures: Failures,
     pub(crate) metadata: MetadataLimits,
     pub(crate) overload: Arc<Overload>,
     /// Cancelled when the server goes away: edges that left come back to another one.
@@ -113,8 +116,13 @@ impl Proxy {
         let (mut head, upload) = request.into_parts();
         let mut reply = Reply::new(respond);
         // First, so that what is no gRPC request gets the same answer whatever edges there are.
-        let checked = check::request(&head, self.metadata);
-        let checked = checked.and_then(|deadline| Ok((deadline, self.rights(&mut head, &caller)?)));
+        let checked = match check::request(&head, self.metadata) {
+            Ok(deadline) => self
+                .rights(&mut head, &caller)
+                .await
+                .map(|rights| (deadline, rights)),
+            Err(failure) => Err(failure),
+        };
         // Our own services need no edge, and discovery ignores one that is named.
         if let Ok((deadline, rights)) = &checked
             && self.local.takes(&head)

@@ -11,6 +11,7 @@
 //!   less those that its other calls earn back, one each. A caller that hedges every call, and so cancels every other,
 //!   never gets there, however fast it is; nor does one that cancels all its calls, up to the rate.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,7 @@ const BURST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Caller {
     id: CallerId,
+    address: IpAddr,
     /// What it showed, where it was asked for one.
     certificate: Option<Certificate>,
     holdings: Arc<Holdings>,
@@ -48,10 +50,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(id: CallerId, certificate: Option<Certificate>) -> Self {
+    pub(crate) fn new(id: CallerId, address: IpAddr, certificate: Option<Certificate>) -> Self {
         let (burst, per_second) = EARLY_CANCELS;
         Self {
             id,
+            address,
             certificate,
             holdings: Arc::default(),
             bulk: AtomicBool::new(false),
@@ -66,6 +69,11 @@ impl Caller {
     /// Which connection this is, among all of this process.
     pub(crate) fn id(&self) -> CallerId {
         self.id
+    }
+
+    /// Where it comes from.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// What whoever is there showed, if anything.
@@ -165,6 +173,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const AT_ONCE: Duration = Duration::ZERO;
@@ -172,7 +182,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_a_flood_of_early_cancels_is_one() {
         let (burst, _) = EARLY_CANCELS;
-        let caller = Caller::new(CallerId(1), None);
+        let caller = Caller::new(CallerId(1), Ipv4Addr::LOCALHOST.into(), None);
         for _ in 0..burst {
             caller.ended(AT_ONCE, true);
         }
@@ -184,7 +194,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn hedging_and_late_cancels_and_a_steady_rate_are_no_flood() {
         let (burst, per_second) = EARLY_CANCELS;
-        let caller = Caller::new(CallerId(1), None);
+        let caller = Caller::new(CallerId(1), Ipv4Addr::LOCALHOST.into(), None);
         for _ in 0..10 * burst {
             caller.ended(AT_ONCE, true);
             caller.ended(AT_ONCE, false);
@@ -203,7 +213,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_wait_behind_a_burst_of_those_that_left_their_lane() {
-        let caller = Caller::new(CallerId(1), None);
+        let caller = Caller::new(CallerId(1), Ipv4Addr::LOCALHOST.into(), None);
         let started = Instant::now();
         for _ in 0..1_000 {
             caller.left(AT_ONCE);

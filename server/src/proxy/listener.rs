@@ -1,7 +1,7 @@
 //! Takes callers: accept, meet, and one task per connection; one per call.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -102,7 +102,7 @@ impl Callers {
         let serve = async {
             // Boxed: over soon, and large.
             match seat.shake_hands(Box::pin(self.meet(socket))).await {
-                Some(Ok(Some(met))) => self.run(met).await,
+                Some(Ok(Some(met))) => self.run(met, remote.ip()).await,
                 Some(Ok(None)) => {}
                 Some(Err(error)) => debug!(%remote, %error, "no caller"),
                 None => {
@@ -115,7 +115,7 @@ impl Callers {
     }
 
     /// Serves one connection to its end.
-    async fn run(&self, met: Met) {
+    async fn run(&self, met: Met, address: IpAddr) {
         let Met {
             mut connection,
             certificate,
@@ -124,7 +124,7 @@ impl Callers {
         } = met;
         let _counted = Counted::on(&self.metrics.caller_connections);
         let id = CallerId(self.met.fetch_add(1, Ordering::Relaxed));
-        let caller = Arc::new(Caller::new(id, certificate));
+        let caller = Arc::new(Caller::new(id, address, certificate));
         let limit = self.limits.handshake_timeout;
         let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller), limit);
         let mut farewell = Farewell::new(self.drain.clone(), written, &self.proxy.settings);

@@ -4,14 +4,19 @@ use std::future::pending;
 
 use grpc_multiplexer_tunnel::ClientId;
 use http::request::Parts;
+use tokio::time::sleep;
 
 use super::caller::Caller;
 use super::{Failure, Proxy};
 use crate::policy::{Denied, Rights};
 
 impl Proxy {
-    /// The rights of whoever makes a call, by what it shows, which is taken off.
-    pub(super) fn rights(&self, head: &mut Parts, caller: &Caller) -> Result<Rights, Failure> {
+    /// The rights of whoever makes a call, by what it shows, which is taken off. A no may take its time.
+    pub(super) async fn rights(
+        &self,
+        head: &mut Parts,
+        caller: &Caller,
+    ) -> Result<Rights, Failure> {
         let policy = self.settings.now(|settings| settings.callers.clone());
         let Some(policy) = policy else {
             return Ok(Rights::default());
@@ -27,6 +32,9 @@ impl Proxy {
             .denied(&nobodys, None, method, &denied, policy.is_dry_run());
         if policy.is_dry_run() {
             return Ok(nobodys);
+        }
+        if denied.is_guess() {
+            sleep(self.failures.another(caller.address())).await;
         }
         Err(Failure::of_denied(denied))
     }

@@ -1,6 +1,7 @@
 //! Calls, and what a policy makes of them.
 
 use grpc_multiplexer_tests::{Answer, Authority, Backend, Caller, Edge, Mux};
+use tokio::time::{Duration, Instant};
 use tonic::metadata::MetadataValue;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request};
@@ -45,6 +46,39 @@ async fn only_whom_the_policy_knows_may_call() {
         is_unauthenticated(&caller.call(METHOD, wrong, b"x").await);
     }
     assert_eq!(backend.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn who_guesses_a_token_is_answered_late_and_nobody_else_is() {
+    let (mux, _folder) = server(&policy(), &[]).await;
+    let (_backend, _edge) = edge(&mux, "rainbow").await;
+    let caller = Caller::connect(mux.proxy).await;
+    let begun = Instant::now();
+    // Whoever shows none guesses none.
+    for _ in 0..6 {
+        is_unauthenticated(&caller.call(METHOD, &[("client-id", "rainbow")], b"x").await);
+    }
+    for _ in 0..5 {
+        is_unauthenticated(&call(&caller, BILLING[1], "rainbow", METHOD).await);
+    }
+    let late = call(&caller, BILLING[1], "rainbow", METHOD);
+    let right = async {
+        let answer = call(
+            &Caller::connect(mux.proxy).await,
+            BILLING[0],
+            "rainbow",
+            METHOD,
+        )
+        .await;
+        assert_eq!(answer.body, b"pong", "{answer:?}");
+    };
+    tokio::select! {
+        biased;
+        answer = late => panic!("not late, after {:?}: {answer:?}", begun.elapsed()),
+        () = right => {}
+    }
+    is_unauthenticated(&call(&caller, BILLING[1], "rainbow", METHOD).await);
+    assert!(begun.elapsed() >= Duration::from_secs(2));
 }
 
 /// The token stays behind, the backend's own credential goes through, and the caller's name cannot be forged.
