@@ -50,6 +50,7 @@ pub(crate) async fn splice(
         to_server.shutdown().await
     };
     let ended: io::Result<()> = tokio::select! {
+        biased;
         ended = up => ended,
         ended = down => ended,
     };

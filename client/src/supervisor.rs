@@ -157,6 +157,7 @@ impl Fleet {
             return;
         }
         tokio::select! {
+            biased;
             () = slots(1) => {}
             _ = self.duplicate.wait() => {}
         }
