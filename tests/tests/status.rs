@@ -6,6 +6,7 @@
 )]
 
 use std::fs;
+use std::path::PathBuf;
 
 use grpc_multiplexer_tests::{Answer, Backend, Caller, Path, errors_page, within};
 use http::{Method, Request};
@@ -310,15 +311,20 @@ async fn health_is_the_servers_without_an_id_and_the_backends_with_one() {
     assert_eq!(backend.seen()[0].path, check);
 }
 
+/// All that is in the files of a folder, and of those in it.
+fn texts(folder: &std::path::Path) -> String {
+    let within = fs::read_dir(folder).unwrap();
+    let text = |path: PathBuf| match path.is_dir() {
+        true => texts(&path),
+        false => fs::read_to_string(path).unwrap(),
+    };
+    within.map(|entry| text(entry.unwrap().path())).collect()
+}
+
 #[test]
 fn every_line_of_the_page_of_errors_is_met_by_a_test() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
-    let tests: String = fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .filter(|path| path.is_file())
-        .map(|path| fs::read_to_string(path).unwrap())
-        .collect();
+    let tests = texts(folder.as_ref());
     for row in errors_page() {
         // Nobody knows how to bring about `internal`; a slow watcher sees a reset, in `discovery`, and a slow caller
         // one after five minutes.
