@@ -25,8 +25,7 @@ const TOLD: usize = 10;
 /// use grpc_multiplexer_server::Tokens;
 ///
 /// let text = "\
-/// # Anna's
-/// 4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71 rainbow kitchen-*
+/// 4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71 rainbow kitchen-*  # Anna's
 /// ";
 /// assert!(Tokens::parse(text.as_bytes()).is_ok());
 /// ```
