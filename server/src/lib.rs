@@ -21,7 +21,6 @@ mod guard;
 mod limits;
 mod metrics;
 mod moment;
-mod new_token;
 mod newcomers;
 mod options;
 mod overload;
@@ -32,6 +31,7 @@ mod rewind;
 mod services;
 mod settings;
 mod shutdown;
+mod subcommand;
 mod upgrade;
 mod waiting;
 mod windows;
@@ -72,10 +72,10 @@ pub use duplicates::{DuplicateClientId, DuplicateClientIdError};
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use limits::{Limits, MetadataLimits};
-pub use new_token::subcommand;
 pub use options::PROGRAM;
 pub use policy::{CallersPolicy, TokenMetadata, TokenMetadataError, WrongPlace};
 pub use settings::Settings;
+pub use subcommand::subcommand;
 pub use waiting::WaitSettings;
 
 /// A server whose sockets listen, ready to run.

@@ -1,4 +1,4 @@
-//! `grpc-multiplexer-server`: the server as a process, and tokens for its edges.
+//! `grpc-multiplexer-server`: the server as a process, and what makes its files.
 
 use std::process::ExitCode;
 

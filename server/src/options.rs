@@ -14,8 +14,10 @@ pub const PROGRAM: Program = Program {
     version: env!("CARGO_PKG_VERSION"),
     options: OPTIONS,
     epilogue: "\
-Command that starts no server, with --help of its own:
-  grpc-multiplexer-server new-token FILE CLIENT_ID...   a token for an edge, and its line for --edges-tokens",
+Commands that start no server, with --help of their own:
+  grpc-multiplexer-server new-token FILE CLIENT_ID...              a token for an edge, and its line for --edges-tokens
+  grpc-multiplexer-server new-authority NAME                       an authority of your own
+  grpc-multiplexer-server new-certificate AUTHORITY NAME FOR...    what it signs for a server, an edge or a caller",
 };
 
 const OPTIONS: &[OptionSpec] = &[

@@ -10,6 +10,7 @@ mod admin;
 mod backend;
 mod certificate_ids;
 mod exposure;
+mod made;
 mod proxy;
 mod reload;
 mod revocation;
