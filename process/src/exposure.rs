@@ -31,19 +31,22 @@ impl Exposure {
         tls: (&str, Option<&ListenerTls>),
         asks: bool,
     ) {
-        let (below, tls) = tls;
-        let flag = |name: &str| reader.flag(&format!("{below}.{name}"));
-        let ca = flag("client-ca");
-        let mended = match tls {
-            _ if address.is_of_this_machine() => return,
-            Some(tls) if asks || tls.is_mutual() => return,
-            Some(_) => ca,
-            // It is mistaken.
-            None if reader.is_set(&format!("{below}.certificate")) => return,
-            None if asks => format!("{} and {}", flag("certificate"), flag("key")),
-            None => format!("{}, {} and {ca}", flag("certificate"), flag("key")),
-        };
-        self.is_open(reader, option, address, mended);
+        if let Some(mended) = mended(reader, address, tls, asks) {
+            self.is_open(reader, option, address, mended);
+        }
+    }
+
+    /// The same for a listener that must not be open, whatever is asked for.
+    pub fn never(
+        reader: &mut Reader<'_>,
+        option: &str,
+        address: &HostPort,
+        tls: (&str, Option<&ListenerTls>),
+    ) {
+        if let Some(mended) = mended(reader, address, tls, false) {
+            let text = format!("would be open to others than this machine; give {mended}");
+            reader.mistake(option, text);
+        }
     }
 
     /// Looks at what is dialled in plain text.
@@ -75,5 +78,25 @@ impl Exposure {
             Some(true) => reader.mistake(REQUIRE_SECURE.path, text),
             _ => reader.warn(text),
         }
+    }
+}
+
+/// What is missing at a listener that others can reach.
+fn mended(
+    reader: &Reader<'_>,
+    address: &HostPort,
+    (below, tls): (&str, Option<&ListenerTls>),
+    asks: bool,
+) -> Option<String> {
+    let flag = |name: &str| reader.flag(&format!("{below}.{name}"));
+    let ca = flag("client-ca");
+    match tls {
+        _ if address.is_of_this_machine() => None,
+        Some(tls) if asks || tls.is_mutual() => None,
+        Some(_) => Some(ca),
+        // It is mistaken.
+        None if reader.is_set(&format!("{below}.certificate")) => None,
+        None if asks => Some(format!("{} and {}", flag("certificate"), flag("key"))),
+        None => Some(format!("{}, {} and {ca}", flag("certificate"), flag("key"))),
     }
 }

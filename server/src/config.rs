@@ -8,6 +8,7 @@ use grpc_multiplexer_process::{
 
 use crate::Settings;
 use crate::edge::comers as edges;
+use crate::operator;
 use crate::proxy::comers as callers;
 
 /// What the options of [`crate::PROGRAM`] say.
@@ -19,6 +20,8 @@ pub struct ServerConfig {
     pub multiplexer_listener: HostPort,
     /// Where operators look.
     pub admin_listener: AdminListener,
+    /// Where operators take edges off, if anywhere.
+    pub operator_listener: Option<HostPort>,
     /// Where a new process takes over from this one, and this one from the one before.
     pub upgrade_socket: Option<PathBuf>,
     /// How it behaves.
@@ -32,6 +35,7 @@ impl ServerConfig {
         let proxy_listener = reader.one("proxy-listener", str::parse::<HostPort>);
         let multiplexer_listener = reader.one("multiplexer-listener", str::parse::<HostPort>);
         let admin_listener = AdminListener::read(reader);
+        let operator_listener = operator::read(reader);
         let upgrade_socket = reader.optional(UPGRADE_SOCKET.path, upgrade_socket);
         let settings = Settings::read(reader);
         let mut exposure = Exposure::default();
@@ -49,12 +53,17 @@ impl ServerConfig {
             let asks = settings.edges.ask();
             exposure.listener(reader, "multiplexer-listener", multiplexer, tls, asks);
             admin.look(reader, &mut exposure);
+            if let Some(Some(operator)) = &operator_listener {
+                let tls = (operator::TLS.options, settings.operator_tls.as_ref());
+                Exposure::never(reader, operator::LISTENER.path, operator, tls);
+            }
         }
         exposure.say(reader);
         Some(Self {
             proxy_listener: proxy_listener?,
             multiplexer_listener: multiplexer_listener?,
             admin_listener: admin_listener?,
+            operator_listener: operator_listener?,
             upgrade_socket,
             settings: settings?,
         })

@@ -171,6 +171,7 @@ impl Watch {
             edge: edge
                 .filter(|_| self.details)
                 .and_then(|edge| self.view.describe(edge)),
+            reason: String::new(),
         }
     }
 
@@ -201,13 +202,17 @@ impl Stream for Watch {
             Some(match change {
                 Some(change) => {
                     self.view.changes(&change);
-                    let (kind, edge) = match &change.event {
-                        Event::Connected(edge) => (Kind::Connected, Some(&**edge)),
-                        Event::Updated(edge) => (Kind::Updated, Some(&**edge)),
-                        Event::Disconnected => (Kind::Disconnected, None),
+                    let (kind, edge, reason) = match &change.event {
+                        Event::Connected(edge) => (Kind::Connected, Some(&**edge), None),
+                        Event::Updated(edge) => (Kind::Updated, Some(&**edge), None),
+                        Event::Disconnected(reason) => (Kind::Disconnected, None, reason.as_ref()),
                     };
                     let id = change.client_id.to_string();
-                    Ok(self.event(id, kind, edge, change.revision))
+                    let reason = reason.filter(|_| self.extended);
+                    Ok(WatchGrpcServerResponse {
+                        reason: reason.map(ToString::to_string).unwrap_or_default(),
+                        ..self.event(id, kind, edge, change.revision)
+                    })
                 }
                 // The registry lets go of a watcher only when its queue is full.
                 None => Err(status(&Failure::SlowWatcher)),

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge::listener::Edges;
+use crate::operator::{OPERATOR, Operators};
 use crate::proxy::listener::Callers;
 
 /// What the sockets for callers are called.
@@ -19,22 +20,24 @@ pub(crate) const PROXY: &str = "proxy";
 /// And those for edges.
 pub(crate) const MULTIPLEXER: &str = "multiplexer";
 
-/// Both doors of a running server.
+/// The doors of a running server.
 #[derive(Debug)]
 pub(crate) struct Doors {
     edges: Arc<Edges>,
     callers: Arc<Callers>,
+    operators: Arc<Operators>,
     sockets: Sockets,
     for_edges: Vec<Arc<TcpListener>>,
     for_callers: Vec<Arc<TcpListener>>,
+    for_operators: Vec<Arc<TcpListener>>,
     /// Accepts edges, until it is told to stop.
     taking_edges: (CancellationToken, JoinSet<()>),
-    /// Accepts callers, until callers are told to go elsewhere.
+    /// Accepts callers and operators, until they are told to go elsewhere.
     taking_callers: JoinSet<()>,
 }
 
 impl Doors {
-    /// Both closed.
+    /// All closed.
     ///
     /// # Errors
     ///
@@ -42,6 +45,7 @@ impl Doors {
     pub(crate) fn new(
         edges: &Arc<Edges>,
         callers: &Arc<Callers>,
+        operators: Operators,
         sockets: Sockets,
     ) -> io::Result<Self> {
         let all =
@@ -49,8 +53,10 @@ impl Doors {
         Ok(Self {
             for_edges: all(MULTIPLEXER)?,
             for_callers: all(PROXY)?,
+            for_operators: all(OPERATOR)?,
             edges: Arc::clone(edges),
             callers: Arc::clone(callers),
+            operators: Arc::new(operators),
             sockets,
             taking_edges: (CancellationToken::new(), JoinSet::new()),
             taking_callers: JoinSet::new(),
@@ -62,7 +68,7 @@ impl Doors {
         &self.sockets
     }
 
-    /// Opens both.
+    /// Opens all.
     pub(crate) fn open(&mut self) {
         self.open_to_edges();
         self.open_to_callers();
@@ -88,15 +94,19 @@ impl Doors {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Callers are taken from now on, until they are told to go elsewhere.
+    /// Callers are taken from now on, and operators, until they are told to go elsewhere.
     pub(crate) fn open_to_callers(&mut self) {
         for listener in &self.for_callers {
             let listen = Arc::clone(&self.callers).listen(Arc::clone(listener));
             self.taking_callers.spawn(listen);
         }
+        for listener in &self.for_operators {
+            let listen = Arc::clone(&self.operators).listen(Arc::clone(listener));
+            self.taking_callers.spawn(listen);
+        }
     }
 
-    /// Lets go of the sockets once nobody accepts from them. Both kinds must have been told to stop.
+    /// Lets go of the sockets once nobody accepts from them. All kinds must have been told to stop.
     pub(crate) async fn close(mut self) {
         self.close_to_edges().await;
         while self.taking_callers.join_next().await.is_some() {}

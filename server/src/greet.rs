@@ -42,7 +42,7 @@ pub(crate) struct Newcomer {
     limit: Duration,
 }
 
-/// A newcomer that speaks TLS.
+/// A newcomer that speaks what it is to, within TLS or without.
 pub(crate) struct Secured {
     /// What goes within.
     pub(crate) io: BoxedIo,
@@ -118,6 +118,14 @@ impl Newcomer {
 
     async fn last_words(self, words: &[u8]) -> io::Result<()> {
         in_time(self.limit, last_words(self.socket.into_inner(), words)).await
+    }
+
+    /// Goes on without TLS.
+    pub(crate) fn in_plain_text(self) -> Secured {
+        Secured {
+            io: Box::new(self.socket),
+            certificate: None,
+        }
     }
 
     /// Goes on with TLS. Who is refused is told, and gone.

@@ -22,6 +22,7 @@ mod limits;
 mod metrics;
 mod moment;
 mod newcomers;
+mod operator;
 mod options;
 mod overload;
 mod policy;
@@ -56,6 +57,7 @@ use edge::listener::Edges;
 use guard::Floods;
 use metrics::{EdgesNow, Metrics};
 use newcomers::Newcomers;
+use operator::{OPERATOR, Operators};
 use overload::Overload;
 use policy::Audit;
 use proxy::crowd::Crowd;
@@ -127,6 +129,9 @@ pub enum StartError {
     /// The multiplexer listener's address.
     #[error("--multiplexer-listener")]
     Multiplexer(#[source] BindError),
+    /// The operator listener's address.
+    #[error("--operator-listener")]
+    Operator(#[source] BindError),
     /// The admin listener.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -175,7 +180,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Those of [`Server::bind`], and [`StartError::Upgrade`].
+    /// Those of [`Server::bind`], [`StartError::Operator`] and [`StartError::Upgrade`].
     pub async fn start(config: &ServerConfig) -> Result<Self, StartError> {
         let (upgrade, left) = match &config.upgrade_socket {
             Some(path) => {
@@ -185,7 +190,11 @@ impl Server {
             None => (None, Sockets::default()),
         };
         let (proxy, multiplexer) = (&config.proxy_listener, &config.multiplexer_listener);
-        let server = Self::on(left, proxy, multiplexer).await?;
+        let mut server = Self::on(left, proxy, multiplexer).await?;
+        if let Some(address) = &config.operator_listener {
+            let bound = server.sockets.bind(OPERATOR, address).await;
+            bound.map_err(StartError::Operator)?;
+        }
         Ok(Self { upgrade, ..server })
     }
 
@@ -252,6 +261,12 @@ impl Server {
         self.sockets.addresses(MULTIPLEXER)
     }
 
+    /// The addresses where operators come, joined by `,`; `None` where there are none.
+    #[must_use]
+    pub fn operator_addresses(&self) -> Option<String> {
+        Some(self.sockets.addresses(OPERATOR)).filter(|addresses| !addresses.is_empty())
+    }
+
     /// Serves until `stop` is cancelled, or a new process took over; then takes nothing new, lets calls in flight finish
     /// within the drain timeout, and returns.
     ///
@@ -292,6 +307,11 @@ impl Server {
             close: shutdown.close_tunnels.clone(),
             tasks: TaskTracker::new(),
         });
+        let operators = Operators::new(
+            Arc::clone(&registry),
+            self.settings.clone(),
+            shutdown.drain.clone(),
+        )?;
         let record = Arc::new(Record::new(self.metrics.clone()));
         let callers = Arc::new(Callers {
             proxy: Arc::new(Proxy {
@@ -323,7 +343,7 @@ impl Server {
             turned_away: Seldom::default(),
             limits,
         });
-        let mut doors = Doors::new(&edges, &callers, self.sockets)?;
+        let mut doors = Doors::new(&edges, &callers, operators, self.sockets)?;
         let serve = async {
             match self.upgrade {
                 Some(upgrade) => upgrade.run(&mut doors, &edges).await,

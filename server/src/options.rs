@@ -5,7 +5,7 @@ use grpc_multiplexer_process::{
     REQUIRE_SECURE, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
 };
 
-use crate::{CallersPolicy, Grants};
+use crate::{CallersPolicy, Grants, operator};
 
 /// The command line.
 pub const PROGRAM: Program = Program {
@@ -57,6 +57,11 @@ const OPTIONS: &[OptionSpec] = &[
     AdminListener::OPTIONS_OF_TLS[1],
     AdminListener::OPTIONS_OF_TLS[2],
     AdminListener::OPTIONS_OF_TLS[3],
+    operator::LISTENER,
+    ListenerTls::certificate("operator.tls.certificate"),
+    ListenerTls::key("operator.tls.key"),
+    ListenerTls::client_ca("operator.tls.client-ca"),
+    ListenerTls::client_crl("operator.tls.client-crl"),
     OptionSpec {
         path: "duplicate-client-id",
         value_name: "WHAT",

@@ -9,8 +9,10 @@
 //! which they were made, under the same lock that made them: no gap and no double after a snapshot, and for each epoch
 //! one CONNECTED and one DISCONNECTED, strictly in turn.
 
+mod bans;
 mod entry;
 mod identity;
+mod kick;
 mod probe;
 mod sessions;
 mod takeovers;
@@ -31,9 +33,12 @@ use crate::DuplicateClientId;
 use crate::edge::EdgeHandle;
 use crate::policy::Rights;
 use crate::waiting::Waiting;
+pub(crate) use bans::Ban;
+use bans::Bans;
 use entry::Entry;
 pub(crate) use entry::{Ousted, Why};
 pub(crate) use identity::{Identity, Token};
+pub(crate) use kick::NotKicked;
 pub(crate) use sessions::Sessions;
 use watchers::Watchers;
 pub(crate) use watchers::{Change, Event, Subscription, TooManyWatchers};
@@ -63,6 +68,8 @@ pub(crate) struct Newcomer<'a> {
 /// Why a newcomer does not get its id.
 #[derive(Debug)]
 pub(crate) enum Conflict {
+    /// An operator keeps it out.
+    Banned(Ban),
     /// Another edge has it.
     Taken,
     /// It passed from one edge to another too often of late.
@@ -105,6 +112,9 @@ impl Snapshot {
 struct State {
     /// None of them is empty.
     ids: HashMap<ClientId, Entry>,
+    /// Every tunnel that has not ended, also those that lost their place to another or that take no calls any more.
+    tunnels: HashMap<ClientId, Vec<Arc<EdgeHandle>>>,
+    bans: Bans,
     watchers: Watchers,
     /// Is told, under the same lock, which ids come and leave.
     waiting: Arc<Waiting>,
@@ -222,8 +232,11 @@ impl State {
         edge: impl FnOnce(Generation) -> EdgeHandle,
     ) -> Result<(Arc<EdgeHandle>, oneshot::Receiver<Ousted>), Conflict> {
         let id = newcomer.id;
+        if let Some(ban) = self.bans.of(id) {
+            return Err(Conflict::Banned(ban.clone()));
+        }
         // An epoch ends when its last tunnel does, and not when that is found to be gone.
-        self.remove(id, |edge| edge.session().is_closed());
+        self.remove(id, None, |edge| edge.session().is_closed());
         let first = !self.ids.contains_key(id);
         let entry = self.ids.entry(id.clone());
         let entry = entry.or_insert_with(|| Entry::new(id.clone()));
@@ -232,6 +245,8 @@ impl State {
         let edge = Arc::new(edge(self.last_generation));
         let ousted = entry.take(place, Arc::clone(&edge), identity);
         let sessions = Arc::clone(&entry.sessions);
+        let tunnels = self.tunnels.entry(id.clone()).or_default();
+        tunnels.push(Arc::clone(&edge));
         if first {
             self.begin_epoch(id, sessions);
         } else {
@@ -242,8 +257,13 @@ impl State {
         Ok((edge, ousted))
     }
 
-    /// Removes those tunnels of `id` for which `gone` holds.
-    fn remove(&mut self, id: &ClientId, gone: impl Fn(&EdgeHandle) -> bool) {
+    /// Removes those tunnels of `id` for which `gone` holds. Those who watch are told the reason, where there is one.
+    fn remove(
+        &mut self,
+        id: &ClientId,
+        reason: Option<&Arc<str>>,
+        gone: impl Fn(&EdgeHandle) -> bool,
+    ) {
         let Some(entry) = self.ids.get_mut(id) else {
             return;
         };
@@ -251,10 +271,21 @@ impl State {
             return;
         }
         if entry.is_empty() {
-            self.end_epoch(id);
+            self.end_epoch(id, reason);
         } else {
             let sessions = Arc::clone(&entry.sessions);
             self.announce(id, Event::Updated(sessions));
+        }
+    }
+
+    /// A tunnel has ended.
+    fn forget(&mut self, id: &ClientId, generation: Generation) {
+        let Some(tunnels) = self.tunnels.get_mut(id) else {
+            return;
+        };
+        tunnels.retain(|edge| edge.generation() != generation);
+        if tunnels.is_empty() {
+            self.tunnels.remove(id);
         }
     }
 
@@ -265,9 +296,9 @@ impl State {
     }
 
     /// The last tunnel of `id` is gone.
-    fn end_epoch(&mut self, id: &ClientId) {
+    fn end_epoch(&mut self, id: &ClientId, reason: Option<&Arc<str>>) {
         self.ids.remove(id);
-        self.announce(id, Event::Disconnected);
+        self.announce(id, Event::Disconnected(reason.cloned()));
         self.waiting.left(id);
     }
 
@@ -281,7 +312,7 @@ impl State {
     }
 }
 
-/// Keeps an edge reachable.
+/// Keeps an edge reachable. To be dropped when its tunnel has ended.
 #[derive(Debug)]
 pub(crate) struct Registration {
     registry: Arc<Registry>,
@@ -303,12 +334,23 @@ impl Registration {
             Err(_) => pending().await,
         }
     }
+
+    /// The edge is not reachable any more, though its tunnel lives on.
+    pub(crate) fn leave(&self) {
+        self.leave_in(&mut self.registry.write());
+    }
+
+    fn leave_in(&self, state: &mut State) {
+        let ours = |edge: &EdgeHandle| edge.generation() == self.generation;
+        state.remove(&self.id, None, ours);
+    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let ours = |edge: &EdgeHandle| edge.generation() == self.generation;
-        self.registry.write().remove(&self.id, ours);
+        let mut state = self.registry.write();
+        self.leave_in(&mut state);
+        state.forget(&self.id, self.generation);
     }
 }
 

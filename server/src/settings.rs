@@ -10,6 +10,7 @@ use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
 
 use crate::edge::comers;
+use crate::operator;
 use crate::proxy;
 use crate::waiting::WaitSettings;
 use crate::{CallersPolicy, DuplicateClientId, Grants, Limits, ServerConfig};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub proxy_tls: Option<ListenerTls>,
     /// TLS with edges; without it they come in plain text. Default none.
     pub multiplexer_tls: Option<ListenerTls>,
+    /// TLS with operators; without it they come in plain text. Default none.
+    pub operator_tls: Option<ListenerTls>,
     /// Which callers may call what. Default all may call everything.
     pub callers: Option<CallersPolicy>,
     /// Which edges may have which client ids. Default all may have any.
@@ -57,6 +60,7 @@ impl Default for Settings {
             duplicate_client_id: DuplicateClientId::default(),
             proxy_tls: None,
             multiplexer_tls: None,
+            operator_tls: None,
             callers: None,
             edges: Grants::default(),
             tunnel: TunnelConfig::default(),
@@ -85,6 +89,7 @@ impl Settings {
         let replay_buffer = reader.one("replay-buffer", size);
         let proxy_tls = ListenerTls::read(reader, proxy::comers::TLS);
         let multiplexer_tls = ListenerTls::read(reader, comers::TLS);
+        let operator_tls = ListenerTls::read(reader, operator::TLS);
         let callers = CallersPolicy::read(reader);
         let edges = Grants::read(reader);
         let limits = Limits::read(reader)?;
@@ -98,6 +103,7 @@ impl Settings {
             duplicate_client_id: duplicate_client_id?,
             proxy_tls,
             multiplexer_tls,
+            operator_tls,
             callers,
             edges,
             tunnel,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 
+use grpc_multiplexer_proto::admin::v1::admin_service_client::AdminServiceClient;
 use grpc_multiplexer_proto::v1::ListGrpcServerRequest;
 use grpc_multiplexer_proto::v1::discovery_service_client::DiscoveryServiceClient;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -114,6 +115,24 @@ impl Mux {
 }
 
 impl Mux {
+    /// Where it takes operators, if it was told to.
+    pub async fn operator_listener(&self) -> SocketAddr {
+        field(&self.says(" listening ").await, "operator_listener")
+    }
+
+    /// A client of its API for operators.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    pub async fn operator(&self) -> AdminServiceClient<Channel> {
+        let channel = format!("http://{}", self.operator_listener().await);
+        let channel = Endpoint::from_shared(channel).unwrap();
+        AdminServiceClient::new(channel.connect().await.unwrap())
+    }
+}
+
+impl Mux {
     /// A caller's connection, once one is let in.
     ///
     /// # Panics
@@ -164,6 +183,7 @@ fn field(line: &str, name: &str) -> SocketAddr {
         .split_whitespace()
         .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
         .unwrap_or_else(|| panic!("no {name} in {line:?}"));
+    let value = value.trim_matches('"');
     value.split(',').next().unwrap().parse().unwrap()
 }
 

@@ -52,7 +52,7 @@ impl HandshakeError {
         match self {
             Self::Refused(refused) => matches!(
                 refused.code(),
-                Code::ShuttingDown | Code::Limit | Code::DuplicateClientId
+                Code::ShuttingDown | Code::Limit | Code::DuplicateClientId | Code::Kicked
             ),
             Self::Foreign(_) => false,
             _ => true,

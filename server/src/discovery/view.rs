@@ -37,7 +37,7 @@ impl View {
 
     /// Something that is seen changes.
     pub(super) fn changes(&mut self, change: &Change) {
-        if let (Some(seen), Event::Connected(_) | Event::Disconnected) =
+        if let (Some(seen), Event::Connected(_) | Event::Disconnected(_)) =
             (&mut self.seen, &change.event)
         {
             *seen ^= self.registry.mark(&change.client_id);

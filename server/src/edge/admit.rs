@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::{Code, Hello, Refused, Welcome};
 use grpc_multiplexer_tunnel::{
-    Accepted, Arrival, Established, HandshakeError, LegacyEdge, Session,
+    Accepted, Arrival, ClientId, Established, HandshakeError, LegacyEdge, Session,
 };
 use tokio::time::sleep;
 use tracing::warn;
@@ -17,11 +17,14 @@ use super::listener::Edges;
 use super::offer::{Offer, refused, verdicts};
 use crate::Settings;
 use crate::credential::{Admission, Credential};
-use crate::registry::{Conflict, Identity, Newcomer, Registered, Registration, Token};
+use crate::registry::{Ban, Conflict, Identity, Newcomer, Registered, Registration, Token};
 
 /// When an edge whose id another has should ask again: often enough that callers who wait for the id do not notice the
 /// moment in which it has no edge, where one edge is stopped and another started in its place.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+
+/// When an edge that an operator keeps out should ask again at the latest: it may be let in before its time.
+const ASK_WHILE_BANNED: Duration = Duration::from_secs(15);
 
 /// An edge that was admitted.
 pub(super) struct Admitted {
@@ -198,6 +201,7 @@ fn refuse(conflict: &Conflict, offer: &Offer) -> Refused {
         client_id, remote, ..
     } = offer;
     match conflict {
+        Conflict::Banned(ban) => banned(ban, client_id),
         Conflict::Taken => {
             let text = format!(
                 "another edge is connected as '{client_id}'; each edge needs a name of its own"
@@ -220,8 +224,20 @@ fn refuse(conflict: &Conflict, offer: &Offer) -> Refused {
 }
 
 fn duplicate(text: &str, retry_after: Duration) -> Refused {
+    for_now(Code::DuplicateClientId, text, retry_after)
+}
+
+/// The text is the same for as long as the ban holds, so that the log does not fill with it.
+fn banned(ban: &Ban, client_id: &ClientId) -> Refused {
+    let Ban { time, reason, .. } = ban;
+    let text = format!("an operator keeps the client id '{client_id}' out for {time:?}: {reason}");
+    for_now(Code::Kicked, &text, ban.left().min(ASK_WHILE_BANNED))
+}
+
+/// A no for a reason that time may mend.
+fn for_now(code: Code, text: &str, retry_after: Duration) -> Refused {
     Refused {
         retry_after: prost_types::Duration::try_from(retry_after).ok(),
-        ..refused(Code::DuplicateClientId, text)
+        ..refused(code, text)
     }
 }

@@ -52,7 +52,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
             never = tell_of_rotation(&edge, registry) => match never {},
             drain = session.peer_drains() => {
                 info!(client_id = %edge.client_id(), reason = %drain.reason.escape_debug(), "edge drains");
-                drop(registration);
+                registration.leave();
                 close_when_idle(&edge).await;
             }
         }
@@ -67,6 +67,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
         denied = denied => revoke(&edge, &denied),
         () = leave => {}
     }
+    registration.leave();
     let end = session.closed().await;
     info!(client_id = %edge.client_id(), reason = %end.to_string().escape_debug(), "edge disconnected");
     // Its goodbye is on its way out, which has its own time.

@@ -21,8 +21,8 @@ pub(crate) enum Event {
     Connected(Arc<Sessions>),
     /// Its tunnels are others now, and there was one all the time.
     Updated(Arc<Sessions>),
-    /// Its last tunnel is gone, or takes no calls any more.
-    Disconnected,
+    /// Its last tunnel is gone, or takes no calls any more; and why, where an operator brought that about.
+    Disconnected(Option<Arc<str>>),
 }
 
 /// What watchers are told.

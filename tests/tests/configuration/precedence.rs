@@ -89,13 +89,16 @@ fn rows_of_tls(folder: &Folder) -> Vec<Row> {
         (SERVER, "proxy"),
         (SERVER, "multiplexer"),
         (SERVER, "admin"),
+        (SERVER, "operator"),
         (EDGE, "admin"),
     ] {
         let path = |name: &str| format!("{at}.tls.{name}");
-        let on = [("admin-listener", "a:1")];
-        let row = |name, values| {
-            row(program, &path(name), values).beside(&on[..usize::from(at == "admin")])
+        let on = match at {
+            "admin" => &[("admin-listener", "a:1")][..],
+            "operator" => &[("operator-listener", "localhost:1")],
+            _ => &[],
         };
+        let row = |name, values| row(program, &path(name), values).beside(on);
         let names = ["key", "certificate", "client-ca"].map(path);
         let all = [
             (names[0].as_str(), key[0]),
@@ -159,6 +162,11 @@ fn rows(folder: &Folder) -> Vec<Row> {
         row(SERVER, "queue-timeout", ["0", "2s", "3s"]),
         row(SERVER, "max-calls", ["1", "2", "3"]),
         row(SERVER, "memory-limit", ["0", "64MiB", "50%"]),
+        row(
+            SERVER,
+            "operator-listener",
+            ["localhost:1", "off", "127.0.0.1:3"],
+        ),
         row(EDGE, "client-id", ["0123", "1e3", "no"]),
         row(
             EDGE,

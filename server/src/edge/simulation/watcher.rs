@@ -61,7 +61,7 @@ impl Watcher {
         while let Ok(change) = self.extended.changes.try_recv() {
             let listed = match &change.event {
                 Event::Connected(sessions) | Event::Updated(sessions) => listed(sessions),
-                Event::Disconnected => Listed::new(),
+                Event::Disconnected(_) => Listed::new(),
             };
             trace.note(|| format!("{} {:?}", change.client_id, listed.keys()));
             let before = self.listed.remove(&change.client_id).unwrap_or_default();
@@ -84,7 +84,7 @@ impl Watcher {
             let id = change.client_id;
             match change.event {
                 Event::Connected(_) => assert!(self.connected.insert(id), "connected twice"),
-                Event::Disconnected => assert!(self.connected.remove(&id), "disconnected twice"),
+                Event::Disconnected(_) => assert!(self.connected.remove(&id), "disconnected twice"),
                 Event::Updated(_) => panic!("a plain watcher knows no update"),
             }
         }

@@ -1,7 +1,7 @@
 //! Random histories, played to the registry and to the model of it.
 //!
 //! A history has tunnels that come, with and without proof of whose they are, fall silent, end unnoticed, and are given
-//! back, early (that is what a drain is) and late; and watchers that read at once, now and then, or never.
+//! back, early (that is what a drain is) and late, or kicked; and watchers that read at once, now and then, or never.
 //! `PROPTEST_CASES` says how many histories.
 
 use proptest::collection::vec;
@@ -33,6 +33,8 @@ enum Op {
     Leave(Index),
     /// The tunnel of one ends, and nobody noticed.
     End(Index),
+    /// An operator kicks an id.
+    Kick(usize),
     /// The edge of one shows a sign of life.
     Ping(Index),
     /// So many seconds pass.
@@ -71,6 +73,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         8 => arrive,
         2 => any::<Index>().prop_map(Op::Leave),
         2 => any::<Index>().prop_map(Op::End),
+        1 => (0..IDS.len()).prop_map(Op::Kick),
         2 => any::<Index>().prop_map(Op::Ping),
         2 => select(vec![1, 10, 31, 33, 46, 61]).prop_map(Op::Pass),
         1 => any::<bool>().prop_map(Op::Watch),
@@ -118,6 +121,7 @@ impl Bench {
             Op::Arrive { .. } => self.arrive(op).await,
             Op::Leave(which) => held(which).into_iter().for_each(|n| self.leave(n)),
             Op::End(which) => held(which).into_iter().for_each(|n| self.end(n)),
+            Op::Kick(id) => self.kick(id),
             Op::Ping(which) => {
                 if let Some(n) = held(which) {
                     self.ping(n).await;
@@ -147,6 +151,21 @@ impl Bench {
         let tunnels = self.ids[held.id].tunnels.iter_mut();
         for known in tunnels.filter(|known| known.generation == held.generation) {
             known.ended = true;
+        }
+    }
+
+    /// Those that are not given back end, wherever they stand.
+    fn kick(&mut self, n: usize) {
+        let of_id = self.held.iter().filter(|held| held.id == n);
+        let up = of_id
+            .filter(|held| held.registration.is_some() && !held.link.session.is_closed())
+            .count();
+        let kicked = self.registry.kick(&id(n), &"why".into(), None);
+        if up == 0 {
+            assert_eq!(kicked, Err(NotKicked::NoTunnel));
+        } else {
+            assert_eq!(kicked, Ok(up));
+            self.ids[n].kicked();
         }
     }
 

@@ -82,6 +82,11 @@ impl KnownId {
         self.keep(|known| known.generation != generation);
     }
 
+    /// None of them is left.
+    pub(super) fn kicked(&mut self) {
+        self.keep(|_| false);
+    }
+
     /// Whether `comer` gets the id.
     pub(super) fn judge(&mut self, comer: &Comer) -> Option<Taken> {
         self.keep(Known::is_up);

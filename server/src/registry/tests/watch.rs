@@ -68,7 +68,7 @@ impl Watch {
             };
             match change.event {
                 Event::Updated(_) => updates += 1,
-                Event::Connected(_) | Event::Disconnected => others += 1,
+                Event::Connected(_) | Event::Disconnected(_) => others += 1,
             }
             self.apply(change);
         };
@@ -100,7 +100,7 @@ impl Watch {
                 let before = self.state.insert(client_id, generations(&sessions));
                 assert_ne!(before, None, "updated before it was connected");
             }
-            Event::Disconnected => {
+            Event::Disconnected(_) => {
                 let before = self.state.remove(&client_id);
                 assert_ne!(before, None, "disconnected twice");
             }

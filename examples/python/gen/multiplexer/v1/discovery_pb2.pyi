@@ -48,7 +48,7 @@ class WatchGRPCServerRequest(_message.Message):
     def __init__(self, snapshot: _Optional[bool] = ..., resume_after: _Optional[str] = ..., filter: _Optional[str] = ..., details: _Optional[bool] = ...) -> None: ...
 
 class WatchGRPCServerResponse(_message.Message):
-    __slots__ = ("server", "event", "revision", "edge")
+    __slots__ = ("server", "event", "revision", "edge", "reason")
     class Event(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         EVENT_UNSPECIFIED: _ClassVar[WatchGRPCServerResponse.Event]
@@ -67,11 +67,13 @@ class WatchGRPCServerResponse(_message.Message):
     EVENT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     EDGE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     server: str
     event: WatchGRPCServerResponse.Event
     revision: str
     edge: Edge
-    def __init__(self, server: _Optional[str] = ..., event: _Optional[_Union[WatchGRPCServerResponse.Event, str]] = ..., revision: _Optional[str] = ..., edge: _Optional[_Union[Edge, _Mapping]] = ...) -> None: ...
+    reason: str
+    def __init__(self, server: _Optional[str] = ..., event: _Optional[_Union[WatchGRPCServerResponse.Event, str]] = ..., revision: _Optional[str] = ..., edge: _Optional[_Union[Edge, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Edge(_message.Message):
     __slots__ = ("client_id", "version", "connected_since", "generation", "remote_address", "heartbeat_rtt", "calls_in_flight")

@@ -134,6 +134,13 @@ export interface WatchGRPCServerResponse {
      * @generated from protobuf field: grpc.multiplexer.v1.Edge edge = 4
      */
     edge?: Edge;
+    /**
+     * Why the edge is no longer reachable, on a DISCONNECTED that an operator
+     * brought about. Set for watchers that set a field.
+     *
+     * @generated from protobuf field: string reason = 5
+     */
+    reason: string;
 }
 /**
  * What can happen to an edge.

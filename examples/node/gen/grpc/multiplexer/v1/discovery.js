@@ -278,7 +278,8 @@ class WatchGRPCServerResponse$Type extends runtime_4.MessageType {
             { no: 1, name: "server", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
             { no: 2, name: "event", kind: "enum", T: () => ["grpc.multiplexer.v1.WatchGRPCServerResponse.Event", WatchGRPCServerResponse_Event, "EVENT_"] },
             { no: 3, name: "revision", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
-            { no: 4, name: "edge", kind: "message", T: () => exports.Edge }
+            { no: 4, name: "edge", kind: "message", T: () => exports.Edge },
+            { no: 5, name: "reason", kind: "scalar", T: 9 /*ScalarType.STRING*/ }
         ]);
     }
     create(value) {
@@ -286,6 +287,7 @@ class WatchGRPCServerResponse$Type extends runtime_4.MessageType {
         message.server = "";
         message.event = 0;
         message.revision = "";
+        message.reason = "";
         if (value !== undefined)
             runtime_3.reflectionMergePartial(this, message, value);
         return message;
@@ -306,6 +308,9 @@ class WatchGRPCServerResponse$Type extends runtime_4.MessageType {
                     break;
                 case /* grpc.multiplexer.v1.Edge edge */ 4:
                     message.edge = exports.Edge.internalBinaryRead(reader, reader.uint32(), options, message.edge);
+                    break;
+                case /* string reason */ 5:
+                    message.reason = reader.string();
                     break;
                 default:
                     let u = options.readUnknownField;
@@ -331,6 +336,9 @@ class WatchGRPCServerResponse$Type extends runtime_4.MessageType {
         /* grpc.multiplexer.v1.Edge edge = 4; */
         if (message.edge)
             exports.Edge.internalBinaryWrite(message.edge, writer.tag(4, runtime_1.WireType.LengthDelimited).fork(), options).join();
+        /* string reason = 5; */
+        if (message.reason !== "")
+            writer.tag(5, runtime_1.WireType.LengthDelimited).string(message.reason);
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? runtime_2.UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
