@@ -1,7 +1,7 @@
-//! The command line beside the edge itself: what there is to ask at a proxy address.
+//! The command line beside the edge itself: what there is to ask at a proxy address, and for operators to do.
 //!
 //! `list` shows the edges that callers can reach, `watch` what happens to them, and `check` makes calls to one and says
-//! what is wrong. Each prints a table for people, or with `--json` one object per line for scripts. Texts that come from
+//! what is wrong. `kick`, `unban` and `bans` are for a server's operator listener. Each prints a table for people, or with `--json` one object per line for scripts. Texts that come from
 //! elsewhere are made harmless before a terminal sees them.
 
 mod advice;
@@ -11,6 +11,7 @@ mod check;
 mod discovery;
 mod list;
 mod listed;
+mod operator;
 mod output;
 mod status;
 mod watch;
@@ -81,8 +82,12 @@ fn answer(asked: &Asked) -> ExitCode {
 async fn ask(asked: &Asked) -> Result<bool, End> {
     let output = Output::new(asked.json);
     match &asked.question {
-        Question::List => list::list(&asked.proxy, &output).await.map(|()| true),
-        Question::Watch => match watch::watch(&asked.proxy, &output).await? {},
-        Question::Check(id) => check::check(&asked.proxy, id, &output).await,
+        Question::List(proxy) => list::list(proxy, &output).await.map(|()| true),
+        Question::Watch(proxy) => match watch::watch(proxy, &output).await? {},
+        Question::Check(proxy, id) => check::check(proxy, id, &output).await,
+        Question::Order(order, at) => {
+            let done = operator::carry_out(order, at, &output).await;
+            done.map(|()| true)
+        }
     }
 }

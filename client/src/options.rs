@@ -15,7 +15,10 @@ pub const PROGRAM: Program = Program {
 Commands that ask a server, and are no edge; each with --help of its own:
   grpc-multiplexer-client list              the edges that callers can reach now
   grpc-multiplexer-client watch             the same, and every change
-  grpc-multiplexer-client check CLIENT_ID   calls to an edge, and what is wrong with it",
+  grpc-multiplexer-client check CLIENT_ID   calls to an edge, and what is wrong with it
+  grpc-multiplexer-client kick CLIENT_ID    closes an edge's tunnels, and keeps it out for a while
+  grpc-multiplexer-client unban CLIENT_ID   lets it connect again
+  grpc-multiplexer-client bans              the edges that are kept out",
 };
 
 const OPTIONS: &[OptionSpec] = &[

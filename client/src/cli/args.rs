@@ -2,9 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 
+use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use grpc_multiplexer_process::{HostPort, HostPortError};
 use grpc_multiplexer_tunnel::ClientId;
+
+use super::operator::{self, At, Order};
 
 const PROXY: &str = "proxy-address";
 const JSON: &str = "json";
@@ -17,7 +20,8 @@ heartbeat_rtt_seconds (null before the first heartbeat), calls_in_flight, genera
 and version. A server that tells names only leaves the others null.";
 const WATCH_JSON: &str = "\
 With --json, each event is an object with time (RFC 3339) and event. About an edge: present (it was there already), \
-connected, disconnected and updated have client_id, revision and edge, which is an object as `list` prints it, or null. \
+connected, disconnected and updated have client_id, revision, edge, which is an object as `list` prints it, or null, \
+and reason, which is an operator's who brought it about, or null. \
 About the watch: snapshot-end (all that were there have been told), resync (events were lost, and a snapshot follows), \
 server-lost with its reason, and server-back, after which a snapshot follows.";
 const CHECK_JSON: &str = "\
@@ -30,16 +34,18 @@ reflection is services; null elsewhere.";
 /// What a user asks, and of whom.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) proxy: HostPort,
     pub(super) json: bool,
     pub(super) question: Question,
 }
 
 #[derive(Debug)]
 pub(super) enum Question {
-    List,
-    Watch,
-    Check(ClientId),
+    /// Of a proxy.
+    List(HostPort),
+    Watch(HostPort),
+    Check(HostPort, ClientId),
+    /// Of a server's operator listener.
+    Order(Order, At),
 }
 
 /// Whether a program's first argument is a subcommand, or meant to be: an edge takes options only.
@@ -55,15 +61,29 @@ pub(super) fn is_subcommand(first: &OsStr) -> bool {
 pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     let (name, matches) = matches.subcommand().expect("clap requires one");
+    let question = match operator::order(name, matches) {
+        Some(order) => Question::Order(order, at(matches)?),
+        None => ask(name, matches),
+    };
     Ok(Asked {
-        proxy: given(matches, PROXY),
         json: matches.get_flag(JSON),
-        question: match name {
-            "list" => Question::List,
-            "watch" => Question::Watch,
-            _ => Question::Check(given(matches, ID)),
-        },
+        question,
     })
+}
+
+fn ask(name: &str, matches: &ArgMatches) -> Question {
+    let proxy = given(matches, PROXY);
+    match name {
+        "list" => Question::List(proxy),
+        "watch" => Question::Watch(proxy),
+        _ => Question::Check(proxy, given(matches, ID)),
+    }
+}
+
+fn at(matches: &ArgMatches) -> Result<At, clap::Error> {
+    let value = |name: &str| matches.get_one::<String>(name).cloned();
+    At::read(given(matches, operator::ADDRESS), value)
+        .map_err(|mistakes| command().error(ErrorKind::ValueValidation, mistakes))
 }
 
 fn given<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
@@ -73,6 +93,7 @@ fn given<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> 
 
 fn command() -> Command {
     let name = crate::PROGRAM.name;
+    let of_operators = operator::commands().map(|command| command.arg(json()));
     let list = subcommand(
         "list",
         "Lists the edges that callers can reach now",
@@ -99,6 +120,14 @@ fn command() -> Command {
         .subcommand_required(true)
         .disable_help_subcommand(true)
         .subcommands([list, watch, check.arg(id)])
+        .subcommands(of_operators)
+}
+
+fn json() -> Arg {
+    Arg::new(JSON)
+        .long(JSON)
+        .action(ArgAction::SetTrue)
+        .help("Print one JSON object per line")
 }
 
 fn subcommand(name: &'static str, about: &'static str, objects: &'static str) -> Command {
@@ -108,18 +137,14 @@ fn subcommand(name: &'static str, about: &'static str, objects: &'static str) ->
         .default_value("localhost:7592")
         .help("Where callers call: the server's --proxy-listener")
         .value_parser(dialled);
-    let json = Arg::new(JSON)
-        .long(JSON)
-        .action(ArgAction::SetTrue)
-        .help("Print one JSON object per line");
     Command::new(name)
         .about(about)
-        .args([proxy, json])
+        .args([proxy, json()])
         .after_help(objects)
 }
 
 /// An address to dial, which has a host.
-fn dialled(text: &str) -> Result<HostPort, String> {
+pub(super) fn dialled(text: &str) -> Result<HostPort, String> {
     let parsed = text.parse();
     let address: HostPort = parsed.map_err(|error: HostPortError| error.to_string())?;
     if address.host().is_empty() || address.port() == 0 {

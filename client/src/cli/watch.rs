@@ -87,12 +87,16 @@ async fn follow(
 }
 
 fn print(output: &Output, word: &str, change: &WatchGrpcServerResponse) -> Result<(), End> {
-    let details = change.edge.as_ref().map(listed::phrase).unwrap_or_default();
+    let details = match &change.edge {
+        Some(edge) => listed::phrase(edge),
+        None => harmless(&change.reason),
+    };
     let text = format!("{}  {details}", harmless(&change.server));
     let particulars = json!({
         "client_id": change.server,
         "revision": change.revision,
         "edge": change.edge.as_ref().map(listed::object),
+        "reason": Some(&change.reason).filter(|reason| !reason.is_empty()),
     });
     say(output, word, &text, particulars)
 }

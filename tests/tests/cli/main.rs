@@ -1,4 +1,4 @@
-//! `grpc-multiplexer-client list`, `watch` and `check`: what a user and a script see of them.
+//! `grpc-multiplexer-client list` and its siblings: what a user and a script see of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -7,6 +7,7 @@
 
 mod check;
 mod list;
+mod operator;
 mod run;
 mod service;
 mod watch;

@@ -33,7 +33,7 @@ async fn what_is_there_comes_first_and_then_every_change() {
     let present = event(&mut watch, "present", Some("ant")).await;
     assert_eq!(
         keys(&present),
-        ["client_id", "edge", "event", "revision", "time"]
+        ["client_id", "edge", "event", "reason", "revision", "time"]
     );
     assert_eq!(present["edge"]["client_id"], "ant");
     documented("watch", &present).await;
@@ -42,7 +42,7 @@ async fn what_is_there_comes_first_and_then_every_change() {
     event(&mut watch, "connected", Some("bee")).await;
     bee.kill().await;
     let gone = event(&mut watch, "disconnected", Some("bee")).await;
-    assert!(gone["edge"].is_null(), "{gone}");
+    assert!(gone["edge"].is_null() && gone["reason"].is_null(), "{gone}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod backend;
 mod certificate_ids;
 mod exposure;
 mod made;
+mod operator;
 mod proxy;
 mod reload;
 mod revocation;
