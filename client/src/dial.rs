@@ -8,6 +8,7 @@ use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{
     BARE_ENDPOINT, BoxedIo, Established, HandshakeError, Speaks, TunnelConfig, dial_legacy,
 };
+use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
@@ -131,6 +132,8 @@ pub(crate) struct Tunnel {
     pub(crate) proof: Proof,
     /// What the server was shown.
     pub(crate) token: Option<EdgeToken>,
+    /// The same of certificates.
+    pub(crate) certificate: Vec<CertificateDer<'static>>,
 }
 
 /// What proves to the server process of that id that later tunnels are of the same instance. Empty where it gives none.
@@ -252,6 +255,7 @@ async fn with_hello(
     if token.is_some() && tls.is_none() && !server.is_of_this_machine() {
         return Err(AttemptError::PlainToken);
     }
+    let certificate = shown(tls.as_ref());
     let (io, alert) = connect(server, edge, tls).await?;
     let hello = Hello {
         auth: token.as_ref().map(EdgeToken::auth),
@@ -269,6 +273,7 @@ async fn with_hello(
         generation: Some(verdict.generation),
         proof,
         token,
+        certificate,
     })
 }
 
@@ -280,7 +285,9 @@ async fn with_line(
     if introduction.slot > 0 {
         return Err(AttemptError::OneTunnel);
     }
-    let (io, alert) = connect(server, edge, edge.server_tls()).await?;
+    let tls = edge.server_tls();
+    let certificate = shown(tls.as_ref());
+    let (io, alert) = connect(server, edge, tls).await?;
     let dialled = dial_legacy(io, &edge.client_id, &edge.tunnel).await;
     let established = dialled.map_err(|error| match why(&alert, error) {
         AttemptError::Handshake(HandshakeError::Lost(_)) => AttemptError::HungUp,
@@ -292,7 +299,13 @@ async fn with_line(
         proof: Proof::default(),
         // It would have shown no other.
         token: edge.token(),
+        certificate,
     })
+}
+
+/// The certificate that a server is shown.
+fn shown(tls: Option<&ServerTls>) -> Vec<CertificateDer<'static>> {
+    tls.map(ServerTls::certificate).unwrap_or_default()
 }
 
 /// Why there is no tunnel: what the server said in the language of TLS, if it did.

@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness};
 use grpc_multiplexer_tunnel::{BoxedIo, Chance, ClientId, HeartbeatTimes, SLOTS, TunnelConfig};
 use prometheus_client::registry::Registry;
+use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use crate::connector::Connector;
@@ -173,6 +174,22 @@ impl Edge {
         };
         let mut configs = configs.clone();
         let another = configs.wait_for(|config| config.edge.token.as_ref() != shown);
+        if another.await.is_err() {
+            // Nothing changes any more.
+            pending().await
+        }
+    }
+
+    /// Waits until servers are to be shown another certificate than `shown`.
+    pub(crate) async fn another_certificate(&self, shown: &[CertificateDer<'static>]) {
+        let Some(configs) = &self.reloads else {
+            return pending().await;
+        };
+        let mut configs = configs.clone();
+        let another = configs.wait_for(|config| {
+            let certificate = config.edge.tls.as_ref().map(ServerTls::certificate);
+            certificate.is_some_and(|now| !now.is_empty() && now != shown)
+        });
         if another.await.is_err() {
             // Nothing changes any more.
             pending().await

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use grpc_multiplexer_process::{HostPort, server_name};
 use grpc_multiplexer_tunnel::{ALPN, BoxedIo};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
@@ -79,6 +79,12 @@ impl ServerTlsError {
 }
 
 impl ServerTls {
+    /// What a server is shown that asks for a certificate; nothing where that is not known before.
+    pub(crate) fn certificate(&self) -> Vec<CertificateDer<'static>> {
+        let shown = self.config.client_auth_cert_resolver.resolve(&[], &[]);
+        shown.map(|shown| shown.cert.clone()).unwrap_or_default()
+    }
+
     /// Goes on with TLS over `io`, which leads to `server`. It has no deadline of its own.
     pub(crate) async fn secure(
         &self,

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Drain, Superseded};
 use grpc_multiplexer_tunnel::{Backoff, Established, Session};
+use rustls::pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,8 @@ pub(super) struct Slot {
     doubted: bool,
     /// The token that the server of the tunnel was shown.
     shown: Option<EdgeToken>,
+    /// And the certificate.
+    certificate: Vec<CertificateDer<'static>>,
     /// Whether it ever had a tunnel.
     was_up: bool,
     /// The tunnels that live.
@@ -68,6 +72,7 @@ impl Slot {
             eager: 0,
             doubted: false,
             shown: None,
+            certificate: Vec::new(),
             was_up: false,
             tunnels: JoinSet::new(),
             replaced: CancellationToken::new(),
@@ -119,6 +124,7 @@ impl Slot {
             Ok(tunnel) => {
                 fleet.identity.welcomed(server, tunnel.proof);
                 self.shown = tunnel.token;
+                self.certificate = tunnel.certificate;
                 Ok(self.serve(server, tunnel.established, tunnel.generation))
             }
             Err(error) => {
@@ -187,7 +193,15 @@ impl Slot {
         let fleet = Arc::clone(&self.fleet);
         let shown = self.shown.clone();
         let another_token = fleet.edge.another_token(shown.as_ref());
-        tokio::pin!(another_token);
+        let certificate = self.certificate.clone();
+        let another_certificate = async {
+            if session.is_legacy() {
+                // Such a tunnel is none that another can take the place of.
+                pending::<()>().await;
+            }
+            fleet.edge.another_certificate(&certificate).await;
+        };
+        tokio::pin!(another_token, another_certificate);
         loop {
             tokio::select! {
                 biased;
@@ -197,7 +211,8 @@ impl Slot {
                 }
                 superseded = session.superseded() => return self.superseded(session, superseded).await,
                 drain = session.peer_drains() => return self.replace(drain),
-                () = &mut another_token => return self.show_another(),
+                () = &mut another_token => return self.show_another("token"),
+                () = &mut another_certificate => return self.show_another("certificate"),
                 () = &mut steady, if !proven => {
                     proven = true;
                     self.backoff.reset();
@@ -214,10 +229,10 @@ impl Slot {
         told(drain.retry_after).unwrap_or_default()
     }
 
-    /// There is another token. The next tunnel shows it and takes the place of this one, before the server forgets the old
-    /// token together with the tunnels that it let in.
-    fn show_another(&self) -> Duration {
-        info!(client_id = %self.fleet.edge.client_id, "there is another token: dialling anew to show it");
+    /// There is another token or certificate. The next tunnel shows it and takes the place of this one, before the server
+    /// forgets the old one together with the tunnels that it let in.
+    fn show_another(&self, what: &str) -> Duration {
+        info!(client_id = %self.fleet.edge.client_id, "there is another {what}: dialling anew to show it");
         Duration::ZERO
     }
 
