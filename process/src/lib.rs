@@ -50,7 +50,9 @@ pub use settings::{
     tunnel_timeout, upgrade_socket,
 };
 pub use sockets::Sockets;
-pub use tls::{AcceptError, CertificateNames, DialTerms, ListenerTerms, ListenerTls, server_name};
+pub use tls::{
+    AcceptError, CertificateNames, DialTerms, ListenerTerms, ListenerTls, Shown, server_name,
+};
 pub use values::{
     BooleanError, CountError, DurationError, HostPort, HostPortError, Portion, PortionError,
     SizeError, boolean, count, duration, portion, size,

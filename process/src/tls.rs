@@ -2,7 +2,7 @@
 //!
 //! The files are read with the options, so one that cannot be used is a mistake like any other: at the start it is told
 //! with all others, and later everything stays as it was. A connection takes what is in force when it begins, and keeps
-//! it.
+//! it; only what the other side [showed](Shown) is looked at again.
 //!
 //! Nothing is resumed: each connection shows anew who it is, so that what was revoked stays out, and one that is idle keeps
 //! no tickets.
@@ -14,6 +14,7 @@ mod listener;
 mod names;
 mod pem;
 mod rows;
+mod shown;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub(crate) use expiry::{Certificate, Certificates, REMIND};
 pub use dial::{DialTerms, server_name};
 pub use listener::{AcceptError, ListenerTerms, ListenerTls};
 pub use names::CertificateNames;
+pub use shown::Shown;
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())

@@ -11,7 +11,7 @@ mod tokens;
 
 use std::fmt;
 
-use grpc_multiplexer_process::CertificateNames;
+use grpc_multiplexer_process::{CertificateNames, Shown};
 use grpc_multiplexer_tunnel::message::{Auth, Code, Refused};
 use grpc_multiplexer_tunnel::{ClientId, TOKEN_SCHEME};
 
@@ -35,14 +35,17 @@ const UNKNOWN_SCHEME: &str = "this server takes no such auth in a hello; it take
 pub(crate) struct Credential {
     /// The names of its certificate, where the listener asks for one.
     certificate: Option<CertificateNames>,
+    /// The certificate itself.
+    pub(crate) shown: Shown,
     token: Option<Digest>,
 }
 
 impl Credential {
     /// What a connection shows by itself.
-    pub(crate) fn of_connection(certificate: Option<CertificateNames>) -> Self {
+    pub(crate) fn of_connection(certificate: Option<CertificateNames>, shown: Shown) -> Self {
         Self {
             certificate,
+            shown,
             token: None,
         }
     }
@@ -214,7 +217,8 @@ mod tests {
             scheme: TOKEN_SCHEME.to_owned(),
             data: token.into(),
         });
-        let credential = Credential::of_connection(certificate).and(auth.as_ref());
+        let credential =
+            Credential::of_connection(certificate, Shown::default()).and(auth.as_ref());
         let admitted = grants.admit(&credential.unwrap(), &"rainbow".parse().unwrap());
         match admitted {
             Ok(principal) => Ok(principal.map_or_else(String::new, |it| it.to_string())),

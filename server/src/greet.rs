@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use grpc_multiplexer_process::{
-    CertificateNames, ListenerTls, NO_TLS, Remarks, TLS_HANDSHAKE, hang_up, http1_answer,
+    CertificateNames, ListenerTls, NO_TLS, Remarks, Shown, TLS_HANDSHAKE, hang_up, http1_answer,
     last_words,
 };
 use grpc_multiplexer_tunnel::message::{Code, Refused};
@@ -48,6 +48,8 @@ pub(crate) struct Secured {
     pub(crate) io: BoxedIo,
     /// The names of its certificate, where it was asked for one.
     pub(crate) certificate: Option<CertificateNames>,
+    /// The certificate itself.
+    pub(crate) shown: Shown,
 }
 
 /// Sees what a newcomer speaks, which may take so long.
@@ -125,6 +127,7 @@ impl Newcomer {
         Secured {
             io: Box::new(self.socket),
             certificate: None,
+            shown: Shown::default(),
         }
     }
 
@@ -139,6 +142,7 @@ impl Newcomer {
         match in_time(self.limit, Box::pin(accept)).await? {
             Ok(stream) => Ok(Some(Secured {
                 certificate: CertificateNames::shown(&stream),
+                shown: tls.shown(&stream),
                 io: Box::new(stream),
             })),
             Err((error, socket)) => {

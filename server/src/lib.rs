@@ -33,6 +33,7 @@ mod services;
 mod settings;
 mod shutdown;
 mod subcommand;
+mod trust;
 mod upgrade;
 mod waiting;
 mod windows;

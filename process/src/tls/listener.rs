@@ -1,6 +1,7 @@
 //! TLS on a listener.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::identity::{authorities, identity, used};
-use super::{pem, provider, versions};
+use super::{Shown, pem, provider, versions};
 use crate::Reader;
 
 /// What a listener asks of those who come with TLS, and at which options the rest is.
@@ -47,8 +48,16 @@ impl ListenerTerms {
 pub struct ListenerTls {
     terms: ListenerTerms,
     acceptor: TlsAcceptor,
-    /// Whether who comes must show a certificate.
-    is_mutual: bool,
+    /// Whose certificates are taken, where who comes must show one.
+    trust: Option<Trust>,
+}
+
+/// The authorities of those who come, and their revocation lists.
+#[derive(Clone)]
+pub(super) struct Trust {
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// Tells it apart from what others say.
+    print: u64,
 }
 
 impl fmt::Debug for ListenerTls {
@@ -78,10 +87,14 @@ impl ListenerTls {
         let config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions(terms.tls12))
             .expect("ring has cipher suites for every version");
-        let config = if is_mutual {
-            config.with_client_cert_verifier(verifier(reader, &crl, roots?, lists)?)
+        let trust = if is_mutual {
+            Some(Trust::new(reader, &crl, roots?, lists.unwrap_or_default())?)
         } else {
-            config.with_no_client_auth()
+            None
+        };
+        let config = match &trust {
+            Some(trust) => config.with_client_cert_verifier(Arc::clone(&trust.verifier)),
+            None => config.with_no_client_auth(),
         };
         let mut config = config.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity?)));
         config.alpn_protocols = vec![terms.protocol.into()];
@@ -90,14 +103,34 @@ impl ListenerTls {
         Some(Self {
             terms,
             acceptor: Arc::new(config).into(),
-            is_mutual,
+            trust,
         })
     }
 
     /// Whether who comes must show a certificate that one of the listener's authorities signed.
     #[must_use]
     pub fn is_mutual(&self) -> bool {
-        self.is_mutual
+        self.trust.is_some()
+    }
+
+    /// What whoever is at the other end of `stream` showed here.
+    #[must_use]
+    pub fn shown<T>(&self, stream: &TlsStream<T>) -> Shown {
+        let shown = |trust| Shown::of(stream.get_ref().1, trust);
+        self.trust.as_ref().map(shown).unwrap_or_default()
+    }
+
+    /// Sees whether who was let in with `shown`, by this listener as it was then, would be now.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn still_trusts(&self, shown: &Shown) -> Result<(), AcceptError> {
+        let Some(trust) = &self.trust else {
+            return Ok(());
+        };
+        let trusted = shown.is_trusted(trust);
+        trusted.map_err(|error| self.refused(io::Error::other(error)))
     }
 
     /// Takes whoever came over `io`. It has no deadline of its own.
@@ -132,22 +165,47 @@ impl ListenerTls {
     }
 }
 
-/// Only what is shown is looked up in the lists, not the authorities between: few of them publish one. Who is in none, because
-/// its authority has none here, is refused.
-fn verifier(
-    reader: &mut Reader<'_>,
-    crl: &str,
-    roots: RootCertStore,
-    lists: Option<Vec<CertificateRevocationListDer<'static>>>,
-) -> Option<Arc<dyn ClientCertVerifier>> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-        .with_crls(lists.unwrap_or_default())
-        .only_check_end_entity_revocation()
-        .build();
-    // There are roots, so it can only be the lists.
-    verifier
-        .map_err(|error| reader.mistake(crl, format!("a list in this cannot be used: {error}")))
-        .ok()
+impl Trust {
+    /// Only what is shown is looked up in the lists, not the authorities between: few of them publish one. Who is in none,
+    /// because its authority has none here, is refused.
+    fn new(
+        reader: &mut Reader<'_>,
+        crl: &str,
+        roots: RootCertStore,
+        lists: Vec<CertificateRevocationListDer<'static>>,
+    ) -> Option<Self> {
+        let print = print(&roots, &lists);
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .with_crls(lists)
+            .only_check_end_entity_revocation()
+            .build();
+        // There are roots, so it can only be the lists.
+        let verifier = verifier.map_err(|error| {
+            reader.mistake(crl, format!("a list in this cannot be used: {error}"));
+        });
+        verifier.ok().map(|verifier| Self { verifier, print })
+    }
+
+    pub(super) fn verifier(&self) -> &dyn ClientCertVerifier {
+        &*self.verifier
+    }
+
+    pub(super) fn print(&self) -> u64 {
+        self.print
+    }
+}
+
+fn print(roots: &RootCertStore, lists: &[CertificateRevocationListDer<'_>]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for root in &roots.roots {
+        root.subject.as_ref().hash(&mut hasher);
+        root.subject_public_key_info.as_ref().hash(&mut hasher);
+        root.name_constraints.as_deref().hash(&mut hasher);
+    }
+    for list in lists {
+        list.as_ref().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Why TLS with somebody who came did not come about, in words for the operator of the listener.

@@ -1,6 +1,7 @@
 //! One tunnel, from its registration to its end.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::Code;
@@ -12,8 +13,8 @@ use tracing::{Instrument as _, debug, info, warn};
 use super::EdgeHandle;
 use super::admit::Admitted;
 use super::listener::Edges;
-use crate::credential::Denied;
 use crate::registry::{Ousted, Registry, Why};
+use crate::trust;
 
 /// How long an edge's stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -61,10 +62,15 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
         let grants = &settings.edges;
         grants.admit(&admission.credential, edge.client_id()).err()
     });
+    let shown = &admission.credential.shown;
+    let distrusted = trust::lost(shown, &edges.settings, |settings| {
+        settings.multiplexer_tls.as_ref()
+    });
     tokio::select! {
         biased;
         _ = session.closed() => {}
-        denied = denied => revoke(&edge, &denied),
+        denied = denied => revoke(&edge, denied.code(), &denied),
+        why = distrusted => revoke(&edge, Code::Unauthenticated, &why),
         () = leave => {}
     }
     registration.leave();
@@ -75,9 +81,9 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
 }
 
 /// Closes the tunnel of an edge that may not have its id any more, with the calls on it.
-fn revoke(edge: &EdgeHandle, denied: &Denied) {
-    warn!(client_id = %edge.client_id(), reason = %denied, "edge may not have its client id any more");
-    edge.session().close(denied.code(), &denied.to_string());
+fn revoke(edge: &EdgeHandle, code: Code, why: &dyn Display) {
+    warn!(client_id = %edge.client_id(), reason = %why, "edge may not have its client id any more");
+    edge.session().close(code, &why.to_string());
 }
 
 /// Tells calls that wait for the edge when its tunnel takes them again.

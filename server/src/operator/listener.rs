@@ -29,6 +29,7 @@ use crate::greet::{Newcomer, Protocol, Secured, greet};
 use crate::newcomers::{Newcomers, Seat};
 use crate::registry::Registry;
 use crate::settings::Live;
+use crate::trust;
 
 /// What its sockets are called.
 pub(crate) const OPERATOR: &str = "operator";
@@ -120,7 +121,11 @@ impl Operators {
         remote: SocketAddr,
         tasks: TaskTracker,
     ) -> io::Result<()> {
-        let Secured { io, certificate } = secured;
+        let Secured {
+            io,
+            certificate,
+            shown,
+        } = secured;
         let operator = Operator(name(remote, certificate));
         let routes = self.routes.clone().map_request(
             move |mut request: http::Request<hyper::body::Incoming>| {
@@ -134,9 +139,13 @@ impl Operators {
             .keep_alive_timeout(ALIVE)
             .serve_connection(TokioIo::new(io), TowerToHyperService::new(routes));
         tokio::pin!(connection);
+        let distrusted = trust::lost(&shown, &self.settings, |settings| {
+            settings.operator_tls.as_ref()
+        });
         tokio::select! {
             biased;
             () = self.drain.cancelled() => connection.as_mut().graceful_shutdown(),
+            why = distrusted => return Err(io::Error::other(why)),
             served = connection.as_mut() => return served.map_err(io::Error::other),
         }
         connection.await.map_err(io::Error::other)

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_tunnel::Allowance;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::edge::places::CallerId;
 use crate::policy::Certificate;
@@ -38,6 +39,8 @@ pub(crate) struct Caller {
     address: IpAddr,
     /// What it showed, where it was asked for one.
     certificate: Option<Certificate>,
+    /// Cancelled when what it showed is good no more.
+    distrusted: CancellationToken,
     holdings: Arc<Holdings>,
     bulk: AtomicBool,
     calls: AtomicUsize,
@@ -56,6 +59,7 @@ impl Caller {
             id,
             address,
             certificate,
+            distrusted: CancellationToken::new(),
             holdings: Arc::default(),
             bulk: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
@@ -79,6 +83,20 @@ impl Caller {
     /// What whoever is there showed, if anything.
     pub(crate) fn certificate(&self) -> Option<&Certificate> {
         self.certificate.as_ref()
+    }
+
+    /// What it showed is good no more: its calls end.
+    pub(crate) fn distrust(&self) {
+        self.distrusted.cancel();
+    }
+
+    pub(crate) fn is_distrusted(&self) -> bool {
+        self.distrusted.is_cancelled()
+    }
+
+    /// Waits until what it showed is good no more.
+    pub(crate) async fn distrusted(&self) {
+        self.distrusted.cancelled().await;
     }
 
     /// Bytes that calls of this connection received and could not pass on yet.

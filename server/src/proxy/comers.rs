@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::ListenerTerms;
+use grpc_multiplexer_process::{ListenerTerms, Shown};
 use grpc_multiplexer_tunnel::message::Code;
 use grpc_multiplexer_tunnel::{BoxedIo, tune};
 use tokio::net::TcpStream;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use super::listener::{Callers, H2, PING_TIMEOUT};
 use super::misplaced;
 use super::rescue::Failure;
-use crate::greet::{Newcomer, Protocol, greet, in_time};
+use crate::greet::{Newcomer, Protocol, Secured, greet, in_time};
 use crate::guard::{FrameGuard, Turn};
 use crate::limits::Limits;
 use crate::policy::Certificate;
@@ -50,6 +50,8 @@ pub(super) struct Met {
     pub(super) connection: H2,
     /// What it showed within TLS, where it was asked for one.
     pub(super) certificate: Option<Certificate>,
+    /// The certificate itself.
+    pub(super) shown: Shown,
     pub(super) written: Written,
     pub(super) turn: Turn,
 }
@@ -62,25 +64,30 @@ impl Callers {
         // Of what goes to the socket, under TLS.
         let written = newcomer.socket.written();
         let settings = &self.proxy.settings;
-        let (io, certificate): (BoxedIo, _) =
-            match settings.now(|settings| settings.proxy_tls.clone()) {
-                None if newcomer.speaks == Protocol::Http2 => (Box::new(newcomer.socket), None),
-                Some(tls) if newcomer.speaks == Protocol::Tls => {
-                    match newcomer.secure(&tls, &self.remarks).await? {
-                        Some(secured) => (secured.io, secured.certificate),
-                        None => return Ok(None),
-                    }
-                }
-                tls => {
-                    self.turn_away(newcomer, tls.is_some()).await?;
-                    return Ok(None);
-                }
-            };
+        let secured = match settings.now(|settings| settings.proxy_tls.clone()) {
+            None if newcomer.speaks == Protocol::Http2 => Some(newcomer.in_plain_text()),
+            Some(tls) if newcomer.speaks == Protocol::Tls => {
+                newcomer.secure(&tls, &self.remarks).await?
+            }
+            tls => {
+                self.turn_away(newcomer, tls.is_some()).await?;
+                None
+            }
+        };
+        let Some(Secured {
+            io,
+            certificate,
+            shown,
+        }) = secured
+        else {
+            return Ok(None);
+        };
         let turn = Turn::default();
         let io = FrameGuard::of_caller(io, turn.clone(), Arc::clone(&self.floods));
         Ok(Some(Met {
             connection: handshake(io, &self.limits).await?,
             certificate: certificate.map(Certificate::from),
+            shown,
             written,
             turn,
         }))

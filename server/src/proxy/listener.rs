@@ -1,6 +1,6 @@
 //! Takes callers: accept, meet, and one task per connection; one per call.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +31,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::newcomers::{Newcomers, Seat};
 use crate::overload::Taken;
+use crate::trust;
 use crate::windows::Tuner;
 
 /// Between two PINGs to a caller.
@@ -119,6 +120,7 @@ impl Callers {
         let Met {
             mut connection,
             certificate,
+            shown,
             written,
             turn,
         } = met;
@@ -127,9 +129,22 @@ impl Callers {
         let caller = Arc::new(Caller::new(id, address, certificate));
         let limit = self.limits.handshake_timeout;
         let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller), limit);
-        let mut farewell = Farewell::new(self.drain.clone(), written, &self.proxy.settings);
+        let leave = self.drain.child_token();
+        let mut farewell = Farewell::new(leave.clone(), written, &self.proxy.settings);
+        let distrusted = trust::lost(&shown, &self.proxy.settings, |settings| {
+            settings.proxy_tls.as_ref()
+        });
+        tokio::pin!(distrusted);
         loop {
             let next = poll_fn(|cx| {
+                if !caller.is_distrusted()
+                    && let Poll::Ready(why) = distrusted.as_mut().poll(cx)
+                {
+                    self.remarks
+                        .say(format_args!("a caller may call no more: {why}"));
+                    caller.distrust();
+                    leave.cancel();
+                }
                 if upkeep.poll(cx, &mut connection).is_ready() {
                     return Poll::Ready(None);
                 }

@@ -17,6 +17,9 @@ impl Proxy {
         head: &mut Parts,
         caller: &Caller,
     ) -> Result<Rights, Failure> {
+        if caller.is_distrusted() {
+            return Err(Failure::Unauthenticated);
+        }
         let policy = self.settings.now(|settings| settings.callers.clone());
         let Some(policy) = policy else {
             return Ok(Rights::default());
@@ -58,7 +61,7 @@ impl Proxy {
         Err(Failure::of_denied(denied))
     }
 
-    /// Waits until a call that was allowed is so no more.
+    /// Waits until a call that was allowed is so no more, by the policy or because of who its caller was taken for.
     pub(super) async fn revoked(
         &self,
         caller: &Caller,
@@ -69,8 +72,11 @@ impl Proxy {
         let denied = self.until_rights(caller, rights, |now| {
             now.and_then(|now| now.call(id, method)).err()
         });
-        let denied = denied.await;
-        self.audit.denied(rights, Some(id), method, &denied, false);
+        tokio::select! {
+            biased;
+            () = caller.distrusted() => {}
+            denied = denied => self.audit.denied(rights, Some(id), method, &denied, false),
+        }
         Failure::Revoked
     }
 
@@ -81,7 +87,11 @@ impl Proxy {
             Ok(_) => Some(Failure::PolicyChanged),
             Err(_) => Some(Failure::Revoked),
         });
-        failure.await
+        tokio::select! {
+            biased;
+            () = caller.distrusted() => Failure::Revoked,
+            failure = failure => failure,
+        }
     }
 
     /// Waits until `look` finds something in what a policy in force, which refuses something, makes of who had these rights.

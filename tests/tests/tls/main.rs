@@ -9,6 +9,7 @@
 mod admin;
 mod backend;
 mod certificate_ids;
+mod distrust;
 mod exposure;
 mod made;
 mod operator;
