@@ -1,6 +1,7 @@
 //! One edge: its tunnel, what it offers, and the lanes to its backend.
 
 mod admit;
+pub(crate) mod age;
 mod budget;
 pub(crate) mod comers;
 mod gate;

@@ -5,6 +5,7 @@ use grpc_multiplexer_process::{
     REQUIRE_SECURE, TUNNEL_TIMEOUT, UPGRADE_SOCKET,
 };
 
+use crate::edge::age;
 use crate::{CallersPolicy, Grants, operator};
 
 /// The command line.
@@ -52,6 +53,7 @@ const OPTIONS: &[OptionSpec] = &[
     ListenerTls::client_crl("multiplexer.tls.client-crl"),
     Grants::CERTIFICATE_ID,
     Grants::TOKENS,
+    age::OPTION,
     AdminListener::option("127.0.0.1:7612"),
     AdminListener::OPTIONS_OF_TLS[0],
     AdminListener::OPTIONS_OF_TLS[1],

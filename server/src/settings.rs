@@ -9,7 +9,7 @@ use grpc_multiplexer_process::{
 use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
 
-use crate::edge::comers;
+use crate::edge::{age, comers};
 use crate::operator;
 use crate::proxy;
 use crate::waiting::WaitSettings;
@@ -42,6 +42,8 @@ pub struct Settings {
     pub callers: Option<CallersPolicy>,
     /// Which edges may have which client ids. Default all may have any.
     pub edges: Grants,
+    /// How old a tunnel gets: its edge is asked for the next one before, and shows anew who it is. Default as old as it gets.
+    pub max_tunnel_age: Option<Duration>,
     /// Timeouts of tunnels.
     pub tunnel: TunnelConfig,
     /// Which calls wait for an edge that is away.
@@ -63,6 +65,7 @@ impl Default for Settings {
             operator_tls: None,
             callers: None,
             edges: Grants::default(),
+            max_tunnel_age: None,
             tunnel: TunnelConfig::default(),
             waiting: WaitSettings::default(),
             replay_buffer: 64 * 1024,
@@ -92,6 +95,7 @@ impl Settings {
         let operator_tls = ListenerTls::read(reader, operator::TLS);
         let callers = CallersPolicy::read(reader);
         let edges = Grants::read(reader);
+        let max_tunnel_age = reader.one(age::OPTION.path, age::parse);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
             hello_timeout: limits.handshake_timeout,
@@ -106,6 +110,7 @@ impl Settings {
             operator_tls,
             callers,
             edges,
+            max_tunnel_age: max_tunnel_age?,
             tunnel,
             waiting: waiting?,
             // What does not fit is no limit.

@@ -58,6 +58,8 @@ fn every_mistake_of_the_server_is_told_at_once() {
         "long",
         "--warm-up",
         "-1s",
+        "--max-tunnel-age",
+        "9s",
         "--max-waiting-calls",
         "0",
         "--max-waiting-calls-per-edge",
@@ -203,6 +205,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("multiplexer.tls.client-crl", "<FILE>", ""),
                 ("edges-certificate-id", "<PATTERN>", ""),
                 ("edges-tokens", "<FILE>", ""),
+                ("max-tunnel-age", "<DURATION>", "[default: 0] "),
                 (
                     "admin-listener",
                     "<HOST:PORT>",

@@ -394,7 +394,7 @@ async fn a_server_that_is_asked_to_stop_finishes_its_calls() {
         assert!(call.headers().await);
         mux.signal(signal);
         mux.says(&format!("signal=\"SIG{signal}\"")).await;
-        edge.says("the server is going away").await;
+        edge.says("the server asks for another tunnel").await;
         until("the listener to be closed", async || {
             TcpStream::connect(mux.proxy).await.err()
         })

@@ -161,7 +161,7 @@ async fn an_edge_goes_on_with_a_server_of_the_first_release() {
     assert!(connected.contains("generation=7"), "{connected}");
     // It goes away without a word on when to come again, and gave no proof to come with.
     first.write_all(&data(0, &bytes(DRAIN))).await.unwrap();
-    edge.says("the server is going away").await;
+    edge.says("the server asks for another tunnel").await;
     let (mut second, _) = within("the edge again", listener.accept()).await.unwrap();
     let (again, _) = hear(&mut second).await;
     let Message::Hello(again) = again else {

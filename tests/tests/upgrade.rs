@@ -240,7 +240,7 @@ async fn a_new_server_that_dies_half_way_leaves_its_edges_to_the_old_one() {
     let greeting = "grpc-multiplexer-upgrade 1 grpc-multiplexer-server 0";
     let half = half_a_process(&folder, &[greeting, "sockets", "edges"]).await;
     // Sent away, the edge finds nobody who accepts, and its old tunnel goes on.
-    edge.says("the server is going away").await;
+    edge.says("the server asks for another tunnel").await;
     load.calls(20).await;
     drop(half);
     old.says("not handed over, this process goes on").await;

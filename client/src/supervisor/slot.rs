@@ -221,10 +221,10 @@ impl Slot {
         }
     }
 
-    /// The server goes away. The next tunnel is dialled at the same address first: what takes the server's place listens
-    /// there, and so do its callers. If nobody does, the other addresses follow at once.
+    /// The server goes away, or wants the tunnel to be renewed. The next tunnel is dialled at the same address first: what takes
+    /// the server's place listens there, and so do its callers. If nobody does, the other addresses follow at once.
     fn replace(&mut self, drain: &Drain) -> Duration {
-        info!(reason = %drain.reason, "the server is going away");
+        info!(reason = %drain.reason, "the server asks for another tunnel");
         self.eager = self.fleet.edge.servers.len();
         told(drain.retry_after).unwrap_or_default()
     }

@@ -80,6 +80,10 @@ impl Edges {
             verdicts: verdicts(accepted.hello(), edge.generation()),
             heartbeat: prost_types::Duration::try_from(self.config.heartbeat.interval).ok(),
             resume_token: token.as_ref().map(Token::bytes).unwrap_or_default(),
+            max_age: self
+                .settings
+                .now(|settings| settings.max_tunnel_age)
+                .and_then(|age| age.try_into().ok()),
             ..Welcome::default()
         };
         Ok(Admitted {

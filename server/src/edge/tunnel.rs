@@ -12,6 +12,7 @@ use tracing::{Instrument as _, debug, info, warn};
 
 use super::EdgeHandle;
 use super::admit::Admitted;
+use super::age::Age;
 use super::listener::Edges;
 use crate::registry::{Ousted, Registry, Why};
 use crate::trust;
@@ -40,6 +41,8 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
         principal = admission.principal.as_ref().map(tracing::field::display),
         "edge connected"
     );
+    let greatest_age = edges.settings.now(|settings| settings.max_tunnel_age);
+    let age = Age::new(greatest_age, edges.config.chance.clone());
     let (mut work, mut refusals) = (JoinSet::new(), JoinSet::new());
     work.spawn(task.run().in_current_span());
     refusals.spawn(refuse_streams(incoming));
@@ -48,7 +51,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
             biased;
             ousted = registration.ousted() => {
                 metrics.taken_over(ousted.why);
-                give_way(&edge, ousted).await;
+                give_way(&edge, ousted, age).await;
             }
             never = tell_of_rotation(&edge, registry) => match never {},
             drain = session.peer_drains() => {
@@ -71,6 +74,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
         _ = session.closed() => {}
         denied = denied => revoke(&edge, denied.code(), &denied),
         why = distrusted => revoke(&edge, Code::Unauthenticated, &why),
+        () = age.limit(&edge) => {}
         () = leave => {}
     }
     registration.leave();
@@ -116,7 +120,7 @@ async fn close_when_idle(edge: &EdgeHandle) {
 
 /// Closes a tunnel whose place another has, once its calls are over or have had their time. Calls that still wait for a
 /// lane go to the other.
-async fn give_way(edge: &EdgeHandle, ousted: Ousted) {
+async fn give_way(edge: &EdgeHandle, ousted: Ousted, age: Age) {
     let Ousted { why, successor } = ousted;
     info!(
         client_id = %edge.client_id(), generation = edge.generation(), successor, reason = %why,
@@ -129,7 +133,12 @@ async fn give_way(edge: &EdgeHandle, ousted: Ousted) {
             Code::DuplicateClientId
         }
     };
+    let calls_may_take = match why {
+        // They had no longer on the tunnel itself.
+        Why::Superseded => why.calls_may_take().max(age.left()),
+        Why::Silent | Why::Replaced => why.calls_may_take(),
+    };
     // Past this its calls end with it.
-    let _ = timeout(why.calls_may_take(), edge.lanes().close()).await;
+    let _ = timeout(calls_may_take, edge.lanes().close()).await;
     edge.session().close(code, &why.to_string());
 }

@@ -142,6 +142,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
         row(SERVER, "reconnect-wait", ["1s", "2m", "0"]),
         row(SERVER, "remember-edges", ["1s", "2m", "0"]),
         row(SERVER, "warm-up", ["1s", "2m", "0"]),
+        row(SERVER, "max-tunnel-age", ["10s", "0", "24h"]),
         row(SERVER, "max-waiting-calls", ["1", "20", "300"]),
         row(SERVER, "max-waiting-calls-per-edge", ["1", "20", "300"]),
         row(SERVER, "replay-buffer", ["1KiB", "2MiB", "0"]),

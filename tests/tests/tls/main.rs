@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod age;
 mod backend;
 mod certificate_ids;
 mod distrust;
