@@ -1,8 +1,8 @@
 //! The command line beside the edge itself: what there is to ask at a proxy address, and for operators to do.
 //!
 //! `list` shows the edges that callers can reach, `watch` what happens to them, and `check` makes calls to one and says
-//! what is wrong. `kick`, `unban` and `bans` are for a server's operator listener. Each prints a table for people, or with `--json` one object per line for scripts. Texts that come from
-//! elsewhere are made harmless before a terminal sees them.
+//! what is wrong. `kick`, `unban` and `bans` are for a server's operator listener. Each prints a table for people, or with
+//! `--json` one object per line for scripts. Texts that come from elsewhere are made harmless before a terminal sees them.
 
 mod advice;
 mod args;
@@ -13,6 +13,7 @@ mod list;
 mod listed;
 mod operator;
 mod output;
+mod place;
 mod status;
 mod watch;
 

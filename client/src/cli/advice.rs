@@ -4,9 +4,9 @@
 pub(super) fn advice(reason: &str, message: &str) -> &'static str {
     match reason {
         "wrong-listener" => "give the address of the server's --proxy-listener as --proxy-address",
-        "tls-required" => "this command speaks no TLS: give it the address of a listener without",
+        "tls-required" => "the server takes callers over TLS only: give --proxy-tls-ca",
         "unauthenticated" => {
-            "the server's --callers-policy wants a token or a certificate, and this command shows neither"
+            "the server's --callers-policy knows nobody by what was shown: give --token-file, or --proxy-tls-certificate"
         }
         "not-allowed" => {
             "the server's --callers-policy lets this caller see the edge, and not call it: ask whoever wrote it"

@@ -1,15 +1,15 @@
 //! The subcommands and their options.
 
 use std::ffi::{OsStr, OsString};
+use std::sync::Arc;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use grpc_multiplexer_process::{HostPort, HostPortError};
 use grpc_multiplexer_tunnel::ClientId;
 
-use super::operator::{self, At, Order};
+use super::operator::{self, Order};
+use super::place::{Kind, OPERATOR, PROXY, Place};
 
-const PROXY: &str = "proxy-address";
 const JSON: &str = "json";
 const ID: &str = "CLIENT_ID";
 
@@ -41,11 +41,11 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) enum Question {
     /// Of a proxy.
-    List(HostPort),
-    Watch(HostPort),
-    Check(HostPort, ClientId),
+    List(Arc<Place>),
+    Watch(Arc<Place>),
+    Check(Arc<Place>, ClientId),
     /// Of a server's operator listener.
-    Order(Order, At),
+    Order(Order, Arc<Place>),
 }
 
 /// Whether a program's first argument is a subcommand, or meant to be: an edge takes options only.
@@ -62,8 +62,8 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, clap::Error> {
     let matches = command().try_get_matches_from(args)?;
     let (name, matches) = matches.subcommand().expect("clap requires one");
     let question = match operator::order(name, matches) {
-        Some(order) => Question::Order(order, at(matches)?),
-        None => ask(name, matches),
+        Some(order) => Question::Order(order, place(&OPERATOR, matches)?),
+        None => ask(name, matches)?,
     };
     Ok(Asked {
         json: matches.get_flag(JSON),
@@ -71,24 +71,21 @@ pub(super) fn parse(args: Vec<OsString>) -> Result<Asked, clap::Error> {
     })
 }
 
-fn ask(name: &str, matches: &ArgMatches) -> Question {
-    let proxy = given(matches, PROXY);
-    match name {
+fn ask(name: &str, matches: &ArgMatches) -> Result<Question, clap::Error> {
+    let proxy = place(&PROXY, matches)?;
+    Ok(match name {
         "list" => Question::List(proxy),
         "watch" => Question::Watch(proxy),
-        _ => Question::Check(proxy, given(matches, ID)),
-    }
+        _ => {
+            let id = matches.get_one::<ClientId>(ID);
+            Question::Check(proxy, id.expect("clap requires one").clone())
+        }
+    })
 }
 
-fn at(matches: &ArgMatches) -> Result<At, clap::Error> {
-    let value = |name: &str| matches.get_one::<String>(name).cloned();
-    At::read(given(matches, operator::ADDRESS), value)
-        .map_err(|mistakes| command().error(ErrorKind::ValueValidation, mistakes))
-}
-
-fn given<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
-    let value = matches.get_one::<T>(name);
-    value.expect("it is required or has a default").clone()
+fn place(kind: &'static Kind, matches: &ArgMatches) -> Result<Arc<Place>, clap::Error> {
+    let read = kind.read(matches).map(Arc::new);
+    read.map_err(|mistakes| command().error(ErrorKind::ValueValidation, mistakes))
 }
 
 fn command() -> Command {
@@ -131,26 +128,11 @@ fn json() -> Arg {
 }
 
 fn subcommand(name: &'static str, about: &'static str, objects: &'static str) -> Command {
-    let proxy = Arg::new(PROXY)
-        .long(PROXY)
-        .value_name("HOST:PORT")
-        .default_value("localhost:7592")
-        .help("Where callers call: the server's --proxy-listener")
-        .value_parser(dialled);
     Command::new(name)
         .about(about)
-        .args([proxy, json()])
+        .args(PROXY.args())
+        .arg(json())
         .after_help(objects)
-}
-
-/// An address to dial, which has a host.
-pub(super) fn dialled(text: &str) -> Result<HostPort, String> {
-    let parsed = text.parse();
-    let address: HostPort = parsed.map_err(|error: HostPortError| error.to_string())?;
-    if address.host().is_empty() || address.port() == 0 {
-        return Err("needs a host and a port to dial, for example localhost:7592".to_owned());
-    }
-    Ok(address)
 }
 
 #[cfg(test)]

@@ -7,41 +7,24 @@ mod backend;
 mod interop;
 mod report;
 
-use grpc_multiplexer_process::HostPort;
-use grpc_multiplexer_tunnel::ClientId;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::Interceptor;
-use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
-use tonic::{Request, Status};
+use std::sync::Arc;
 
-use super::channel::{channel, dial, greet};
+use grpc_multiplexer_tunnel::ClientId;
+
+use super::channel::{Calls, calls, dial, greet};
 use super::output::{End, Output, harmless};
+use super::place::Place;
 use super::status::Trouble;
 use super::{discovery, listed};
-use crate::CLIENT_ID_METADATA_KEY;
 use report::{Found, Report};
 
 /// Calls to the edge.
-type ToEdge = InterceptedService<Channel, Named>;
-
-/// Names the edge in each call.
-#[derive(Debug, Clone)]
-struct Named(MetadataValue<Ascii>);
-
-impl Interceptor for Named {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        let id = self.0.clone();
-        request.metadata_mut().insert(CLIENT_ID_METADATA_KEY, id);
-        Ok(request)
-    }
-}
+type ToEdge = Calls;
 
 /// Makes the calls and prints what came of each. Returns whether nothing is wrong.
-pub(super) async fn check(proxy: &HostPort, id: &ClientId, output: &Output) -> Result<bool, End> {
+pub(super) async fn check(proxy: &Arc<Place>, id: &ClientId, output: &Output) -> Result<bool, End> {
     output.tell(&format!("edge '{id}' through {proxy}\n"))?;
-    let name = id.as_str().parse().expect("an id is printable ASCII");
-    let edge = InterceptedService::new(channel(proxy), Named(name));
+    let edge = calls(proxy, Some(id));
     let mut report = Report::new(output);
 
     report.needed("connect", tcp(proxy)).await?;
@@ -58,7 +41,7 @@ pub(super) async fn check(proxy: &HostPort, id: &ClientId, output: &Output) -> R
     report.end()
 }
 
-async fn tcp(proxy: &HostPort) -> Result<Found, Trouble> {
+async fn tcp(proxy: &Place) -> Result<Found, Trouble> {
     let socket = dial(proxy).await?;
     Ok(match socket.peer_addr() {
         Ok(address) => Found::ok(format!("{address} takes connections")),
@@ -66,13 +49,16 @@ async fn tcp(proxy: &HostPort) -> Result<Found, Trouble> {
     })
 }
 
-async fn http2(proxy: &HostPort) -> Result<Found, Trouble> {
+async fn http2(proxy: &Place) -> Result<Found, Trouble> {
     greet(proxy).await?;
-    Ok(Found::ok("HTTP/2 is spoken there"))
+    Ok(match proxy.tls {
+        Some(_) => Found::ok("HTTP/2 is spoken there, within TLS"),
+        None => Found::ok("HTTP/2 is spoken there"),
+    })
 }
 
 /// Whether the server knows the edge.
-async fn registered(proxy: &HostPort, id: &ClientId) -> Result<Found, Trouble> {
+async fn registered(proxy: &Arc<Place>, id: &ClientId) -> Result<Found, Trouble> {
     let edges = discovery::list(proxy).await?;
     let id = id.as_str();
     if let Some(edge) = edges.iter().find(|edge| edge.client_id == id) {

@@ -1,6 +1,7 @@
 //! The discovery service of a proxy, as its caller.
 
-use grpc_multiplexer_process::HostPort;
+use std::sync::Arc;
+
 use grpc_multiplexer_proto::v1::discovery_service_client::DiscoveryServiceClient;
 use grpc_multiplexer_proto::v1::{
     Edge, ListGrpcServerRequest, WatchGrpcServerRequest, WatchGrpcServerResponse,
@@ -8,7 +9,8 @@ use grpc_multiplexer_proto::v1::{
 use tokio::time::timeout;
 use tonic::{Code, Status, Streaming};
 
-use super::channel::{LIMIT, channel};
+use super::channel::{LIMIT, calls};
+use super::place::Place;
 use super::status::{Origin, Trouble, in_words, origin};
 
 /// Edges per page: a page of thousands would be longer than a message may be.
@@ -17,8 +19,8 @@ const PAGE: u32 = 1000;
 const PAGES: usize = 1000;
 
 /// Every edge, sorted by client id.
-pub(super) async fn list(proxy: &HostPort) -> Result<Vec<Edge>, Trouble> {
-    let mut discovery = DiscoveryServiceClient::new(channel(proxy));
+pub(super) async fn list(proxy: &Arc<Place>) -> Result<Vec<Edge>, Trouble> {
+    let mut discovery = DiscoveryServiceClient::new(calls(proxy, None));
     let mut edges = Vec::new();
     let mut request = ListGrpcServerRequest {
         page_size: PAGE,
@@ -52,18 +54,20 @@ fn named(client_id: String) -> Edge {
 }
 
 /// Every edge that is there, and then every change.
-pub(super) async fn watch(proxy: &HostPort) -> Result<Streaming<WatchGrpcServerResponse>, Trouble> {
+pub(super) async fn watch(
+    proxy: &Arc<Place>,
+) -> Result<Streaming<WatchGrpcServerResponse>, Trouble> {
     let request = WatchGrpcServerRequest {
         snapshot: true,
         details: true,
         ..WatchGrpcServerRequest::default()
     };
-    let mut discovery = DiscoveryServiceClient::new(channel(proxy));
+    let mut discovery = DiscoveryServiceClient::new(calls(proxy, None));
     answer(proxy, discovery.watch_grpc_server(request)).await
 }
 
 async fn answer<T>(
-    proxy: &HostPort,
+    proxy: &Place,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, Trouble> {
     match timeout(LIMIT, call).await {
@@ -76,7 +80,7 @@ async fn answer<T>(
     }
 }
 
-fn no_answer(proxy: &HostPort, status: &Status) -> Trouble {
+fn no_answer(proxy: &Place, status: &Status) -> Trouble {
     // A reason of the multiplexer says it better, such as which port is the right one.
     if let Origin::Multiplexer(_) = origin(status) {
         return Trouble::of(status);

@@ -1,15 +1,15 @@
 //! `list`: the edges that callers can reach now.
 
+use std::sync::Arc;
 use std::time::SystemTime;
-
-use grpc_multiplexer_process::HostPort;
 
 use super::channel::reach;
 use super::output::{End, Output, aside, columns};
+use super::place::Place;
 use super::{discovery, listed};
 
 /// Prints a table, or one object per edge.
-pub(super) async fn list(proxy: &HostPort, output: &Output) -> Result<(), End> {
+pub(super) async fn list(proxy: &Arc<Place>, output: &Output) -> Result<(), End> {
     reach(proxy).await?;
     let edges = discovery::list(proxy).await?;
     if edges.is_empty() {

@@ -1,8 +1,8 @@
 //! `kick`, `unban` and `bans`: what an operator does at a server's operator listener.
 
 mod args;
-mod dial;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use grpc_multiplexer_proto::admin::v1::admin_service_client::AdminServiceClient;
@@ -15,12 +15,11 @@ use serde_json::json;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-pub(super) use args::{ADDRESS, commands, order};
-pub(super) use dial::{At, TLS_OPTIONS};
-use dial::{broken, dial};
+pub(super) use args::{commands, order};
 
-use super::channel::LIMIT;
+use super::channel::{LIMIT, calls, reach};
 use super::output::{End, Output, aside, columns, harmless};
+use super::place::Place;
 use super::status::{Origin, Trouble, in_words, origin};
 
 /// What is to be done.
@@ -36,8 +35,9 @@ pub(super) enum Order {
 }
 
 /// Has it done, and says so.
-pub(super) async fn carry_out(order: &Order, at: &At, output: &Output) -> Result<(), End> {
-    let mut admin = AdminServiceClient::new(dial(at).await?);
+pub(super) async fn carry_out(order: &Order, at: &Arc<Place>, output: &Output) -> Result<(), End> {
+    reach(at).await?;
+    let mut admin = AdminServiceClient::new(calls(at, None));
     match order {
         Order::Kick { id, reason, ban } => {
             let request = KickRequest {
@@ -113,26 +113,24 @@ fn left(ban: &Ban) -> Duration {
 }
 
 async fn answer<T>(
-    at: &At,
+    at: &Place,
     call: impl Future<Output = Result<tonic::Response<T>, Status>>,
 ) -> Result<T, Trouble> {
-    let address = &at.address;
     match timeout(LIMIT, call).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(refused(at, &status)),
         Err(_) => Err(Trouble::new(
-            format!("{address} does not answer within {LIMIT:?}"),
+            format!("{at} does not answer within {LIMIT:?}"),
             "is it a server's --operator-listener, and is the server well?",
         )),
     }
 }
 
-fn refused(at: &At, status: &Status) -> Trouble {
-    let address = &at.address;
+fn refused(at: &Place, status: &Status) -> Trouble {
     match (origin(status), status.code()) {
-        (Origin::Here, _) => broken(at, status),
+        (Origin::Here, _) => Trouble::of(status),
         (Origin::Multiplexer(_), _) | (_, Code::Unimplemented) => Trouble::new(
-            format!("what listens on {address} does not serve operators"),
+            format!("what listens on {at} does not serve operators"),
             "give the address of the server's --operator-listener as --operator-address",
         ),
         (Origin::Backend, code) => {

@@ -51,6 +51,8 @@ impl fmt::Display for Trouble {
     }
 }
 
+impl std::error::Error for Trouble {}
+
 impl From<Trouble> for End {
     fn from(trouble: Trouble) -> Self {
         Self::Failed(trouble.to_string())

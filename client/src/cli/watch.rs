@@ -4,9 +4,9 @@
 //! is a new snapshot; edges that are not in it are gone.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_proto::v1::WatchGrpcServerResponse;
 use grpc_multiplexer_proto::v1::watch_grpc_server_response::Event;
 use grpc_multiplexer_tunnel::Backoff;
@@ -17,11 +17,12 @@ use tonic::Streaming;
 
 use super::channel::reach;
 use super::output::{End, Output, aside, harmless};
+use super::place::Place;
 use super::status::{Trouble, in_words};
 use super::{discovery, listed};
 
 /// Prints one line, or one object, per event. A server that is not there at first is a failure.
-pub(super) async fn watch(proxy: &HostPort, output: &Output) -> Result<Infallible, End> {
+pub(super) async fn watch(proxy: &Arc<Place>, output: &Output) -> Result<Infallible, End> {
     let mut changes = subscribe(proxy).await?;
     let mut backoff = Backoff::new();
     loop {
@@ -37,14 +38,14 @@ pub(super) async fn watch(proxy: &HostPort, output: &Output) -> Result<Infallibl
     }
 }
 
-async fn subscribe(proxy: &HostPort) -> Result<Streaming<WatchGrpcServerResponse>, Trouble> {
+async fn subscribe(proxy: &Arc<Place>) -> Result<Streaming<WatchGrpcServerResponse>, Trouble> {
     reach(proxy).await?;
     discovery::watch(proxy).await
 }
 
 /// Prints what comes, and says why nothing more does.
 async fn follow(
-    proxy: &HostPort,
+    proxy: &Arc<Place>,
     mut changes: Streaming<WatchGrpcServerResponse>,
     output: &Output,
     backoff: &mut Backoff,

@@ -80,7 +80,7 @@ async fn what_is_wrong_is_said_with_what_may_mend_it() {
             &"127.0.0.1:1".to_owned(),
             &kick,
             1,
-            "cannot connect to 127.0.0.1:1",
+            "nothing listens on 127.0.0.1:1",
         ),
         (&address, &kick[..2], 2, "--reason"),
         (&address, &["kick", "rain bow", "--reason=x"], 2, "rain bow"),

@@ -10,6 +10,7 @@ mod admin;
 mod age;
 mod backend;
 mod certificate_ids;
+mod cli;
 mod distrust;
 mod exposure;
 mod made;

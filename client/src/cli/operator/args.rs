@@ -6,10 +6,8 @@ use clap::{Arg, ArgMatches, Command};
 use grpc_multiplexer_process::duration;
 use grpc_multiplexer_tunnel::ClientId;
 
-use super::{Order, TLS_OPTIONS};
-
-/// Where the server is.
-pub(in crate::cli) const ADDRESS: &str = "operator-address";
+use super::super::place::OPERATOR;
+use super::Order;
 
 const REASON: &str = "reason";
 const BAN: &str = "ban";
@@ -53,23 +51,9 @@ pub(in crate::cli) fn commands() -> [Command; 3] {
 }
 
 fn command(name: &'static str, about: &'static str, objects: &'static str) -> Command {
-    let address = Arg::new(ADDRESS)
-        .long(ADDRESS)
-        .value_name("HOST:PORT")
-        .required(true)
-        .help("The server's --operator-listener")
-        .value_parser(super::super::args::dialled);
-    let files = TLS_OPTIONS.iter().map(|option| {
-        let path = option.path;
-        Arg::new(path)
-            .long(path)
-            .value_name(option.value_name)
-            .help(option.help)
-    });
     Command::new(name)
         .about(about)
-        .arg(address)
-        .args(files)
+        .args(OPERATOR.args())
         .after_help(objects)
 }
 

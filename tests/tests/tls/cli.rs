@@ -1,0 +1,108 @@
+//! `list`, `watch` and `check` where a proxy listener speaks TLS, and asks who comes.
+
+use std::process::Output;
+
+use grpc_multiplexer_tests::{Mux, command};
+
+use crate::{Pki, edge, pong, server};
+
+/// A token, and its SHA-256.
+const TOKEN: [&str; 2] = [
+    "first-token-of-rainbow-0123456789abcdef",
+    "4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71",
+];
+
+/// What a subcommand says with these options.
+async fn ask(mux: &Mux, asked: &[&str], options: &[String]) -> (Option<i32>, String) {
+    let mut command = command("grpc-multiplexer-client");
+    command
+        .args(asked)
+        .arg(format!("--proxy-address={}", mux.proxy));
+    command.args(options);
+    let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = run.await.unwrap();
+    let said = String::from_utf8([stdout, stderr].concat()).unwrap();
+    (status.code(), said)
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_over_tls_with_a_certificate_or_a_token() {
+    let pki = Pki::new("asked");
+    let policy = format!(
+        "callers: {{ anna: {{ dns-names: [anna.test], tokens: [{}], calls: [{{ ids: ['*'], methods: ['*'] }}] }} }}",
+        TOKEN[1]
+    );
+    let policy = pki.folder.put_secret("policy.yaml", policy);
+    let mut options = pki.mutual("proxy");
+    options.push(format!("--callers-policy={policy}"));
+    let mux = server(&options).await;
+    let (_backend, address) = pong().await;
+    let edge = edge(&mux, &address, &[]);
+    edge.says(" connected ").await;
+
+    let trust = format!("--proxy-tls-ca={}", pki.ca);
+    let shows = |name: &str| {
+        let leaf = pki.authority.signs(name);
+        let [certificate, key] = leaf.put(&pki.folder, name);
+        vec![
+            trust.clone(),
+            format!("--proxy-tls-certificate={certificate}"),
+            format!("--proxy-tls-key={key}"),
+        ]
+    };
+    let token = pki.folder.put_secret("token", TOKEN[0]);
+    let mut bears = shows("nobody.test");
+    bears.push(format!("--token-file={token}"));
+    for options in [shows("anna.test"), bears] {
+        let (code, said) = ask(&mux, &["list"], &options).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains("\nrainbow "), "{said}");
+        let (_, said) = ask(&mux, &["check", "rainbow"], &options).await;
+        assert!(said.contains("ok       backend "), "{said}");
+    }
+
+    let stranger = Pki::new("asked-stranger");
+    let other_ca = vec![format!("--proxy-tls-ca={}", stranger.ca)];
+    let readable = vec![trust.clone(), format!("--token-file={}", pki.ca)];
+    for (options, code, told) in [
+        (vec![], 1, "over TLS only: give --proxy-tls-ca"),
+        (vec![trust.clone()], 1, "it may ask for a certificate"),
+        (other_ca, 1, "no TLS with 127.0.0.1:"),
+        (shows("nobody.test"), 1, "--token-file"),
+        (readable, 2, "--token-file"),
+        (
+            vec!["--proxy-tls-ca=/nonexistent".to_owned()],
+            2,
+            "/nonexistent",
+        ),
+    ] {
+        let (ended, said) = ask(&mux, &["list"], &options).await;
+        assert_eq!(ended, Some(code), "{options:?}: {said}");
+        assert!(said.contains(told), "{options:?}: {said}");
+    }
+}
+
+#[test]
+fn a_token_goes_to_no_other_machine_in_plain_text() {
+    let pki = Pki::new("asked-far");
+    let token = pki.folder.put_secret("token", TOKEN[0]);
+    let mut command = command("grpc-multiplexer-client");
+    command.args([
+        "list",
+        "--proxy-address=192.0.2.1:1",
+        "--token-file",
+        &token,
+    ]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        said.contains("the token would go to 192.0.2.1:1 in plain text"),
+        "{said}"
+    );
+    assert!(!said.contains(TOKEN[0]));
+}
