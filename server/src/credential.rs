@@ -6,6 +6,7 @@
 
 mod certificate;
 mod failures;
+mod lines;
 mod options;
 mod tokens;
 
@@ -18,9 +19,10 @@ use grpc_multiplexer_tunnel::{ClientId, TOKEN_SCHEME};
 use certificate::NotGranted;
 pub use certificate::{CertificateIds, CertificateIdsError};
 pub(crate) use failures::Failures;
+pub use lines::WrongLine;
 use tokens::TokenDenied;
+pub use tokens::Tokens;
 pub(crate) use tokens::{Digest, Grant, hex, line};
-pub use tokens::{Tokens, WrongLine};
 
 use crate::edge::offer::refused;
 

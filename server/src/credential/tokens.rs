@@ -4,8 +4,6 @@
 //! reads the file has no token; that suffices, without a slow hash, because nobody chooses tokens: they are long and
 //! random.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,10 +12,7 @@ use grpc_multiplexer_tunnel::ClientId;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
-use super::list;
-
-/// Wrong lines that are told at once. Who names another file has thousands.
-const TOLD: usize = 10;
+use super::lines::{Granted, Lacking, Said, WrongLine, grants};
 
 /// The tokens of edges, and the client ids of each. Clones share them.
 ///
@@ -29,29 +24,12 @@ const TOLD: usize = 10;
 /// ";
 /// assert!(Tokens::parse(text.as_bytes()).is_ok());
 /// ```
-#[derive(Debug, Clone, Default)]
-pub struct Tokens(Arc<HashMap<Digest, Line>>);
-
-/// What one line says.
-#[derive(Debug)]
-struct Line {
-    number: usize,
-    grants: Vec<Grant>,
-}
-
-/// A wrong line. Its text shows nothing of the line: it may hold a token where it should not.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {mistake}")]
-pub struct WrongLine {
-    line: usize,
-    mistake: Mistake,
-}
+#[derive(Debug, Clone)]
+pub struct Tokens(Arc<Granted<Digest>>);
 
 /// What is wrong with a line.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 enum Mistake {
-    #[error("it is not UTF-8; save the file in this encoding")]
-    NoText,
     #[error(
         "it must begin with the SHA-256 of a token, 64 hexadecimal digits; the token itself is for the edge alone"
     )]
@@ -60,10 +38,6 @@ enum Mistake {
     NoGrant,
     #[error("the word number {0} is no client id, and not the beginning of one with * behind it")]
     BadGrant(usize),
-    #[error("the token is that of line {0}; write all of its client ids there")]
-    Again(usize),
-    #[error("it is wrong as well, and so may be those behind it")]
-    More,
 }
 
 /// The SHA-256 of a token. That is all that is kept of one.
@@ -108,27 +82,8 @@ impl Tokens {
     ///
     /// Every wrong line, up to a number.
     pub fn parse(text: &[u8]) -> Result<Self, Vec<WrongLine>> {
-        let mut tokens = HashMap::new();
-        let mut wrong = Vec::new();
-        for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
-            let Err(mistake) = add(&mut tokens, number, line) else {
-                continue;
-            };
-            let is_last = wrong.len() == TOLD;
-            let mistake = if is_last { Mistake::More } else { mistake };
-            wrong.push(WrongLine {
-                line: number,
-                mistake,
-            });
-            if is_last {
-                break;
-            }
-        }
-        if wrong.is_empty() {
-            Ok(Self(Arc::new(tokens)))
-        } else {
-            Err(wrong)
-        }
+        let tokens = Granted::read(text, "token", parse)?;
+        Ok(Self(Arc::new(tokens)))
     }
 
     /// Whether there is none.
@@ -144,41 +99,26 @@ impl Tokens {
         id: &ClientId,
     ) -> Result<Digest, TokenDenied> {
         let token = token.ok_or(TokenDenied::Missing)?;
-        let Line { grants, .. } = self.0.get(token).ok_or(TokenDenied::Unknown)?;
-        if grants.iter().any(|grant| grant.has(id)) {
-            return Ok(*token);
+        match self.0.admit(token, id) {
+            Ok(()) => Ok(*token),
+            Err(Lacking::Unknown) => Err(TokenDenied::Unknown),
+            Err(Lacking::OtherId(granted)) => Err(TokenDenied::OtherId {
+                id: id.clone(),
+                granted,
+            }),
         }
-        Err(TokenDenied::OtherId {
-            id: id.clone(),
-            granted: list(grants),
-        })
     }
 }
 
-/// Adds what a line says, if anything.
-fn add(tokens: &mut HashMap<Digest, Line>, number: usize, line: &[u8]) -> Result<(), Mistake> {
-    let line = str::from_utf8(line).map_err(|_| Mistake::NoText)?;
-    let said = line.split('#').next().unwrap_or_default();
-    let mut words = said.split_ascii_whitespace();
-    let Some(digest) = words.next() else {
-        return Ok(());
-    };
+/// The SHA-256 of a token, and its client ids.
+fn parse(words: &[&str]) -> Said<Digest, Mistake> {
+    let (digest, ids) = words.split_first().ok_or(Mistake::NoDigest)?;
     let digest = Digest::read(digest).ok_or(Mistake::NoDigest)?;
-    let grants = words.zip(2..).map(|(word, place)| {
-        let grant = Grant::parse(word);
-        grant.map_err(|_| Mistake::BadGrant(place))
-    });
-    let grants = grants.collect::<Result<Vec<_>, _>>()?;
+    let grants = grants(ids, 2).map_err(Mistake::BadGrant)?;
     if grants.is_empty() {
         return Err(Mistake::NoGrant);
     }
-    match tokens.entry(digest) {
-        Entry::Occupied(known) => Err(Mistake::Again(known.get().number)),
-        Entry::Vacant(place) => {
-            place.insert(Line { number, grants });
-            Ok(())
-        }
-    }
+    Ok((digest, grants))
 }
 
 impl Grant {
@@ -359,7 +299,8 @@ mod tests {
         assert_eq!(said.len(), 6);
         let other = "another file\n".repeat(1000);
         let wrong = Tokens::parse(other.as_bytes()).unwrap_err();
-        assert_eq!(wrong.len(), TOLD + 1);
+        // Ten of them, and that there are more.
+        assert_eq!(wrong.len(), 11);
         assert!(
             Tokens::parse(b"\xff").unwrap_err()[0]
                 .to_string()

@@ -1,0 +1,128 @@
+//! Files with a credential on each line, and the client ids that it grants.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt::Display;
+use std::hash::Hash;
+
+use grpc_multiplexer_tunnel::ClientId;
+
+use super::{Grant, list};
+
+/// Wrong lines that are told at once. Who names another file has thousands.
+const TOLD: usize = 10;
+
+/// A wrong line. Its text shows nothing of the line: it may hold a secret where it should not.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {mistake}")]
+pub struct WrongLine {
+    line: usize,
+    mistake: String,
+}
+
+/// Credentials, and the client ids of each.
+#[derive(Debug)]
+pub(super) struct Granted<C>(HashMap<C, Line>);
+
+/// What the words of one line say, or what is wrong with them.
+pub(super) type Said<C, E> = Result<(C, Vec<Grant>), E>;
+
+/// What one line says.
+#[derive(Debug)]
+struct Line {
+    number: usize,
+    grants: Vec<Grant>,
+}
+
+/// Why a credential does not give an edge what it wants.
+pub(super) enum Lacking {
+    Unknown,
+    /// What it grants instead.
+    OtherId(String),
+}
+
+impl<C: Eq + Hash> Granted<C> {
+    /// Reads a file of credentials that are called `what`. What follows `#` on a line is for people.
+    ///
+    /// # Errors
+    ///
+    /// Every wrong line, up to a number.
+    pub(super) fn read<E: Display>(
+        text: &[u8],
+        what: &str,
+        parse: impl Fn(&[&str]) -> Said<C, E>,
+    ) -> Result<Self, Vec<WrongLine>> {
+        let mut granted = Self(HashMap::new());
+        let mut wrong = Vec::new();
+        for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
+            let Err(mistake) = granted.add(number, line, what, &parse) else {
+                continue;
+            };
+            let is_last = wrong.len() == TOLD;
+            let mistake = if is_last {
+                "it is wrong as well, and so may be those behind it".to_owned()
+            } else {
+                mistake
+            };
+            let line = number;
+            wrong.push(WrongLine { line, mistake });
+            if is_last {
+                break;
+            }
+        }
+        if wrong.is_empty() {
+            Ok(granted)
+        } else {
+            Err(wrong)
+        }
+    }
+
+    /// Adds what a line says, if anything.
+    fn add<E: Display>(
+        &mut self,
+        number: usize,
+        line: &[u8],
+        what: &str,
+        parse: impl Fn(&[&str]) -> Said<C, E>,
+    ) -> Result<(), String> {
+        let line = str::from_utf8(line)
+            .map_err(|_| "it is not UTF-8; save the file in this encoding".to_owned())?;
+        let said = line.split('#').next().unwrap_or_default();
+        let words: Vec<_> = said.split_ascii_whitespace().collect();
+        if words.is_empty() {
+            return Ok(());
+        }
+        let (credential, grants) = parse(&words).map_err(|mistake| mistake.to_string())?;
+        match self.0.entry(credential) {
+            Entry::Occupied(known) => Err(format!(
+                "the {what} is that of line {}; write all of its client ids there",
+                known.get().number
+            )),
+            Entry::Vacant(place) => {
+                place.insert(Line { number, grants });
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sees that `credential` has `id`.
+    pub(super) fn admit(&self, credential: &C, id: &ClientId) -> Result<(), Lacking> {
+        let Line { grants, .. } = self.0.get(credential).ok_or(Lacking::Unknown)?;
+        if grants.iter().any(|grant| grant.has(id)) {
+            return Ok(());
+        }
+        Err(Lacking::OtherId(list(grants)))
+    }
+}
+
+/// Some words are no client ids: the place of the first such one.
+pub(super) fn grants(words: &[&str], first: usize) -> Result<Vec<Grant>, usize> {
+    let grants = words.iter().zip(first..);
+    grants
+        .map(|(word, place)| Grant::parse(word).map_err(|_| place))
+        .collect()
+}
