@@ -1,4 +1,4 @@
-//! What both binaries share: options, logging, signals, listening sockets, TLS and exit codes.
+//! What both binaries share: options, logging, signals, listening sockets, TLS, keys and exit codes.
 //!
 //! A binary states its options as one table ([`Program`]), and hands it to [`run()`] together with how to read them (with
 //! a [`Reader`]) and the work to do until a signal asks it to stop. Nothing here knows gRPC or tunnels,
@@ -13,6 +13,7 @@ mod handover;
 mod last_words;
 mod listen;
 mod logging;
+mod openssh;
 mod options;
 mod reload;
 mod run;
@@ -36,6 +37,7 @@ pub use exposure::{Exposure, REQUIRE_SECURE};
 pub use handover::{HandoverError, HandoverSocket, Link, predecessor};
 pub use last_words::{NO_TLS, TLS_HANDSHAKE, hang_up, http1_answer, last_words};
 pub use listen::{BindError, bind, local_addresses};
+pub use openssh::{SshPrivateKey, SshPrivateKeyError, SshPublicKey, SshPublicKeyError};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use options::fuzzing;
