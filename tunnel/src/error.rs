@@ -60,6 +60,12 @@ impl HandshakeError {
     }
 }
 
+impl From<Refused> for HandshakeError {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(Box::new(refused))
+    }
+}
+
 /// Why a tunnel ended.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]

@@ -1,8 +1,9 @@
 //! Hello and welcome, over any byte pipe.
 //!
-//! The edge opens the first yamux stream and says `Hello`; the server answers `Welcome` or `Refused`. Nothing else
-//! travels before that, and each side gives the other one deadline for all of it. What the server answers is the
-//! server's business: this module carries it, and answers by itself only what no server can serve.
+//! The edge opens the first yamux stream and says `Hello`; the server answers `Welcome` or `Refused`. It may ask for proof
+//! before. Nothing else travels until then, and each side gives the other one deadline for all of it. What the server
+//! answers, and what proves what, is others' business: this module carries it, and answers by itself only what no server
+//! can serve.
 
 pub(crate) mod codec;
 
@@ -19,7 +20,7 @@ use yamux::Mode;
 use crate::HandshakeError;
 use crate::config::TunnelConfig;
 use crate::io::BoxedIo;
-use crate::message::{Code, Control, Hello, Refused, Welcome, control::Message};
+use crate::message::{Challenge, Code, Control, Hello, Proof, Refused, Welcome, control::Message};
 use crate::session::{
     ControlStream, Driver, Incoming, KNOWN_FIELDS, Session, SessionTask, Start, Wire, start,
 };
@@ -34,6 +35,9 @@ pub const ALPN: &str = "grpc-multiplexer/1";
 
 /// What a credential is called in a hello that is a token: its `data` are the token's bytes.
 pub const TOKEN_SCHEME: &str = "token";
+
+/// Challenges that an edge answers.
+const CHALLENGES: usize = 3;
 
 /// An established tunnel: the handle, the streams that the peer opens, and the work that the owner must run.
 #[derive(Debug)]
@@ -58,6 +62,20 @@ pub async fn dial(
     hello: Hello,
     config: &TunnelConfig,
 ) -> Result<(Established, Welcome), HandshakeError> {
+    dial_proving(io, hello, |_| None, config).await
+}
+
+/// The same for an edge that can prove what its hello says of it: `prove` answers a challenge, given its nonce.
+///
+/// # Errors
+///
+/// As [`dial`]; and when `prove` has no answer to a challenge, as if the server had refused.
+pub async fn dial_proving(
+    io: BoxedIo,
+    hello: Hello,
+    prove: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+    config: &TunnelConfig,
+) -> Result<(Established, Welcome), HandshakeError> {
     let mut starting = start(io, Mode::Client, Wire::Messages, config);
     let deadline = config.hello_timeout;
     let introduce = introduce(
@@ -68,6 +86,7 @@ pub async fn dial(
             software: concat!("grpc-multiplexer/", env!("CARGO_PKG_VERSION")).to_owned(),
             ..hello
         },
+        prove,
     );
     let introduced = timeout(deadline, starting.driver.alongside(introduce)).await;
     let (control, welcome) = introduced
@@ -82,22 +101,34 @@ pub async fn dial(
 async fn introduce(
     control: impl Future<Output = Result<ControlStream, HandshakeError>>,
     hello: Hello,
+    mut prove: impl FnMut(&[u8]) -> Option<Vec<u8>>,
 ) -> Result<(ControlStream, Welcome), HandshakeError> {
     let mut control = control.await?;
-    let asked = Instant::now();
-    say(&mut control, Message::Hello(hello)).await?;
-    match hear(&mut control).await? {
-        Message::Welcome(welcome) if welcome.version == PROTOCOL_VERSION => {
-            control.first_round_trip = Some(asked.elapsed());
-            Ok((control, welcome))
-        }
-        Message::Refused(refused) => Err(HandshakeError::Refused(Box::new(refused))),
-        Message::Challenge(_) => Err(HandshakeError::Refused(Box::new(Refused {
-            code: Code::Unauthenticated.into(),
-            text: "the server asks for a credential, and this edge has none".to_owned(),
-            retry_after: None,
-        }))),
-        _ => Err(HandshakeError::Unexpected),
+    let mut words = Message::Hello(hello);
+    for left in (0..=CHALLENGES).rev() {
+        let asked = Instant::now();
+        say(&mut control, words).await?;
+        words = match hear(&mut control).await? {
+            Message::Welcome(welcome) if welcome.version == PROTOCOL_VERSION => {
+                control.first_round_trip = Some(asked.elapsed());
+                return Ok((control, welcome));
+            }
+            Message::Refused(refused) => return Err(refused.into()),
+            Message::Challenge(Challenge { nonce }) if left > 0 => {
+                let signature = prove(&nonce).ok_or_else(no_credential)?;
+                Message::Proof(Proof { signature })
+            }
+            _ => break,
+        };
+    }
+    Err(HandshakeError::Unexpected)
+}
+
+fn no_credential() -> Refused {
+    Refused {
+        code: Code::Unauthenticated.into(),
+        text: "the server asks for a credential, and this edge has none".to_owned(),
+        retry_after: None,
     }
 }
 
@@ -127,6 +158,7 @@ impl Arrival {
 ///
 /// When none comes in time, or what comes is none.
 pub async fn accept(io: BoxedIo, config: &TunnelConfig) -> Result<Arrival, HandshakeError> {
+    let since = Instant::now();
     let mut starting = start(io, Mode::Server, Wire::Messages, config);
     let deadline = config.hello_timeout;
     let meet = meet(starting.opener.accept_control());
@@ -138,6 +170,7 @@ pub async fn accept(io: BoxedIo, config: &TunnelConfig) -> Result<Arrival, Hands
             starting,
             control,
             hello,
+            since,
             deadline,
         }),
         Introduction::Line(client_id) => {
@@ -172,6 +205,7 @@ pub struct Accepted {
     starting: Start,
     control: ControlStream,
     hello: Box<Hello>,
+    since: Instant,
     deadline: Duration,
 }
 
@@ -193,6 +227,28 @@ impl Accepted {
     #[must_use]
     pub fn session(&self) -> Session {
         self.starting.session()
+    }
+
+    /// Asks the edge to prove what its hello says of it, and gives its answer. That is part of the introduction, and must
+    /// come within what its time has left. An edge answers three times.
+    ///
+    /// # Errors
+    ///
+    /// When no proof comes in time.
+    pub async fn challenge(&mut self, nonce: &[u8]) -> Result<Vec<u8>, HandshakeError> {
+        let left = self.deadline.saturating_sub(self.since.elapsed());
+        let nonce = nonce.to_vec();
+        let control = &mut self.control;
+        let ask = async {
+            say(control, Message::Challenge(Challenge { nonce })).await?;
+            match hear(control).await? {
+                Message::Proof(proof) => Ok(proof.signature),
+                _ => Err(HandshakeError::Unexpected),
+            }
+        };
+        timeout(left, self.starting.driver.alongside(ask))
+            .await
+            .map_err(|_| HandshakeError::Timeout(self.deadline))?
     }
 
     /// Takes the tunnel. The version is filled in.

@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod handshake;
 mod io;
 mod legacy;
+mod proof;
 #[cfg(test)]
 mod scripted;
 mod session;
@@ -40,10 +41,11 @@ pub use config::{HeartbeatTimes, LANES, LEAST_TUNNEL_TIMEOUT, SLOTS, TunnelConfi
 pub use error::{HandshakeError, OpenError, SessionError};
 pub use handshake::{
     ALPN, Accepted, Arrival, Established, PROTOCOL_VERSION, TOKEN_SCHEME, accept, dial,
-    unsupported_in,
+    dial_proving, unsupported_in,
 };
 pub use io::{BoxedIo, Io};
 pub use legacy::{LegacyEdge, dial_legacy};
+pub use proof::{Channel, KEY_SCHEME};
 pub use session::{BARE_ENDPOINT, InboundStream, Incoming, PendingStream, Session, SessionTask};
 pub use socket::tune;
 pub use speaks::Speaks;

@@ -1,10 +1,11 @@
 //! Peers that say something else than a hello, or nothing, over a pipe in memory and a paused clock.
 
 use tokio::io::{AsyncWriteExt as _, duplex};
+use tokio::time::sleep;
 
 use super::*;
 use crate::message::{Challenge, Endpoint, Heartbeat};
-use crate::scripted::{Foreign, frame};
+use crate::scripted::{End, Foreign, frame};
 
 fn hello() -> Hello {
     Hello {
@@ -195,6 +196,95 @@ async fn an_edge_without_a_credential_says_so_and_does_not_answer_a_challenge() 
         HandshakeError::Refused(refused) => assert_eq!(refused.code(), Code::Unauthenticated),
         other => panic!("{other:?}"),
     }
+}
+
+/// What a server hears of an edge that it challenges so often, and what comes of it.
+async fn challenged(times: usize) -> (usize, Result<(), HandshakeError>) {
+    let (near, far) = duplex(64 * 1024);
+    let config = TunnelConfig::default();
+    let answer = |nonce: &[u8]| Some([nonce, b" signed"].concat());
+    let edge = dial_proving(Box::new(near), Hello::default(), answer, &config);
+    let server = async {
+        let accepted = accept(Box::new(far), &config).await;
+        let mut accepted = accepted.unwrap().expect_hello();
+        for round in 0..times {
+            let nonce = format!("nonce {round}");
+            match accepted.challenge(nonce.as_bytes()).await {
+                Ok(proof) => assert_eq!(proof, format!("{nonce} signed").into_bytes()),
+                Err(_) => return (round, None),
+            }
+        }
+        let established = accepted.welcome(Welcome::default()).await;
+        (times, Some(End::run(established.unwrap())))
+    };
+    let (dialled, (answered, _end)) = tokio::join!(edge, server);
+    (answered, dialled.map(drop))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edge_answers_three_challenges_and_no_fourth() {
+    for times in 0..=3 {
+        let (answered, dialled) = challenged(times).await;
+        assert!(answered == times && dialled.is_ok(), "{dialled:?}");
+    }
+    let (answered, dialled) = challenged(4).await;
+    assert_eq!(answered, 3);
+    assert!(
+        matches!(dialled, Err(HandshakeError::Unexpected)),
+        "{dialled:?}"
+    );
+}
+
+/// One deadline is for the hello and every proof.
+#[tokio::test(start_paused = true)]
+async fn an_edge_that_proves_nothing_is_cut_ten_seconds_after_it_came() {
+    let (near, far) = duplex(64 * 1024);
+    let config = TunnelConfig::default();
+    let start = Instant::now();
+    let server = async {
+        let accepted = accept(Box::new(near), &config).await;
+        let mut accepted = accepted.unwrap().expect_hello();
+        let proof = accepted.challenge(b"first").await.unwrap();
+        assert_eq!(proof, b"good");
+        accepted.challenge(b"second").await
+    };
+    let edge = async {
+        let mut peer = Foreign::over(far, Mode::Client).await;
+        sleep(Duration::from_secs(4)).await;
+        peer.say(Message::Hello(hello())).await;
+        assert!(matches!(peer.hear().await, Some(Message::Challenge(_))));
+        sleep(Duration::from_secs(4)).await;
+        let signature = b"good".to_vec();
+        peer.say(Message::Proof(Proof { signature })).await;
+        peer
+    };
+    let (error, _peer) = tokio::join!(server, edge);
+    assert!(
+        matches!(error, Err(HandshakeError::Timeout(_))),
+        "{error:?}"
+    );
+    assert_eq!(start.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_proof_ends_the_handshake() {
+    let (near, far) = duplex(64 * 1024);
+    let config = TunnelConfig::default();
+    let server = async {
+        let accepted = accept(Box::new(near), &config).await;
+        accepted.unwrap().expect_hello().challenge(b"nonce").await
+    };
+    let edge = async {
+        let mut peer = Foreign::over(far, Mode::Client).await;
+        peer.say(Message::Hello(hello())).await;
+        peer.say(Message::Hello(hello())).await;
+        peer
+    };
+    let (error, _peer) = tokio::join!(server, edge);
+    assert!(
+        matches!(error, Err(HandshakeError::Unexpected)),
+        "{error:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
