@@ -9,7 +9,11 @@ use grpc_multiplexer_process::{
 use grpc_multiplexer_tunnel::{ALPN, ClientId, SLOTS};
 use rustls::pki_types::ServerName;
 
-use crate::{Backend, BackendAddress, BackendTls, Edge, EdgeToken, ServerTls, TunnelProtocol};
+use crate::credential::Credential;
+use crate::{
+    Backend, BackendAddress, BackendTls, Edge, EdgeTokenError, ServerTls, SshPrivateKeyError,
+    TunnelProtocol,
+};
 
 /// TLS towards the server.
 const SERVER: DialTerms = DialTerms {
@@ -22,6 +26,8 @@ const SERVER: DialTerms = DialTerms {
 
 /// The file of the token.
 const TOKEN: &str = "token-file";
+/// The file of the key.
+const KEY: &str = "key-file";
 
 /// TLS towards the backend.
 const BACKEND: DialTerms = DialTerms {
@@ -73,7 +79,7 @@ impl Edge {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
         let servers = reader.many("multiplexer-address", str::parse::<HostPort>);
         let tls = read_server_tls(reader, &servers);
-        let token = read_token(reader, &servers);
+        let credential = read_credential(reader, &servers);
         let mut servers = servers.into_iter();
         let tunnels = reader.one("tunnels", read_tunnels);
         let exit_on_superseded = reader.one("exit-on-superseded", boolean);
@@ -85,9 +91,13 @@ impl Edge {
             let reason = "a server of the original's takes one tunnel of an edge; write 1";
             reader.mistake("tunnels", reason);
         }
-        if reader.is_set(TOKEN) && tunnel_protocol == Some(TunnelProtocol::Legacy) {
-            let reason = "the original's wire carries no token; leave out --tunnel-protocol legacy";
-            reader.mistake(TOKEN, reason);
+        for (path, what) in [(TOKEN, "token"), (KEY, "key")] {
+            if reader.is_set(path) && tunnel_protocol == Some(TunnelProtocol::Legacy) {
+                let reason = format!(
+                    "the original's wire carries no {what}; leave out --tunnel-protocol legacy"
+                );
+                reader.mistake(path, reason);
+            }
         }
         let is_named = client_id.is_some();
         let client_id = client_id.unwrap_or_else(pet_name);
@@ -100,7 +110,7 @@ impl Edge {
             .with_drain_timeout(drain_timeout?);
         edge.is_named = is_named;
         edge.tls = tls;
-        edge.token = token;
+        edge.credential = credential;
         Some(edge)
     }
 }
@@ -188,7 +198,27 @@ fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Serv
     })
 }
 
-fn read_token(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<EdgeToken> {
+fn read_credential(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Credential> {
+    let (token, key) = (read_token(reader, servers), read_key(reader));
+    if reader.is_set(TOKEN) && reader.is_set(KEY) {
+        let flag = reader.flag(TOKEN);
+        reader.mistake(
+            KEY,
+            format!("an edge shows one or the other; leave out {flag}"),
+        );
+    }
+    token.or(key)
+}
+
+fn read_key(reader: &mut Reader<'_>) -> Option<Credential> {
+    let file = reader.secret_file(KEY)?;
+    // What is no text is no key.
+    let key = String::from_utf8_lossy(&file.contents).parse();
+    let key = key.map_err(|error: SshPrivateKeyError| reader.mistake(KEY, error));
+    key.ok().map(Credential::Key)
+}
+
+fn read_token(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Credential> {
     let file = reader.secret_file(TOKEN)?;
     let far = servers.iter().find(|server| !server.is_of_this_machine());
     if !reader.is_set(SERVER.ca)
@@ -201,7 +231,8 @@ fn read_token(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<EdgeToken
     }
     // What is no text has no characters of a token.
     let token = String::from_utf8_lossy(&file.contents).parse();
-    token.map_err(|error| reader.mistake(TOKEN, error)).ok()
+    let token = token.map_err(|error: EdgeTokenError| reader.mistake(TOKEN, error));
+    token.ok().map(Credential::Token)
 }
 
 fn name(text: &str) -> Result<ServerName<'static>, &'static str> {

@@ -6,14 +6,15 @@ use std::time::Duration;
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{
-    BARE_ENDPOINT, BoxedIo, Established, HandshakeError, Speaks, TunnelConfig, dial_legacy,
+    BARE_ENDPOINT, Established, HandshakeError, Speaks, TunnelConfig, dial_legacy, dial_proving,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout};
 use tracing::info;
 
-use crate::server_tls::{Alert, ServerTlsError};
-use crate::{Edge, EdgeToken, ServerTls, TunnelProtocol};
+use crate::credential::Credential;
+use crate::server_tls::{Alert, Link, ServerTlsError};
+use crate::{Edge, ServerTls, TunnelProtocol};
 
 /// How long a server may take to take the TCP connection: as gRPC's minimum connect timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -131,7 +132,7 @@ pub(crate) struct Tunnel {
     pub(crate) generation: Option<u64>,
     pub(crate) proof: Proof,
     /// What the server was shown.
-    pub(crate) token: Option<EdgeToken>,
+    pub(crate) credential: Option<Credential>,
     /// The same of certificates.
     pub(crate) certificate: Vec<CertificateDer<'static>>,
 }
@@ -179,8 +180,8 @@ pub(crate) async fn attempt(
         (TunnelProtocol::V1, _) | (TunnelProtocol::Auto, Known::AnswersHello) => {
             with_hello(server, edge, &edge.tunnel, introduction).await
         }
-        // The original's server has none, and asks for no token.
-        (TunnelProtocol::Auto, _) if edge.server_tls().is_some() || edge.token().is_some() => {
+        // The original's server has none, and asks for no credential.
+        (TunnelProtocol::Auto, _) if edge.server_tls().is_some() || edge.credential().is_some() => {
             with_hello(server, edge, &edge.tunnel, introduction).await
         }
         (TunnelProtocol::Legacy, _) => with_line(server, edge, introduction).await,
@@ -251,17 +252,19 @@ async fn with_hello(
     introduction: &Introduction,
 ) -> Result<Tunnel, AttemptError> {
     // Of one moment, so that no token goes out without the TLS that it was given with.
-    let (token, tls) = edge.now(|edge| (edge.token.clone(), edge.tls.clone()));
-    if token.is_some() && tls.is_none() && !server.is_of_this_machine() {
+    let (credential, tls) = edge.now(|edge| (edge.credential.clone(), edge.tls.clone()));
+    let shown = credential.as_ref();
+    if shown.is_some_and(Credential::is_secret) && tls.is_none() && !server.is_of_this_machine() {
         return Err(AttemptError::PlainToken);
     }
-    let certificate = shown(tls.as_ref());
-    let (io, alert) = connect(server, edge, tls).await?;
+    let certificate = certificate(tls.as_ref());
+    let Link { io, alert, channel } = connect(server, edge, tls).await?;
     let hello = Hello {
-        auth: token.as_ref().map(EdgeToken::auth),
+        auth: shown.map(Credential::auth),
         ..hello(edge, introduction)
     };
-    let dialled = grpc_multiplexer_tunnel::dial(io, hello, tunnel).await;
+    let prove = |nonce: &[u8]| shown?.sign(&channel.to_sign(nonce));
+    let dialled = dial_proving(io, hello, prove, tunnel).await;
     let (established, welcome) = dialled.map_err(|error| why(&alert, error))?;
     let proof = Proof {
         server_id: welcome.server_id,
@@ -272,7 +275,7 @@ async fn with_hello(
         established,
         generation: Some(verdict.generation),
         proof,
-        token,
+        credential,
         certificate,
     })
 }
@@ -286,8 +289,8 @@ async fn with_line(
         return Err(AttemptError::OneTunnel);
     }
     let tls = edge.server_tls();
-    let certificate = shown(tls.as_ref());
-    let (io, alert) = connect(server, edge, tls).await?;
+    let certificate = certificate(tls.as_ref());
+    let Link { io, alert, .. } = connect(server, edge, tls).await?;
     let dialled = dial_legacy(io, &edge.client_id, &edge.tunnel).await;
     let established = dialled.map_err(|error| match why(&alert, error) {
         AttemptError::Handshake(HandshakeError::Lost(_)) => AttemptError::HungUp,
@@ -298,13 +301,13 @@ async fn with_line(
         generation: None,
         proof: Proof::default(),
         // It would have shown no other.
-        token: edge.token(),
+        credential: edge.credential(),
         certificate,
     })
 }
 
 /// The certificate that a server is shown.
-fn shown(tls: Option<&ServerTls>) -> Vec<CertificateDer<'static>> {
+fn certificate(tls: Option<&ServerTls>) -> Vec<CertificateDer<'static>> {
     tls.map(ServerTls::certificate).unwrap_or_default()
 }
 
@@ -319,14 +322,14 @@ async fn connect(
     server: &HostPort,
     edge: &Edge,
     tls: Option<ServerTls>,
-) -> Result<(BoxedIo, Alert), AttemptError> {
+) -> Result<Link, AttemptError> {
     let silence = edge.tunnel.heartbeat.dead_after;
     let connect = async {
         let io = edge.connector.connect(server, silence).await;
         let io = io.map_err(AttemptError::Connect)?;
         match tls {
             Some(tls) => Ok(tls.secure(server, io).await?),
-            None => Ok((io, Alert::default())),
+            None => Ok(Link::plain(io)),
         }
     };
     // Boxed: over soon, and large.

@@ -14,8 +14,9 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use crate::connector::Connector;
+use crate::credential::Credential;
 use crate::metrics::Metrics;
-use crate::{Backend, EdgeConfig, EdgeToken, ServerTls};
+use crate::{Backend, EdgeConfig, EdgeToken, ServerTls, SshPrivateKey};
 
 /// An edge, ready to run.
 ///
@@ -45,8 +46,8 @@ pub struct Edge {
     pub(crate) servers: Vec<HostPort>,
     /// Without it servers are spoken to in plain text.
     pub(crate) tls: Option<ServerTls>,
-    /// What servers are shown that ask for a token.
-    pub(crate) token: Option<EdgeToken>,
+    /// What servers are shown of who this is.
+    pub(crate) credential: Option<Credential>,
     pub(crate) backend: Backend,
     /// How many at a time.
     pub(crate) tunnels: u32,
@@ -69,7 +70,7 @@ impl Edge {
             is_named: true,
             servers: vec![server],
             tls: None,
-            token: None,
+            credential: None,
             backend,
             tunnels: 1,
             exit_on_superseded: false,
@@ -97,10 +98,18 @@ impl Edge {
     }
 
     /// Shows servers a token. It goes out over TLS, or to this machine, and in no other way; and never over the original's
-    /// wire, which is not tried then. Default none.
+    /// wire, which is not tried then. An edge has a token, or a key, or neither. Default neither.
     #[must_use]
     pub fn with_token(mut self, token: EdgeToken) -> Self {
-        self.token = Some(token);
+        self.credential = Some(Credential::Token(token));
+        self
+    }
+
+    /// Tells servers the public half of a key, and proves to them that it has the other. That does not go over the
+    /// original's wire either, which is not tried then. It takes the place of a token. Default neither.
+    #[must_use]
+    pub fn with_key(mut self, key: SshPrivateKey) -> Self {
+        self.credential = Some(Credential::Key(key));
         self
     }
 
@@ -134,8 +143,8 @@ impl Edge {
         self
     }
 
-    /// From now on `configs` says how servers and a backend are spoken to with TLS when they are dialled, which token servers
-    /// are shown, and how long calls may take to finish; everything else stays as it is.
+    /// From now on `configs` says how servers and a backend are spoken to with TLS when they are dialled, which token or key
+    /// servers are shown, and how long calls may take to finish; everything else stays as it is.
     #[must_use]
     pub fn reloading(mut self, configs: watch::Receiver<EdgeConfig>) -> Self {
         self.reloads = Some(configs);
@@ -162,18 +171,18 @@ impl Edge {
         self.now(|edge| edge.tls.clone())
     }
 
-    /// The token for the next server that is dialled.
-    pub(crate) fn token(&self) -> Option<EdgeToken> {
-        self.now(|edge| edge.token.clone())
+    /// What the next server is shown that is dialled.
+    pub(crate) fn credential(&self) -> Option<Credential> {
+        self.now(|edge| edge.credential.clone())
     }
 
     /// Waits until servers are to be shown something else than `shown`.
-    pub(crate) async fn another_token(&self, shown: Option<&EdgeToken>) {
+    pub(crate) async fn another_credential(&self, shown: Option<&Credential>) {
         let Some(configs) = &self.reloads else {
             return pending().await;
         };
         let mut configs = configs.clone();
-        let another = configs.wait_for(|config| config.edge.token.as_ref() != shown);
+        let another = configs.wait_for(|config| config.edge.credential.as_ref() != shown);
         if another.await.is_err() {
             // Nothing changes any more.
             pending().await

@@ -74,6 +74,17 @@ const OPTIONS: &[OptionSpec] = &[
                read again when it changes",
     },
     OptionSpec {
+        path: "key-file",
+        value_name: "FILE",
+        default: None,
+        many: false,
+        secret: false,
+        reload: true,
+        help: "File of the Ed25519 key that the edge proves to a server that it has, instead of a token: what ssh-keygen -t \
+               ed25519 -N '' makes, and no other user may be able to read. The key stays here, and its .pub file is for the \
+               server. Read again when it changes",
+    },
+    OptionSpec {
         path: "grpc-server-address",
         value_name: "ADDRESS",
         default: Some("localhost:50051"),

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use grpc_multiplexer_process::{HostPort, server_name};
-use grpc_multiplexer_tunnel::{ALPN, BoxedIo};
+use grpc_multiplexer_process::{HostPort, channel_binding, server_name};
+use grpc_multiplexer_tunnel::{ALPN, BoxedIo, Channel};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,6 +24,25 @@ pub struct ServerTls {
     pub config: Arc<ClientConfig>,
     /// For which name; without one, for the host of the address that is dialled.
     pub name: Option<ServerName<'static>>,
+}
+
+/// The way to a server.
+pub(crate) struct Link {
+    pub(crate) io: BoxedIo,
+    /// What the server said of it.
+    pub(crate) alert: Alert,
+    /// What both ends know of it.
+    pub(crate) channel: Channel,
+}
+
+impl Link {
+    pub(crate) fn plain(io: BoxedIo) -> Self {
+        Self {
+            io,
+            alert: Alert::default(),
+            channel: Channel::Plain,
+        }
+    }
 }
 
 /// Why an edge and a server have no TLS.
@@ -90,7 +109,7 @@ impl ServerTls {
         &self,
         server: &HostPort,
         io: BoxedIo,
-    ) -> Result<(BoxedIo, Alert), ServerTlsError> {
+    ) -> Result<Link, ServerTlsError> {
         let name = self.name.clone().or_else(|| server_name(server.host()));
         let name = name.ok_or(ServerTlsError::NoName)?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
@@ -98,12 +117,17 @@ impl ServerTls {
         if stream.get_ref().1.alpn_protocol() != Some(ALPN.as_bytes()) {
             return Err(ServerTlsError::NoTunnels);
         }
+        let binding = channel_binding(stream.get_ref().1).map_err(ServerTlsError::Failed)?;
         let alert = Alert::default();
         let noting = Noting {
             stream,
             alert: alert.clone(),
         };
-        Ok((Box::new(noting), alert))
+        Ok(Link {
+            io: Box::new(noting),
+            alert,
+            channel: Channel::Tls(binding),
+        })
     }
 }
 

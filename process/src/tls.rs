@@ -7,6 +7,7 @@
 //! Nothing is resumed: each connection shows anew who it is, so that what was revoked stays out, and one that is idle keeps
 //! no tickets.
 
+mod binding;
 mod dial;
 mod expiry;
 mod identity;
@@ -24,6 +25,7 @@ use rustls::version::{TLS12, TLS13};
 
 pub(crate) use expiry::{Certificate, Certificates, REMIND};
 
+pub use binding::channel_binding;
 pub use dial::{DialTerms, server_name};
 pub use listener::{AcceptError, ListenerTerms, ListenerTls};
 pub use names::CertificateNames;

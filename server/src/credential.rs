@@ -6,20 +6,25 @@
 
 mod certificate;
 mod failures;
+mod keys;
 mod lines;
 mod options;
+mod proof;
 mod tokens;
 
 use std::fmt;
 
-use grpc_multiplexer_process::{CertificateNames, Shown};
+use grpc_multiplexer_process::{CertificateNames, Shown, SshPublicKey};
 use grpc_multiplexer_tunnel::message::{Auth, Code, Refused};
-use grpc_multiplexer_tunnel::{ClientId, TOKEN_SCHEME};
+use grpc_multiplexer_tunnel::{Channel, ClientId, TOKEN_SCHEME};
 
 use certificate::NotGranted;
 pub use certificate::{CertificateIds, CertificateIdsError};
 pub(crate) use failures::Failures;
+use keys::KeyDenied;
+pub use keys::Keys;
 pub use lines::WrongLine;
+pub(crate) use proof::Claim;
 use tokens::TokenDenied;
 pub use tokens::Tokens;
 pub(crate) use tokens::{Digest, Grant, hex, line};
@@ -30,7 +35,7 @@ use crate::edge::offer::refused;
 const TOLD: usize = 5;
 
 /// Of a credential that no option is about.
-const UNKNOWN_SCHEME: &str = "this server takes no such auth in a hello; it takes tokens";
+const UNKNOWN_SCHEME: &str = "this server takes no such auth in a hello; it takes tokens and keys";
 
 /// What an edge shows of who it is.
 #[derive(Debug, Clone, Default)]
@@ -39,20 +44,29 @@ pub(crate) struct Credential {
     certificate: Option<CertificateNames>,
     /// The certificate itself.
     pub(crate) shown: Shown,
+    /// What it came over, to which the proof of a key is bound.
+    channel: Channel,
     token: Option<Digest>,
+    /// One of which there was proof.
+    key: Option<SshPublicKey>,
 }
 
 impl Credential {
     /// What a connection shows by itself.
-    pub(crate) fn of_connection(certificate: Option<CertificateNames>, shown: Shown) -> Self {
+    pub(crate) fn of_connection(
+        certificate: Option<CertificateNames>,
+        shown: Shown,
+        channel: Channel,
+    ) -> Self {
         Self {
             certificate,
             shown,
-            token: None,
+            channel,
+            ..Self::default()
         }
     }
 
-    /// The same with what a hello shows.
+    /// The same with what a hello shows. A key is to be [proven](Self::and_key).
     pub(crate) fn and(self, auth: Option<&Auth>) -> Result<Self, Refused> {
         match auth {
             None => Ok(self),
@@ -62,6 +76,15 @@ impl Credential {
             }),
             Some(_) => Err(refused(Code::Unsupported, UNKNOWN_SCHEME)),
         }
+    }
+
+    /// The same with the key that the edge claims to have, where `signature` is proof of it.
+    pub(crate) fn and_key(self, claim: Claim, signature: &[u8]) -> Result<Self, Denied> {
+        let key = claim.proven(&self.channel, signature)?;
+        Ok(Self {
+            key: Some(key),
+            ..self
+        })
     }
 }
 
@@ -74,6 +97,8 @@ pub struct Grants {
     pub certificate_ids: Option<CertificateIds>,
     /// By tokens. Default none.
     pub tokens: Option<Tokens>,
+    /// By keys. Default none.
+    pub keys: Option<Keys>,
 }
 
 /// What gives an edge its client id, for the log.
@@ -82,6 +107,7 @@ pub(crate) enum Principal {
     /// A certificate of that name.
     Certificate(String),
     Token(Digest),
+    Key(SshPublicKey),
 }
 
 /// What let an edge in. It is kept with the tunnel, because what is granted may change.
@@ -102,6 +128,8 @@ pub(crate) enum Denied {
     Certificate(#[from] NotGranted),
     #[error(transparent)]
     Token(#[from] TokenDenied),
+    #[error(transparent)]
+    Key(#[from] KeyDenied),
 }
 
 impl Grants {
@@ -114,14 +142,14 @@ impl Grants {
         let ways = [
             self.by_certificate(credential, id),
             self.by_token(credential, id),
+            self.by_key(credential, id),
         ];
         let mut denied = None;
         for way in ways.into_iter().flatten() {
             match way {
                 Ok(principal) => return Ok(Some(principal)),
                 // What was shown says more than what was not.
-                Err(Denied::NoCertificate | Denied::Token(TokenDenied::Missing))
-                    if denied.is_some() => {}
+                Err(why) if why.is_missing() && denied.is_some() => {}
                 Err(why) => denied = Some(why),
             }
         }
@@ -150,20 +178,33 @@ impl Grants {
         Some(token.map(Principal::Token).map_err(Denied::from))
     }
 
+    fn by_key(&self, credential: &Credential, id: &ClientId) -> Option<Result<Principal, Denied>> {
+        let key = self.keys.as_ref()?.admit(credential.key.as_ref(), id);
+        Some(key.map(Principal::Key).map_err(Denied::from))
+    }
+
     /// Whether every edge is asked who it is.
     pub(crate) fn ask(&self) -> bool {
-        self.certificate_ids.is_some() || self.tokens.is_some()
+        self.certificate_ids.is_some() || self.tokens.is_some() || self.keys.is_some()
     }
 }
 
 impl Denied {
     pub(crate) fn code(&self) -> Code {
         match self {
-            Self::NoCertificate | Self::Token(TokenDenied::Missing | TokenDenied::Unknown) => {
-                Code::Unauthenticated
-            }
-            Self::Certificate(_) | Self::Token(TokenDenied::OtherId { .. }) => Code::NotAllowed,
+            Self::Certificate(_)
+            | Self::Token(TokenDenied::OtherId { .. })
+            | Self::Key(KeyDenied::OtherId { .. }) => Code::NotAllowed,
+            Self::NoCertificate | Self::Token(_) | Self::Key(_) => Code::Unauthenticated,
         }
+    }
+
+    /// Whether nothing of the kind was shown.
+    fn is_missing(&self) -> bool {
+        matches!(
+            self,
+            Self::NoCertificate | Self::Token(TokenDenied::Missing) | Self::Key(KeyDenied::Missing)
+        )
     }
 }
 
@@ -178,6 +219,7 @@ impl fmt::Display for Principal {
         match self {
             Self::Certificate(name) => write!(f, "certificate {name}"),
             Self::Token(digest) => write!(f, "token {digest}"),
+            Self::Key(key) => write!(f, "key {key}"),
         }
     }
 }
@@ -205,6 +247,7 @@ mod tests {
         Grants {
             certificate_ids: certificate.then(|| "{id}.test".parse().unwrap()),
             tokens: (!tokens.is_empty()).then(|| Tokens::parse(text.as_bytes()).unwrap()),
+            keys: None,
         }
     }
 
@@ -219,8 +262,8 @@ mod tests {
             scheme: TOKEN_SCHEME.to_owned(),
             data: token.into(),
         });
-        let credential =
-            Credential::of_connection(certificate, Shown::default()).and(auth.as_ref());
+        let credential = Credential::of_connection(certificate, Shown::default(), Channel::Plain)
+            .and(auth.as_ref());
         let admitted = grants.admit(&credential.unwrap(), &"rainbow".parse().unwrap());
         match admitted {
             Ok(principal) => Ok(principal.map_or_else(String::new, |it| it.to_string())),
@@ -268,7 +311,8 @@ mod tests {
 
     #[test]
     fn a_credential_of_another_kind_is_not_taken_for_none() {
-        for scheme in ["", "jwt", "Token"] {
+        // A key that nobody proves is not taken either.
+        for scheme in ["", "jwt", "Token", "ed25519"] {
             let auth = Auth {
                 scheme: scheme.to_owned(),
                 data: TOKEN.into(),

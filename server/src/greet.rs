@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use grpc_multiplexer_process::{
-    CertificateNames, ListenerTls, NO_TLS, Remarks, Shown, TLS_HANDSHAKE, hang_up, http1_answer,
-    last_words,
+    CertificateNames, ListenerTls, NO_TLS, Remarks, Shown, TLS_HANDSHAKE, channel_binding, hang_up,
+    http1_answer, last_words,
 };
 use grpc_multiplexer_tunnel::message::{Code, Refused};
-use grpc_multiplexer_tunnel::{Arrival, BoxedIo, TunnelConfig, accept};
+use grpc_multiplexer_tunnel::{Arrival, BoxedIo, Channel, TunnelConfig, accept};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -50,6 +50,8 @@ pub(crate) struct Secured {
     pub(crate) certificate: Option<CertificateNames>,
     /// The certificate itself.
     pub(crate) shown: Shown,
+    /// What both ends know of this way between them.
+    pub(crate) channel: Channel,
 }
 
 /// Sees what a newcomer speaks, which may take so long.
@@ -128,6 +130,7 @@ impl Newcomer {
             io: Box::new(self.socket),
             certificate: None,
             shown: Shown::default(),
+            channel: Channel::Plain,
         }
     }
 
@@ -143,6 +146,7 @@ impl Newcomer {
             Ok(stream) => Ok(Some(Secured {
                 certificate: CertificateNames::shown(&stream),
                 shown: tls.shown(&stream),
+                channel: Channel::Tls(channel_binding(stream.get_ref().1)?),
                 io: Box::new(stream),
             })),
             Err((error, socket)) => {

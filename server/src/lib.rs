@@ -70,7 +70,7 @@ use shutdown::Shutdown;
 use upgrade::Upgrade;
 
 pub use config::ServerConfig;
-pub use credential::{CertificateIds, CertificateIdsError, Grants, Tokens, WrongLine};
+pub use credential::{CertificateIds, CertificateIdsError, Grants, Keys, Tokens, WrongLine};
 pub use duplicates::{DuplicateClientId, DuplicateClientIdError};
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;

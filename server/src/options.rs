@@ -53,6 +53,7 @@ const OPTIONS: &[OptionSpec] = &[
     ListenerTls::client_crl("multiplexer.tls.client-crl"),
     Grants::CERTIFICATE_ID,
     Grants::TOKENS,
+    Grants::KEYS,
     age::OPTION,
     AdminListener::option("127.0.0.1:7612"),
     AdminListener::OPTIONS_OF_TLS[0],

@@ -205,6 +205,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("multiplexer.tls.client-crl", "<FILE>", ""),
                 ("edges-certificate-id", "<PATTERN>", ""),
                 ("edges-tokens", "<FILE>", ""),
+                ("edges-keys", "<FILE>", ""),
                 ("max-tunnel-age", "<DURATION>", "[default: 0] "),
                 (
                     "admin-listener",
@@ -260,6 +261,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("multiplexer.tls.certificate", "<FILE>", ""),
                 ("multiplexer.tls.key", "<FILE>", ""),
                 ("token-file", "<FILE>", ""),
+                ("key-file", "<FILE>", ""),
                 (
                     "grpc-server-address",
                     "<ADDRESS>",

@@ -20,7 +20,7 @@ use tracing::{Instrument as _, info, info_span, warn};
 
 use super::Fleet;
 use super::tunnel::Tunnel;
-use crate::EdgeToken;
+use crate::credential::Credential;
 use crate::dial::{AttemptError, Introduction, Known, attempt};
 
 /// How long a tunnel to a server of the original's lives that is worth a soon next try.
@@ -47,8 +47,8 @@ pub(super) struct Slot {
     eager: usize,
     /// Whether a server that took it for another edge's was shown the other proof since its last tunnel.
     doubted: bool,
-    /// The token that the server of the tunnel was shown.
-    shown: Option<EdgeToken>,
+    /// What the server of the tunnel was shown.
+    shown: Option<Credential>,
     /// And the certificate.
     certificate: Vec<CertificateDer<'static>>,
     /// Whether it ever had a tunnel.
@@ -123,7 +123,7 @@ impl Slot {
         match attempted {
             Ok(tunnel) => {
                 fleet.identity.welcomed(server, tunnel.proof);
-                self.shown = tunnel.token;
+                self.shown = tunnel.credential;
                 self.certificate = tunnel.certificate;
                 Ok(self.serve(server, tunnel.established, tunnel.generation))
             }
@@ -192,7 +192,7 @@ impl Slot {
         let mut proven = false;
         let fleet = Arc::clone(&self.fleet);
         let shown = self.shown.clone();
-        let another_token = fleet.edge.another_token(shown.as_ref());
+        let another = fleet.edge.another_credential(shown.as_ref());
         let certificate = self.certificate.clone();
         let another_certificate = async {
             if session.is_legacy() {
@@ -201,7 +201,7 @@ impl Slot {
             }
             fleet.edge.another_certificate(&certificate).await;
         };
-        tokio::pin!(another_token, another_certificate);
+        tokio::pin!(another, another_certificate);
         loop {
             tokio::select! {
                 biased;
@@ -211,7 +211,7 @@ impl Slot {
                 }
                 superseded = session.superseded() => return self.superseded(session, superseded).await,
                 drain = session.peer_drains() => return self.replace(drain),
-                () = &mut another_token => return self.show_another("token"),
+                () = &mut another => return self.show_another("credential"),
                 () = &mut another_certificate => return self.show_another("certificate"),
                 () = &mut steady, if !proven => {
                     proven = true;
@@ -229,7 +229,7 @@ impl Slot {
         told(drain.retry_after).unwrap_or_default()
     }
 
-    /// There is another token or certificate. The next tunnel shows it and takes the place of this one, before the server
+    /// There is another token, key or certificate. The next tunnel shows it and takes the place of this one, before the server
     /// forgets the old one together with the tunnels that it let in.
     fn show_another(&self, what: &str) -> Duration {
         info!(client_id = %self.fleet.edge.client_id, "there is another {what}: dialling anew to show it");

@@ -2,7 +2,7 @@
 
 use grpc_multiplexer_process::{OptionSpec, Reader};
 
-use super::{Grants, Tokens};
+use super::{Grants, Keys, Tokens, WrongLine};
 use crate::edge::comers;
 
 impl Grants {
@@ -32,6 +32,19 @@ impl Grants {
                certificate that --edges-certificate-id takes. Read again when it changes",
     };
 
+    /// The file of keys.
+    pub(crate) const KEYS: OptionSpec = OptionSpec {
+        path: "edges-keys",
+        value_name: "FILE",
+        default: None,
+        many: false,
+        secret: false,
+        reload: true,
+        help: "File of the keys of edges; on each line the client ids that a key grants, or what they begin with and *, and \
+               the key, as it stands in the .pub file that ssh-keygen -t ed25519 makes. With it an edge must prove that it \
+               has one of them, or show what another of these options takes. Read again when it changes",
+    };
+
     /// Reads them. Mistakes are kept by `reader`.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
         let path = Self::CERTIFICATE_ID.path;
@@ -44,6 +57,7 @@ impl Grants {
         Self {
             certificate_ids,
             tokens: read_tokens(reader),
+            keys: read_keys(reader),
         }
     }
 }
@@ -51,16 +65,33 @@ impl Grants {
 fn read_tokens(reader: &mut Reader<'_>) -> Option<Tokens> {
     let path = Grants::TOKENS.path;
     let file = reader.secret_file(path)?;
-    match Tokens::parse(&file.contents) {
-        Ok(tokens) => {
-            if tokens.is_empty() {
-                let (flag, file) = (reader.flag(path), file.path.display());
-                reader.warn(format!(
-                    "{flag}: there is no token in {file}, so no edge can show one"
-                ));
-            }
-            Some(tokens)
-        }
+    let tokens = right(reader, path, Tokens::parse(&file.contents))?;
+    if tokens.is_empty() {
+        let (flag, file) = (reader.flag(path), file.path.display());
+        reader.warn(format!(
+            "{flag}: there is no token in {file}, so no edge can show one"
+        ));
+    }
+    Some(tokens)
+}
+
+fn read_keys(reader: &mut Reader<'_>) -> Option<Keys> {
+    let path = Grants::KEYS.path;
+    let file = reader.file(path)?;
+    let keys = right(reader, path, Keys::parse(&file.contents))?;
+    if keys.is_empty() {
+        let (flag, file) = (reader.flag(path), file.path.display());
+        reader.warn(format!(
+            "{flag}: there is no key in {file}, so no edge can have one"
+        ));
+    }
+    Some(keys)
+}
+
+/// What a file says, where none of its lines is wrong.
+fn right<T>(reader: &mut Reader<'_>, path: &str, parsed: Result<T, Vec<WrongLine>>) -> Option<T> {
+    match parsed {
+        Ok(parsed) => Some(parsed),
         Err(wrong) => {
             for line in wrong {
                 reader.mistake(path, line);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_tunnel::message::{Code, Hello, Refused, Welcome};
+use grpc_multiplexer_tunnel::message::{Code, Refused, Welcome};
 use grpc_multiplexer_tunnel::{
     Accepted, Arrival, ClientId, Established, HandshakeError, LegacyEdge, Session,
 };
@@ -16,7 +16,7 @@ use super::lanes::Terms;
 use super::listener::Edges;
 use super::offer::{Offer, refused, verdicts};
 use crate::Settings;
-use crate::credential::{Admission, Credential};
+use crate::credential::{Admission, Claim, Credential, Denied};
 use crate::registry::{Ban, Conflict, Identity, Newcomer, Registered, Registration, Token};
 
 /// When an edge whose id another has should ask again: often enough that callers who wait for the id do not notice the
@@ -55,20 +55,19 @@ impl Edges {
 
     async fn welcome(
         &self,
-        accepted: Accepted,
+        mut accepted: Accepted,
         remote: SocketAddr,
         credential: Credential,
     ) -> Result<Admitted, HandshakeError> {
-        let session = accepted.session();
-        let hello = accepted.hello();
-        let considered = self.consider(hello, &session, remote, credential).await;
+        let considered = self.consider(&mut accepted, remote, credential).await;
         let (registered, admission) = match considered {
             Ok(considered) => considered,
-            Err(refused) => {
+            Err(HandshakeError::Refused(refused)) => {
                 self.say_refused(remote, &refused);
-                accepted.refuse(refused.clone()).await?;
-                return Err(HandshakeError::Refused(Box::new(refused)));
+                accepted.refuse((*refused).clone()).await?;
+                return Err(HandshakeError::Refused(refused));
             }
+            Err(error) => return Err(error),
         };
         let Registered {
             edge,
@@ -96,18 +95,36 @@ impl Edges {
 
     async fn consider(
         &self,
-        hello: &Hello,
-        session: &Session,
+        accepted: &mut Accepted,
         remote: SocketAddr,
         credential: Credential,
-    ) -> Result<(Registered, Admission), Refused> {
-        let offer = Offer::of(hello, remote)?;
-        let credential = credential.and(hello.auth.as_ref())?;
+    ) -> Result<(Registered, Admission), HandshakeError> {
+        let offer = Offer::of(accepted.hello(), remote)?;
+        let credential = self.ask(accepted, credential, &offer).await?;
         let admission = self.check(credential, &offer).await?;
-        let identity =
-            Identity::of(hello).map_err(|error| refused(Code::Malformed, &error.to_string()))?;
-        let registered = self.register(&offer, identity.as_ref(), session).await?;
+        let identity = Identity::of(accepted.hello())
+            .map_err(|error| refused(Code::Malformed, &error.to_string()))?;
+        let session = accepted.session();
+        let registered = self.register(&offer, identity.as_ref(), &session).await?;
         Ok((registered, admission))
+    }
+
+    /// What an edge shows in all: what its connection does, and its hello, of which a key needs proof.
+    async fn ask(
+        &self,
+        accepted: &mut Accepted,
+        credential: Credential,
+        offer: &Offer,
+    ) -> Result<Credential, HandshakeError> {
+        let auth = accepted.hello().auth.as_ref();
+        let Some(claim) = Claim::of(auth)? else {
+            return Ok(credential.and(auth)?);
+        };
+        let proof = accepted.challenge(&claim.nonce()).await?;
+        match credential.and_key(claim, &proof) {
+            Ok(credential) => Ok(credential),
+            Err(denied) => Err(self.deny(denied, offer).await.into()),
+        }
     }
 
     /// An edge of the original's is told nothing: a tunnel that is not taken is closed.
@@ -120,7 +137,7 @@ impl Edges {
         let considered = self.consider_legacy(edge, remote, credential).await;
         considered.map_err(|refused| {
             self.say_refused(remote, &refused);
-            HandshakeError::Refused(Box::new(refused))
+            refused.into()
         })
     }
 
@@ -142,20 +159,22 @@ impl Edges {
         })
     }
 
-    /// Sees that an edge may have the id that it wants. A no may take its time.
+    /// Sees that an edge may have the id that it wants.
     async fn check(&self, credential: Credential, offer: &Offer) -> Result<Admission, Refused> {
         let admit = |settings: &Settings| settings.edges.admit(&credential, &offer.client_id);
-        let denied = match self.settings.now(admit) {
-            Ok(principal) => {
-                return Ok(Admission {
-                    credential,
-                    principal,
-                });
-            }
-            Err(denied) => denied,
-        };
+        match self.settings.now(admit) {
+            Ok(principal) => Ok(Admission {
+                credential,
+                principal,
+            }),
+            Err(denied) => Err(self.deny(denied, offer).await),
+        }
+    }
+
+    /// A no to whoever shows what is wrong. It may take its time.
+    async fn deny(&self, denied: Denied, offer: &Offer) -> Refused {
         sleep(self.failures.another(offer.remote.ip())).await;
-        Err(denied.into())
+        denied.into()
     }
 
     /// Gives an edge its id, or says why not. Whoever has it is asked for a sign of life first, where that matters.

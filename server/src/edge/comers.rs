@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::listener::Edges;
 use crate::credential::Credential;
-use crate::greet::{Newcomer, Protocol, greet};
+use crate::greet::{Newcomer, Protocol, Secured, greet};
 use crate::proxy::{Failure, misplaced};
 
 /// What is asked of an edge that comes with TLS. Both wires go by one name, as they do on one port.
@@ -39,7 +39,15 @@ impl Edges {
             }
             Some(tls) if newcomer.speaks == Protocol::Tls => {
                 let secured = newcomer.secure(&tls, &self.remarks).await?;
-                Ok(secured.map(|it| (it.io, Credential::of_connection(it.certificate, it.shown))))
+                Ok(secured.map(|secured| {
+                    let Secured {
+                        io,
+                        certificate,
+                        shown,
+                        channel,
+                    } = secured;
+                    (io, Credential::of_connection(certificate, shown, channel))
+                }))
             }
             _ => self.turn_away(newcomer).await.map(|()| None),
         }

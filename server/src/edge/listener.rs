@@ -182,10 +182,10 @@ impl Edges {
         self.say_refused(remote, &refused);
         match arrival {
             Arrival::Hello(edge) => match edge.refuse(refused.clone()).await {
-                Ok(()) => HandshakeError::Refused(Box::new(refused)),
+                Ok(()) => refused.into(),
                 Err(error) => error,
             },
-            Arrival::Legacy(_) => HandshakeError::Refused(Box::new(refused)),
+            Arrival::Legacy(_) => refused.into(),
         }
     }
 }

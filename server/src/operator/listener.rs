@@ -125,6 +125,7 @@ impl Operators {
             io,
             certificate,
             shown,
+            ..
         } = secured;
         let operator = Operator(name(remote, certificate));
         let routes = self.routes.clone().map_request(

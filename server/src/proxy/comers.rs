@@ -78,6 +78,7 @@ impl Callers {
             io,
             certificate,
             shown,
+            ..
         }) = secured
         else {
             return Ok(None);

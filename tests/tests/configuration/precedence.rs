@@ -1,6 +1,6 @@
 //! Every option from every source, and which source wins.
 
-use grpc_multiplexer_tests::{Authority, Folder};
+use grpc_multiplexer_tests::{Authority, Folder, KEYS};
 
 use crate::{EDGE, SERVER, in_force, printed, variable, with};
 
@@ -51,15 +51,19 @@ fn copies(folder: &Folder, name: &str, text: &str) -> [String; 3] {
     ["a", "b", "c"].map(|copy| folder.put_secret(&format!("{copy}-{name}.pem"), text))
 }
 
-/// Options that name files of tokens.
-fn rows_of_tokens(folder: &Folder) -> Vec<Row> {
+/// Options that name files of tokens and keys.
+fn rows_of_credentials(folder: &Folder) -> Vec<Row> {
     let tokens = copies(folder, "tokens", "# none\n");
     let token = copies(folder, "token", &"0123456789abcdef".repeat(2));
+    let keys = copies(folder, "keys", "# none\n");
+    let key = copies(folder, "ssh-key", KEYS[0].private);
     let row =
         |program, key, files: &[String; 3]| row(program, key, files.each_ref().map(String::as_str));
     vec![
         row(SERVER, "edges-tokens", &tokens),
         row(EDGE, "token-file", &token),
+        row(SERVER, "edges-keys", &keys),
+        row(EDGE, "key-file", &key),
     ]
 }
 
@@ -180,7 +184,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
         row(EDGE, "exit-on-superseded", ["true", "false", "true"]),
     ];
     rows.extend(rows_of_tls(folder));
-    rows.extend(rows_of_tokens(folder));
+    rows.extend(rows_of_credentials(folder));
     rows.extend(rows_of_policy(folder));
     for program in [SERVER, EDGE] {
         rows.push(row(program, "admin-listener", ["a:1", "off", "c:3"]));

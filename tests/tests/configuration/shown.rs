@@ -104,6 +104,7 @@ multiplexer-address:
 # multiplexer: tls: certificate: not set
 # multiplexer: tls: key: not set
 # token-file: not set
+# key-file: not set
 grpc-server-address: \"localhost:50051\"  # default
 # backend-ca: not set
 # backend-certificate: not set

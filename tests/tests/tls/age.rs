@@ -73,7 +73,7 @@ async fn a_tunnel_that_is_not_renewed_ends_at_that_age() {
     let (tunnel, welcome) = dialled.unwrap();
     let since = Instant::now();
     let seconds = welcome.max_age.unwrap().seconds;
-    assert_eq!(seconds, AGE.as_secs().try_into().unwrap());
+    assert_eq!(u64::try_from(seconds).unwrap(), AGE.as_secs());
     let mut task = JoinSet::new();
     task.spawn(async move { drop(tunnel.task.run().await) });
     within("the word", tunnel.session.peer_drains()).await;

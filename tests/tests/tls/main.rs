@@ -13,6 +13,7 @@ mod certificate_ids;
 mod cli;
 mod distrust;
 mod exposure;
+mod keys;
 mod made;
 mod operator;
 mod proxy;
