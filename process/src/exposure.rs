@@ -56,6 +56,13 @@ impl Exposure {
         }
     }
 
+    /// Looks at what is fetched from `address`, in plain text.
+    pub fn fetched(&mut self, reader: &Reader<'_>, option: &str, address: &HostPort) {
+        if !address.is_of_this_machine() {
+            self.is_open(reader, option, address, "an https:// URL");
+        }
+    }
+
     fn is_open(
         &mut self,
         reader: &Reader<'_>,

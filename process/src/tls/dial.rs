@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use super::identity::{authorities, identity};
 use super::{provider, versions};
@@ -32,43 +32,62 @@ pub struct DialTerms {
 impl DialTerms {
     /// Reads the options. Mistakes are kept by `reader`; `None` only with one.
     pub fn read(&self, reader: &mut Reader<'_>) -> Option<Arc<ClientConfig>> {
-        let roots = self.roots(reader);
+        let roots = roots(reader, self.ca);
         let identity = identity(reader, self.certificate, self.key);
         if identity.is_none() && (reader.is_set(self.certificate) || reader.is_set(self.key)) {
             return None;
         }
         let roots = roots?;
-        let config = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(versions(self.tls12))
-            .expect("ring has cipher suites for every version")
-            .with_root_certificates(roots);
-        let mut config = match identity {
+        let config = config(roots, self.tls12);
+        let config = match identity {
             Some(identity) => {
                 config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
             }
             None => config.with_no_client_auth(),
         };
-        config.alpn_protocols = vec![self.protocol.into()];
-        config.resumption = Resumption::disabled();
-        Some(Arc::new(config))
+        Some(finished(config, self.protocol))
     }
+}
 
-    fn roots(&self, reader: &mut Reader<'_>) -> Option<RootCertStore> {
-        let named = reader.optional(self.ca, |value| Ok::<_, String>(value != SYSTEM));
-        if named == Some(true) {
-            return authorities(reader, self.ca);
-        }
-        let mut roots = RootCertStore::empty();
-        // Single bad certificates in a system's store are common and harmless: the usable ones count.
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            let reason =
-                "the system's certificate store holds no certificate; name a file of authorities";
-            reader.mistake(self.ca, reason);
-            return None;
-        }
-        Some(roots)
+/// TLS, 1.2 or 1.3, towards somebody who is shown no certificate; `ca` is the option of the authorities, as that of
+/// [`DialTerms`], and `protocol` what is offered (ALPN). Mistakes are kept by `reader`; `None` only with one.
+pub fn authorities_of(
+    reader: &mut Reader<'_>,
+    ca: &str,
+    protocol: &str,
+) -> Option<Arc<ClientConfig>> {
+    let config = config(roots(reader, ca)?, true).with_no_client_auth();
+    Some(finished(config, protocol))
+}
+
+fn config(roots: RootCertStore, tls12: bool) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions(tls12))
+        .expect("ring has cipher suites for every version")
+        .with_root_certificates(roots)
+}
+
+fn finished(mut config: ClientConfig, protocol: &str) -> Arc<ClientConfig> {
+    config.alpn_protocols = vec![protocol.into()];
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
+fn roots(reader: &mut Reader<'_>, ca: &str) -> Option<RootCertStore> {
+    let named = reader.optional(ca, |value| Ok::<_, String>(value != SYSTEM));
+    if named == Some(true) {
+        return authorities(reader, ca);
     }
+    let mut roots = RootCertStore::empty();
+    // Single bad certificates in a system's store are common and harmless: the usable ones count.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let reason =
+            "the system's certificate store holds no certificate; name a file of authorities";
+        reader.mistake(ca, reason);
+        return None;
+    }
+    Some(roots)
 }
 
 /// The name a certificate is checked for: a DNS name or an IP address (without brackets).
