@@ -70,7 +70,7 @@ const OPTIONS: &[OptionSpec] = &[
         secret: false,
         reload: true,
         help: "File of the token that the edge shows to a server that asks for one: one line of at least 32 random \
-               characters, which no other user may be able to read. It is shown over TLS or to this machine only, and \
+               characters, or a JSON Web Token, which no other user may be able to read. It is shown over TLS or to this machine only, and \
                read again when it changes",
     },
     OptionSpec {

@@ -4,15 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use grpc_multiplexer_tunnel::TOKEN_SCHEME;
 use grpc_multiplexer_tunnel::message::Auth;
+use grpc_multiplexer_tunnel::{LONGEST_TOKEN, TOKEN_SCHEME};
 
 /// Least characters. Servers keep tokens under a fast hash, which hides only what nobody can guess.
 const SHORTEST: usize = 32;
-/// Most characters.
-const LONGEST: usize = 512;
 
-/// A token: a random text that servers know by its SHA-256. Its `Debug` does not show it.
+/// A token: a random text that servers know by its SHA-256, or a JSON Web Token. Its `Debug` does not show it.
 ///
 /// ```
 /// use grpc_multiplexer_client::EdgeToken;
@@ -34,7 +32,7 @@ pub enum EdgeTokenError {
     )]
     Short(usize),
     /// Hardly a token.
-    #[error("the token is longer than {LONGEST} characters")]
+    #[error("the token is longer than {LONGEST_TOKEN} characters")]
     Long,
     /// Blanks, further lines, or what is not ASCII.
     #[error("a token is one word, of letters, digits and signs of ASCII")]
@@ -52,7 +50,7 @@ impl FromStr for EdgeToken {
         }
         match token.len() {
             short @ ..SHORTEST => Err(EdgeTokenError::Short(short)),
-            SHORTEST..=LONGEST => Ok(Self(token.into())),
+            SHORTEST..=LONGEST_TOKEN => Ok(Self(token.into())),
             _ => Err(EdgeTokenError::Long),
         }
     }
@@ -85,8 +83,8 @@ mod tests {
             (String::new(), Err(EdgeTokenError::Short(0))),
             (word(SHORTEST - 1) + "\n", Err(EdgeTokenError::Short(31))),
             (word(SHORTEST) + "\r\n", Ok(())),
-            (word(LONGEST), Ok(())),
-            (word(LONGEST + 1), Err(EdgeTokenError::Long)),
+            (word(LONGEST_TOKEN), Ok(())),
+            (word(LONGEST_TOKEN + 1), Err(EdgeTokenError::Long)),
             (word(40) + " " + &word(40), Err(EdgeTokenError::Characters)),
             (word(40) + "\n" + &word(40), Err(EdgeTokenError::Characters)),
             (word(40) + "ä", Err(EdgeTokenError::Characters)),

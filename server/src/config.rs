@@ -52,6 +52,10 @@ impl ServerConfig {
             let tls = (edges::TLS.options, settings.multiplexer_tls.as_ref());
             let asks = settings.edges.ask();
             exposure.listener(reader, "multiplexer-listener", multiplexer, tls, asks);
+            settings.edges.look(reader, &mut exposure);
+            if let Some(policy) = policy {
+                policy.look(reader, &mut exposure);
+            }
             admin.look(reader, &mut exposure);
             if let Some(Some(operator)) = &operator_listener {
                 let tls = (operator::TLS.options, settings.operator_tls.as_ref());

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod failures;
+mod jwt;
 mod keys;
 mod lines;
 mod options;
@@ -21,6 +22,8 @@ use grpc_multiplexer_tunnel::{Channel, ClientId, TOKEN_SCHEME};
 use certificate::NotGranted;
 pub use certificate::{CertificateIds, CertificateIdsError};
 pub(crate) use failures::Failures;
+use jwt::EdgeJwtDenied;
+pub use jwt::EdgeJwts;
 use keys::KeyDenied;
 pub use keys::Keys;
 pub use lines::WrongLine;
@@ -30,9 +33,13 @@ pub use tokens::Tokens;
 pub(crate) use tokens::{Digest, Grant, hex, line};
 
 use crate::edge::offer::refused;
+use crate::jwt::{Jwt, JwtIssuer, Verifier};
+use crate::settings::Settings;
 
 /// Granted ids that are told. There may be hundreds.
 const TOLD: usize = 5;
+/// Characters of whom a JWT is about that are told.
+const SUBJECT: usize = 128;
 
 /// Of a credential that no option is about.
 const UNKNOWN_SCHEME: &str = "this server takes no such auth in a hello; it takes tokens and keys";
@@ -49,6 +56,8 @@ pub(crate) struct Credential {
     token: Option<Digest>,
     /// One of which there was proof.
     key: Option<SshPublicKey>,
+    /// What came of the token, where it is a JWT.
+    jwt: Option<Jwt>,
 }
 
 impl Credential {
@@ -86,6 +95,29 @@ impl Credential {
             ..self
         })
     }
+
+    /// The same once the token in `auth` was looked at as a JWT.
+    pub(crate) async fn verified(self, jwts: &Verifier, auth: Option<&Auth>) -> Self {
+        let jwt = match (self.token, auth) {
+            (Some(digest), Some(auth)) => jwts.verify(digest, &auth.data).await,
+            _ => None,
+        };
+        Self { jwt, ..self }
+    }
+
+    /// The same looked at again, by other settings or at another time.
+    pub(crate) fn again(&self, jwts: &Verifier, settings: &Settings) -> Self {
+        let jwt = self.jwt.as_ref().map(|jwt| jwts.again(settings, jwt));
+        Self {
+            jwt,
+            ..self.clone()
+        }
+    }
+
+    /// What came of its JWT, if it has one.
+    pub(crate) fn jwt(&self) -> Option<&Jwt> {
+        self.jwt.as_ref()
+    }
 }
 
 /// Which credentials have which client ids. Where nothing is asked for, any edge may have any id; else an edge must show one
@@ -99,6 +131,8 @@ pub struct Grants {
     pub tokens: Option<Tokens>,
     /// By keys. Default none.
     pub keys: Option<Keys>,
+    /// By JSON Web Tokens. Default none.
+    pub jwts: Option<EdgeJwts>,
 }
 
 /// What gives an edge its client id, for the log.
@@ -108,6 +142,8 @@ pub(crate) enum Principal {
     Certificate(String),
     Token(Digest),
     Key(SshPublicKey),
+    /// A JWT that is about whom it names.
+    Jwt(String),
 }
 
 /// What let an edge in. It is kept with the tunnel, because what is granted may change.
@@ -130,6 +166,8 @@ pub(crate) enum Denied {
     Token(#[from] TokenDenied),
     #[error(transparent)]
     Key(#[from] KeyDenied),
+    #[error(transparent)]
+    Jwt(#[from] EdgeJwtDenied),
 }
 
 impl Grants {
@@ -143,6 +181,7 @@ impl Grants {
             self.by_certificate(credential, id),
             self.by_token(credential, id),
             self.by_key(credential, id),
+            self.by_jwt(credential, id),
         ];
         let mut denied = None;
         for way in ways.into_iter().flatten() {
@@ -183,9 +222,24 @@ impl Grants {
         Some(key.map(Principal::Key).map_err(Denied::from))
     }
 
+    fn by_jwt(&self, credential: &Credential, id: &ClientId) -> Option<Result<Principal, Denied>> {
+        let shows_token = credential.token.is_some();
+        let jwts = self.jwts.as_ref()?;
+        let subject = jwts.admit(shows_token, credential.jwt.as_ref(), id);
+        Some(subject.map(Principal::Jwt).map_err(Denied::from))
+    }
+
+    /// Whose JWTs edges may show.
+    pub(crate) fn jwt_issuer(&self) -> Option<&JwtIssuer> {
+        self.jwts.as_ref().map(|jwts| &jwts.issuer)
+    }
+
     /// Whether every edge is asked who it is.
     pub(crate) fn ask(&self) -> bool {
-        self.certificate_ids.is_some() || self.tokens.is_some() || self.keys.is_some()
+        self.certificate_ids.is_some()
+            || self.tokens.is_some()
+            || self.keys.is_some()
+            || self.jwts.is_some()
     }
 }
 
@@ -194,8 +248,11 @@ impl Denied {
         match self {
             Self::Certificate(_)
             | Self::Token(TokenDenied::OtherId { .. })
-            | Self::Key(KeyDenied::OtherId { .. }) => Code::NotAllowed,
-            Self::NoCertificate | Self::Token(_) | Self::Key(_) => Code::Unauthenticated,
+            | Self::Key(KeyDenied::OtherId { .. })
+            | Self::Jwt(EdgeJwtDenied::OtherId { .. }) => Code::NotAllowed,
+            Self::NoCertificate | Self::Token(_) | Self::Key(_) | Self::Jwt(_) => {
+                Code::Unauthenticated
+            }
         }
     }
 
@@ -203,7 +260,10 @@ impl Denied {
     fn is_missing(&self) -> bool {
         matches!(
             self,
-            Self::NoCertificate | Self::Token(TokenDenied::Missing) | Self::Key(KeyDenied::Missing)
+            Self::NoCertificate
+                | Self::Token(TokenDenied::Missing)
+                | Self::Key(KeyDenied::Missing)
+                | Self::Jwt(EdgeJwtDenied::Missing | EdgeJwtDenied::Other)
         )
     }
 }
@@ -220,6 +280,10 @@ impl fmt::Display for Principal {
             Self::Certificate(name) => write!(f, "certificate {name}"),
             Self::Token(digest) => write!(f, "token {digest}"),
             Self::Key(key) => write!(f, "key {key}"),
+            Self::Jwt(subject) => {
+                let subject: String = subject.chars().take(SUBJECT).collect();
+                write!(f, "jwt {}", subject.escape_debug())
+            }
         }
     }
 }
@@ -248,6 +312,7 @@ mod tests {
             certificate_ids: certificate.then(|| "{id}.test".parse().unwrap()),
             tokens: (!tokens.is_empty()).then(|| Tokens::parse(text.as_bytes()).unwrap()),
             keys: None,
+            jwts: None,
         }
     }
 

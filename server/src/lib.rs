@@ -18,6 +18,7 @@ mod edge;
 pub mod fuzzing;
 mod greet;
 mod guard;
+mod jwt;
 mod limits;
 mod metrics;
 mod moment;
@@ -56,6 +57,7 @@ use credential::Failures;
 use doors::{Doors, MULTIPLEXER, PROXY};
 use edge::listener::Edges;
 use guard::Floods;
+use jwt::Verifier;
 use metrics::{EdgesNow, Metrics};
 use newcomers::Newcomers;
 use operator::{OPERATOR, Operators};
@@ -70,10 +72,13 @@ use shutdown::Shutdown;
 use upgrade::Upgrade;
 
 pub use config::ServerConfig;
-pub use credential::{CertificateIds, CertificateIdsError, Grants, Keys, Tokens, WrongLine};
+pub use credential::{
+    CertificateIds, CertificateIdsError, EdgeJwts, Grants, Keys, Tokens, WrongLine,
+};
 pub use duplicates::{DuplicateClientId, DuplicateClientIdError};
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
+pub use jwt::{JwtClaim, JwtClaimError, JwtIssuer, WrongKeys};
 pub use limits::{Limits, MetadataLimits};
 pub use options::PROGRAM;
 pub use policy::{CallersPolicy, TokenMetadata, TokenMetadataError, WrongPlace};
@@ -287,6 +292,11 @@ impl Server {
         let mut watch = JoinSet::new();
         let watched = Arc::clone(&overload).watch(self.metrics.clone(), self.readiness.clone());
         watch.spawn(watched);
+        let [edges_jwts, callers_jwts] = [Verifier::of_edges, Verifier::of_callers]
+            .map(|of| Arc::new(of(self.settings.clone(), self.metrics.key_fetches.clone())));
+        for jwts in [&edges_jwts, &callers_jwts] {
+            watch.spawn(Arc::clone(jwts).keep());
+        }
         let registry = self.registry;
         let (services, health) = services::own_services(Arc::clone(&registry)).await?;
         let floods = Arc::new(Floods::new(self.metrics.clone()));
@@ -303,6 +313,7 @@ impl Server {
             proxy_port: self.sockets.port(PROXY),
             remarks: Remarks::default(),
             failures: Failures::default(),
+            jwts: Arc::clone(&edges_jwts),
             metrics: self.metrics.clone(),
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
             close: shutdown.close_tunnels.clone(),
@@ -322,6 +333,7 @@ impl Server {
                 record,
                 audit: Audit::default(),
                 failures: Failures::default(),
+                jwts: Arc::clone(&callers_jwts),
                 metadata: limits.metadata,
                 overload,
                 drain: shutdown.drain.clone(),

@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Families;
 
+use crate::jwt::KeyFetches;
 use crate::proxy::Code;
 use crate::registry::Why;
 pub(crate) use cancels::{Cancels, Hold};
@@ -50,6 +51,8 @@ pub(crate) struct Metrics {
     pub(crate) tunnels: Gauge,
     /// Cancelled calls on their way to backends.
     pub(crate) cancels: Cancels,
+    /// Keys of JWTs that were fetched, or not.
+    pub(crate) key_fetches: KeyFetches,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -124,6 +127,7 @@ impl Default for Metrics {
             caller_connections: Gauge::default(),
             tunnels: Gauge::default(),
             cancels: Cancels::default(),
+            key_fetches: KeyFetches::default(),
         }
     }
 }
@@ -203,6 +207,11 @@ impl Metrics {
             "floods",
             "HTTP/2 connections that were ended for sending too much of something, by what it was",
             self.floods.clone(),
+        );
+        families.register(
+            "jwt_key_fetches",
+            "Requests for keys of JWTs, by whose they are, edges or callers, and by result: ok or failed",
+            self.key_fetches.clone(),
         );
         self.cancels.register(families);
     }

@@ -1,7 +1,7 @@
 //! Who a caller is, and what it may: the policy of callers.
 //!
 //! A caller shows a certificate, which counts for all calls of its connection, or a token, which counts for the call that
-//! carries it. [`CallersPolicy::rights`] is the only place that says who that is, and [`Rights`] the only one that says what
+//! carries it. A token is a text that the policy knows by its SHA-256, or a JWT. [`CallersPolicy::rights`] is the only place that says who that is, and [`Rights`] the only one that says what
 //! it may: an id is asked for before anything is looked up, and one that may not be seen is never looked up at all.
 
 mod audit;
@@ -20,6 +20,7 @@ use grpc_multiplexer_tunnel::ClientId;
 use http::HeaderValue;
 
 use crate::credential::Digest;
+use crate::jwt::{JwtClaim, JwtIssuer, Verified};
 pub(crate) use audit::Audit;
 pub(crate) use bearer::Bearer;
 pub use bearer::{TokenMetadata, TokenMetadataError};
@@ -47,6 +48,7 @@ use shown::Stranger;
 pub struct CallersPolicy {
     known: Arc<Known>,
     token_in: TokenMetadata,
+    jwts: Option<JwtIssuer>,
 }
 
 /// The callers by what they show.
@@ -58,6 +60,19 @@ struct Known {
     /// In lower case.
     dns_names: HashMap<String, Arc<KnownCaller>>,
     tokens: HashMap<Digest, Arc<KnownCaller>>,
+    /// Whom JWTs are about.
+    subjects: HashMap<String, Arc<KnownCaller>>,
+    /// What else JWTs say.
+    claims: HashMap<Claim, Arc<KnownCaller>>,
+    /// The names of those claims, in their order.
+    claim_names: Vec<JwtClaim>,
+}
+
+/// Something that a JWT says, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Claim {
+    name: JwtClaim,
+    text: String,
 }
 
 /// What a call may: everything, where there is no policy.
@@ -81,7 +96,7 @@ pub(crate) enum Denied {
 }
 
 impl Denied {
-    /// Whether somebody may have guessed. Certificates are signed by an authority that is trusted.
+    /// Whether somebody may have guessed. Certificates and JWTs are signed by whoever is trusted.
     pub(crate) fn is_guess(&self) -> bool {
         matches!(self, Self::Unknown(Stranger::Token(_)))
     }
@@ -104,10 +119,19 @@ impl CallersPolicy {
         Self { token_in, ..self }
     }
 
+    /// The same, where callers may show JSON Web Tokens of `issuer`.
+    #[must_use]
+    pub fn with_jwts_of(self, issuer: JwtIssuer) -> Self {
+        Self {
+            jwts: Some(issuer),
+            ..self
+        }
+    }
+
     /// Whether it names nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.knows_certificates() && self.known.tokens.is_empty()
+        !self.knows_certificates() && !self.knows_jwts() && self.known.tokens.is_empty()
     }
 
     /// Whether it refuses nothing, and only says what it would refuse.
@@ -119,6 +143,16 @@ impl CallersPolicy {
     /// Whether it knows some caller by a certificate.
     pub(crate) fn knows_certificates(&self) -> bool {
         !(self.known.uris.is_empty() && self.known.dns_names.is_empty())
+    }
+
+    /// Whether it knows some caller by a JWT.
+    pub(crate) fn knows_jwts(&self) -> bool {
+        !(self.known.subjects.is_empty() && self.known.claims.is_empty())
+    }
+
+    /// Whose JWTs callers may show.
+    pub(crate) fn jwt_issuer(&self) -> Option<&JwtIssuer> {
+        self.jwts.as_ref()
     }
 
     /// Where calls have their tokens.
@@ -133,7 +167,7 @@ impl CallersPolicy {
         certificate: Option<&Certificate>,
         bearer: Bearer,
     ) -> Result<Rights, Denied> {
-        let caller = self.known.caller(certificate, bearer);
+        let caller = self.known.caller(certificate, &bearer);
         let caller = caller.map_err(Denied::Unknown)?;
         Ok(Rights {
             caller: Some(Arc::clone(caller)),
@@ -147,10 +181,15 @@ impl Known {
     fn caller(
         &self,
         certificate: Option<&Certificate>,
-        bearer: Bearer,
+        bearer: &Bearer,
     ) -> Result<&Arc<KnownCaller>, Stranger> {
         match (bearer, certificate) {
-            (Bearer::Token(token), _) => self.tokens.get(&token).ok_or(Stranger::Token(token)),
+            (Bearer::Token(token, jwt), _) => match (self.tokens.get(token), jwt) {
+                (Some(caller), _) => Ok(caller),
+                (None, None) => Err(Stranger::Token(*token)),
+                (None, Some(Ok(jwt))) => self.of_jwt(jwt).ok_or(Stranger::OtherJwt),
+                (None, Some(Err(denied))) => Err(Stranger::Jwt(*denied)),
+            },
             (Bearer::Malformed, _) => Err(Stranger::Malformed),
             (Bearer::Nothing, None) => Err(Stranger::Nothing),
             (Bearer::Nothing, Some(certificate)) => {
@@ -158,6 +197,21 @@ impl Known {
                 self.named(certificate).ok_or_else(stranger)
             }
         }
+    }
+
+    /// The caller of whom a JWT is about, or of the first claim of the policy that has something in it that is known.
+    fn of_jwt(&self, jwt: &Verified) -> Option<&Arc<KnownCaller>> {
+        let by_claim = || {
+            let said = self.claim_names.iter().flat_map(|name| {
+                let texts = jwt.says(name).into_iter();
+                texts.map(|text| Claim {
+                    name: name.clone(),
+                    text: text.to_owned(),
+                })
+            });
+            said.into_iter().find_map(|claim| self.claims.get(&claim))
+        };
+        self.subjects.get(jwt.subject()).or_else(by_claim)
     }
 
     /// The caller of the first name in the certificate that is known.
@@ -182,8 +236,8 @@ impl Rights {
     }
 
     /// What the call carried.
-    pub(crate) fn bearer(&self) -> Bearer {
-        self.bearer
+    pub(crate) fn bearer(&self) -> &Bearer {
+        &self.bearer
     }
 
     /// Whether nothing is refused for want of them.

@@ -39,6 +39,7 @@ use crate::credential::Failures;
 use crate::edge::EdgeHandle;
 use crate::edge::lane::LaneStream;
 use crate::edge::lanes::{NoLane, Slot};
+use crate::jwt::Verifier;
 use crate::limits::MetadataLimits;
 use crate::moment;
 use crate::overload::{Load, Overload};
@@ -65,6 +66,7 @@ pub(crate) struct Proxy {
     pub(crate) audit: Audit,
     /// Wrong tokens of callers.
     pub(crate) failures: Failures,
+    pub(crate) jwts: Arc<Verifier>,
     pub(crate) metadata: MetadataLimits,
     pub(crate) overload: Arc<Overload>,
     /// Cancelled when the server goes away: edges that left come back to another one.

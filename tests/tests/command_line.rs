@@ -194,6 +194,10 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                     "<KEY>",
                     "[default: proxy-authorization] ",
                 ),
+                ("callers-jwt-issuer", "<ISSUER>", ""),
+                ("callers-jwt-audience", "<AUDIENCE>", ""),
+                ("callers-jwt-keys", "<FILE|URL>", ""),
+                ("callers-jwt-keys-ca", "<FILE|system>", ""),
                 (
                     "multiplexer-listener",
                     "<HOST:PORT>",
@@ -206,6 +210,11 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("edges-certificate-id", "<PATTERN>", ""),
                 ("edges-tokens", "<FILE>", ""),
                 ("edges-keys", "<FILE>", ""),
+                ("edges-jwt-issuer", "<ISSUER>", ""),
+                ("edges-jwt-audience", "<AUDIENCE>", ""),
+                ("edges-jwt-keys", "<FILE|URL>", ""),
+                ("edges-jwt-keys-ca", "<FILE|system>", ""),
+                ("edges-jwt-claim", "<CLAIM>", "[default: sub] "),
                 ("max-tunnel-age", "<DURATION>", "[default: 0] "),
                 (
                     "admin-listener",

@@ -35,6 +35,8 @@ pub const ALPN: &str = "grpc-multiplexer/1";
 
 /// What a credential is called in a hello that is a token: its `data` are the token's bytes.
 pub const TOKEN_SCHEME: &str = "token";
+/// Bytes of such a token, at most.
+pub const LONGEST_TOKEN: usize = 8 * 1024;
 
 /// Challenges that an edge answers.
 const CHALLENGES: usize = 3;

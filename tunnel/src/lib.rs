@@ -40,8 +40,8 @@ pub use client_id::{ClientId, InvalidClientId};
 pub use config::{HeartbeatTimes, LANES, LEAST_TUNNEL_TIMEOUT, SLOTS, TunnelConfig};
 pub use error::{HandshakeError, OpenError, SessionError};
 pub use handshake::{
-    ALPN, Accepted, Arrival, Established, PROTOCOL_VERSION, TOKEN_SCHEME, accept, dial,
-    dial_proving, unsupported_in,
+    ALPN, Accepted, Arrival, Established, LONGEST_TOKEN, PROTOCOL_VERSION, TOKEN_SCHEME, accept,
+    dial, dial_proving, unsupported_in,
 };
 pub use io::{BoxedIo, Io};
 pub use legacy::{LegacyEdge, dial_legacy};

@@ -1,9 +1,18 @@
 //! The options of who an edge must be.
 
-use grpc_multiplexer_process::{OptionSpec, Reader};
+use grpc_multiplexer_process::{Exposure, OptionSpec, Reader};
 
-use super::{Grants, Keys, Tokens, WrongLine};
+use super::{EdgeJwts, Grants, Keys, Tokens, WrongLine};
 use crate::edge::comers;
+use crate::jwt::{JwtTerms, read_claim};
+
+/// Where whose JWTs edges may show is described.
+const JWT: JwtTerms = JwtTerms {
+    issuer: Grants::JWT_ISSUER.path,
+    audience: Grants::JWT_AUDIENCE.path,
+    keys: Grants::JWT_KEYS.path,
+    ca: Grants::JWT_KEYS_CA.path,
+};
 
 impl Grants {
     /// The pattern of names in certificates.
@@ -44,6 +53,35 @@ impl Grants {
                the key, as it stands in the .pub file that ssh-keygen -t ed25519 makes. With it an edge must prove that it \
                has one of them, or show what another of these options takes. Read again when it changes",
     };
+    /// Whose JWTs edges may show.
+    pub(crate) const JWT_ISSUER: OptionSpec = JwtTerms::issuer(
+        "edges-jwt-issuer",
+        "Who signs JSON Web Tokens of edges, as it stands in them (iss). With it an edge must show one that grants its client \
+         id, or what the other options of edges take; needs --edges-jwt-audience and --edges-jwt-keys",
+    );
+
+    /// For whom they are.
+    pub(crate) const JWT_AUDIENCE: OptionSpec = JwtTerms::audience("edges-jwt-audience");
+
+    /// The issuer's keys.
+    pub(crate) const JWT_KEYS: OptionSpec = JwtTerms::keys("edges-jwt-keys");
+
+    /// Whom to trust where those are fetched.
+    pub(crate) const JWT_KEYS_CA: OptionSpec = JwtTerms::ca("edges-jwt-keys-ca");
+
+    /// What in a JWT grants client ids.
+    pub(crate) const JWT_CLAIM: OptionSpec = JwtTerms::claim(
+        "edges-jwt-claim",
+        "What in a JSON Web Token of an edge grants client ids: sub, whose text is the only one, or another claim, or the way \
+         to one within others as in /realm_access/roles, which has ids, or what they begin with and *",
+    );
+
+    /// Where the keys come from, for all to read on the way, if they do.
+    pub(crate) fn look(&self, reader: &Reader<'_>, exposure: &mut Exposure) {
+        if let Some(issuer) = self.jwt_issuer() {
+            JWT.look(issuer, reader, exposure);
+        }
+    }
 
     /// Reads them. Mistakes are kept by `reader`.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
@@ -58,8 +96,18 @@ impl Grants {
             certificate_ids,
             tokens: read_tokens(reader),
             keys: read_keys(reader),
+            jwts: read_jwts(reader),
         }
     }
+}
+
+fn read_jwts(reader: &mut Reader<'_>) -> Option<EdgeJwts> {
+    let claim = read_claim(reader, Grants::JWT_CLAIM.path, &JWT);
+    let issuer = JWT.read(reader)?;
+    Some(EdgeJwts {
+        issuer,
+        claim: claim?,
+    })
 }
 
 fn read_tokens(reader: &mut Reader<'_>) -> Option<Tokens> {

@@ -118,7 +118,7 @@ impl Edges {
     ) -> Result<Credential, HandshakeError> {
         let auth = accepted.hello().auth.as_ref();
         let Some(claim) = Claim::of(auth)? else {
-            return Ok(credential.and(auth)?);
+            return Ok(credential.and(auth)?.verified(&self.jwts, auth).await);
         };
         let proof = accepted.challenge(&claim.nonce()).await?;
         match credential.and_key(claim, &proof) {

@@ -20,6 +20,7 @@ use super::tunnel::run;
 use crate::accept::accept_loop;
 use crate::credential::{Credential, Failures};
 use crate::guard::Floods;
+use crate::jwt::Verifier;
 use crate::limits::Limits;
 use crate::metrics::{Introduction, Metrics};
 use crate::newcomers::{Newcomers, Seat};
@@ -49,6 +50,7 @@ pub(crate) struct Edges {
     pub(crate) proxy_port: u16,
     pub(crate) remarks: Remarks,
     pub(crate) failures: Failures,
+    pub(crate) jwts: Arc<Verifier>,
     pub(crate) metrics: Metrics,
     pub(crate) floods: Arc<Floods>,
     /// Cancelled when tunnels must end.

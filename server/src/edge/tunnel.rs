@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::Code;
-use grpc_multiplexer_tunnel::{Established, Incoming};
+use grpc_multiplexer_tunnel::{ClientId, Established, Incoming};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{Instrument as _, debug, info, warn};
@@ -14,6 +14,7 @@ use super::EdgeHandle;
 use super::admit::Admitted;
 use super::age::Age;
 use super::listener::Edges;
+use crate::credential::{Credential, Denied};
 use crate::registry::{Ousted, Registry, Why};
 use crate::trust;
 
@@ -61,10 +62,6 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
             }
         }
     };
-    let denied = edges.settings.until(|settings| {
-        let grants = &settings.edges;
-        grants.admit(&admission.credential, edge.client_id()).err()
-    });
     let shown = &admission.credential.shown;
     let distrusted = trust::lost(shown, &edges.settings, |settings| {
         settings.multiplexer_tls.as_ref()
@@ -72,7 +69,9 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
     tokio::select! {
         biased;
         _ = session.closed() => {}
-        denied = denied => revoke(&edge, denied.code(), &denied),
+        denied = denied(edges, &admission.credential, edge.client_id()) => {
+            revoke(&edge, denied.code(), &denied);
+        }
         why = distrusted => revoke(&edge, Code::Unauthenticated, &why),
         () = age.limit(&edge) => {}
         () = leave => {}
@@ -82,6 +81,22 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
     info!(client_id = %edge.client_id(), reason = %end.to_string().escape_debug(), "edge disconnected");
     // Its goodbye is on its way out, which has its own time.
     work.join_next().await;
+}
+
+/// Waits until what let an edge in does not give it its id any more.
+async fn denied(edges: &Edges, credential: &Credential, id: &ClientId) -> Denied {
+    loop {
+        let changes = edges.jwts.changes(credential.jwt());
+        let denied = edges.settings.until(|settings| {
+            let now = credential.again(&edges.jwts, settings);
+            settings.edges.admit(&now, id).err()
+        });
+        tokio::select! {
+            biased;
+            denied = denied => return denied,
+            () = changes => {}
+        }
+    }
 }
 
 /// Closes the tunnel of an edge that may not have its id any more, with the calls on it.

@@ -53,6 +53,8 @@ impl Denied {
             Self::Unknown(Stranger::Nothing) => "nothing-shown",
             Self::Unknown(Stranger::Malformed) => "malformed-token",
             Self::Unknown(Stranger::Token(_)) => "unknown-token",
+            Self::Unknown(Stranger::Jwt(_)) => "bad-jwt",
+            Self::Unknown(Stranger::OtherJwt) => "unknown-jwt",
             Self::Unknown(Stranger::Certificate(_)) => "unknown-certificate",
             Self::Hidden(_) => "hidden-edge",
             Self::Method => "method",

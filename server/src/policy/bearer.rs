@@ -1,11 +1,14 @@
 //! The token that a call carries.
 
+use std::fmt;
 use std::str::FromStr;
 
 use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::credential::Digest;
+use crate::jwt::{Jwt, Verifier};
+use crate::settings::Settings;
 
 /// In which metadata calls have their tokens, as `Bearer TOKEN`.
 ///
@@ -27,14 +30,65 @@ pub enum TokenMetadata {
 #[error("must be proxy-authorization or authorization")]
 pub struct TokenMetadataError;
 
-/// What a call carries. The token itself is not kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a call carries.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Carried {
+    Nothing,
+    Token(Box<[u8]>),
+    /// Something, but not one token.
+    Malformed,
+}
+
+/// What is known of what a call carried. The token itself is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Bearer {
     #[default]
     Nothing,
-    Token(Digest),
-    /// Something, but not one token.
+    /// A token, and what came of it where it is a JWT.
+    Token(Digest, Option<Jwt>),
     Malformed,
+}
+
+impl Carried {
+    /// Looks at it.
+    pub(crate) async fn seen(self, jwts: &Verifier) -> Bearer {
+        match self {
+            Self::Nothing => Bearer::Nothing,
+            Self::Token(token) => {
+                let digest = Digest::of(&token);
+                Bearer::Token(digest, jwts.verify(digest, &token).await)
+            }
+            Self::Malformed => Bearer::Malformed,
+        }
+    }
+}
+
+impl Bearer {
+    /// The same looked at again, by other settings or at another time.
+    pub(crate) fn again(&self, jwts: &Verifier, settings: &Settings) -> Self {
+        match self {
+            Self::Token(digest, Some(jwt)) => Self::Token(*digest, Some(jwts.again(settings, jwt))),
+            other => other.clone(),
+        }
+    }
+
+    /// What came of the JWT that it is, if it is one.
+    pub(crate) fn jwt(&self) -> Option<&Jwt> {
+        match self {
+            Self::Token(_, jwt) => jwt.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "Nothing",
+            Self::Token(_) => "Token(secret)",
+            Self::Malformed => "Malformed",
+        })
+    }
 }
 
 impl FromStr for TokenMetadata {
@@ -58,25 +112,25 @@ impl TokenMetadata {
     }
 
     /// Takes off what a call carries.
-    pub(crate) fn take(self, headers: &mut HeaderMap) -> Bearer {
+    pub(crate) fn take(self, headers: &mut HeaderMap) -> Carried {
         let name = self.name();
         let mut values = headers.get_all(&name).iter();
-        let bearer = match (values.next(), values.next()) {
-            (None, _) => return Bearer::Nothing,
-            (Some(value), None) => token(value).map_or(Bearer::Malformed, Bearer::Token),
-            (Some(_), Some(_)) => Bearer::Malformed,
+        let carried = match (values.next(), values.next()) {
+            (None, _) => return Carried::Nothing,
+            (Some(value), None) => token(value).map_or(Carried::Malformed, Carried::Token),
+            (Some(_), Some(_)) => Carried::Malformed,
         };
         headers.remove(name);
-        bearer
+        carried
     }
 }
 
 /// *Source:* RFC 6750, section 2.1, and RFC 9110, section 11.1: capitals of the scheme do not count.
-fn token(value: &HeaderValue) -> Option<Digest> {
+fn token(value: &HeaderValue) -> Option<Box<[u8]>> {
     let (scheme, token) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
     let token = token.trim_ascii();
     let is_one = !token.is_empty() && token.iter().all(u8::is_ascii_graphic);
-    (scheme.eq_ignore_ascii_case(b"Bearer ") && is_one).then(|| Digest::of(token))
+    (scheme.eq_ignore_ascii_case(b"Bearer ") && is_one).then(|| token.into())
 }
 
 #[cfg(test)]
@@ -84,7 +138,7 @@ mod tests {
     use super::*;
 
     /// What is found in these values, and whether anything of them is left.
-    fn taken(values: &[&'static str]) -> Bearer {
+    fn taken(values: &[&'static str]) -> Carried {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(PROXY_AUTHORIZATION, HeaderValue::from_static(value));
@@ -98,8 +152,8 @@ mod tests {
 
     #[test]
     fn only_one_token_of_the_right_scheme_is_one() {
-        let token = Bearer::Token(Digest::of(b"a.b-c_d~e+f/g=="));
-        assert_eq!(taken(&[]), Bearer::Nothing);
+        let token = Carried::Token((*b"a.b-c_d~e+f/g==").into());
+        assert_eq!(taken(&[]), Carried::Nothing);
         for value in ["Bearer a.b-c_d~e+f/g==", "bearer   a.b-c_d~e+f/g== "] {
             assert_eq!(taken(&[value]), token, "{value}");
         }
@@ -112,7 +166,7 @@ mod tests {
             &[""],
             &["Bearer a", "Bearer a"],
         ] {
-            assert_eq!(taken(wrong), Bearer::Malformed, "{wrong:?}");
+            assert_eq!(taken(wrong), Carried::Malformed, "{wrong:?}");
         }
     }
 
@@ -122,7 +176,7 @@ mod tests {
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer a"));
         headers.insert(PROXY_AUTHORIZATION, HeaderValue::from_static("Bearer b"));
         let found = TokenMetadata::Authorization.take(&mut headers);
-        assert_eq!(found, Bearer::Token(Digest::of(b"a")));
+        assert_eq!(found, Carried::Token((*b"a").into()));
         assert!(!headers.contains_key(AUTHORIZATION));
         assert!(headers.contains_key(PROXY_AUTHORIZATION));
     }

@@ -11,18 +11,32 @@ use http::HeaderValue;
 
 use super::known::{Calls, KnownCaller, Methods};
 use super::reading::{Reading, WrongPlace};
-use super::{CallersPolicy, Known, TokenMetadata};
+use super::{CallersPolicy, Claim, Known, TokenMetadata};
 use crate::credential::{Digest, Grant};
 
 const URI: &str = "must be a URI as it is in a certificate, such as spiffe://example.org/billing; it is matched exactly";
 const DNS_NAME: &str = "must be a DNS name as it is in a certificate, such as billing.example.org; it is matched exactly";
 const TOKEN: &str = "must be the SHA-256 of a token, 64 hexadecimal digits; the token itself is for the caller alone";
+const SUBJECT: &str = "must be a subject as it is in a JSON Web Token (sub); it is matched exactly";
+const CLAIM: &str = "must be CLAIM=TEXT, such as groups=billing or /realm_access/roles=billing; the text is matched exactly";
 const IDS: &str = "must be a client id, or what ids begin with and *, or '*' for all";
 const METHODS: &str = "must be /package.Service/Method, /package.Service/*, or '*' for all";
 
+/// What there can be of a caller.
+const FIELDS: [&str; 7] = [
+    "uris",
+    "dns-names",
+    "tokens",
+    "jwt-subjects",
+    "jwt-claims",
+    "calls",
+    "sees",
+];
+
 impl CallersPolicy {
     /// Reads a policy: YAML with the callers by their names below `callers`. Each has what it shows, one of which will do:
-    /// `uris` and `dns-names` of certificates, and the SHA-256 of `tokens`; and what it may: `calls` has `ids` and `methods`,
+    /// `uris` and `dns-names` of certificates, the SHA-256 of `tokens`, and of JSON Web Tokens `jwt-subjects` and
+    /// `jwt-claims` such as `groups=billing`; and what it may: `calls` has `ids` and `methods`,
     /// and `sees` has ids that it may see beside them. With `dry-run: true` nothing is refused, and only said.
     ///
     /// # Errors
@@ -35,6 +49,7 @@ impl CallersPolicy {
         Ok(Self {
             known: Arc::new(known),
             token_in: TokenMetadata::default(),
+            jwts: None,
         })
     }
 }
@@ -45,6 +60,8 @@ struct Shows {
     uris: Vec<(Place, String)>,
     dns_names: Vec<(Place, String)>,
     tokens: Vec<(Place, Digest)>,
+    subjects: Vec<(Place, String)>,
+    claims: Vec<(Place, Claim)>,
 }
 
 impl Reading {
@@ -95,13 +112,14 @@ impl Reading {
         }
         let name = HeaderValue::from_str(&entry.key).expect("such names are header values");
         let (mut calls, mut sees, mut shows) = (Vec::new(), Vec::new(), Shows::default());
-        let fields = ["uris", "dns-names", "tokens", "calls", "sees"];
-        for field in self.fields(&path, &entry.value, &fields) {
+        for field in self.fields(&path, &entry.value, &FIELDS) {
             let (path, value) = (format!("{path}: {}", field.key), &field.value);
             match field.key.as_str() {
                 "uris" => shows.uris = self.values(&path, value, uri, URI),
                 "dns-names" => shows.dns_names = self.values(&path, value, dns_name, DNS_NAME),
                 "tokens" => shows.tokens = self.values(&path, value, Digest::read, TOKEN),
+                "jwt-subjects" => shows.subjects = self.values(&path, value, subject, SUBJECT),
+                "jwt-claims" => shows.claims = self.values(&path, value, claim, CLAIM),
                 "calls" => calls = self.calls(&path, value),
                 _ => sees = self.list(&path, value, some_ids, IDS),
             }
@@ -143,14 +161,24 @@ impl Reading {
             uris,
             dns_names,
             tokens,
+            subjects,
+            claims,
         } = shows;
-        if uris.is_empty() && dns_names.is_empty() && tokens.is_empty() {
-            let mistake = "nobody can show to be this caller; give it uris, dns-names or tokens";
+        let of_jwts = subjects.len() + claims.len();
+        if uris.len() + dns_names.len() + tokens.len() + of_jwts == 0 {
+            let mistake = "nobody can show to be this caller; give it uris, dns-names, tokens, jwt-subjects or jwt-claims";
             self.mistake(at, path, mistake);
+        }
+        for (_, claim) in &claims {
+            if !known.claim_names.contains(&claim.name) {
+                known.claim_names.push(claim.name.clone());
+            }
         }
         self.one_of_each(&mut known.uris, path, uris, caller);
         self.one_of_each(&mut known.dns_names, path, dns_names, caller);
         self.one_of_each(&mut known.tokens, path, tokens, caller);
+        self.one_of_each(&mut known.subjects, path, subjects, caller);
+        self.one_of_each(&mut known.claims, path, claims, caller);
     }
 
     fn one_of_each<S: Eq + Hash>(
@@ -177,6 +205,18 @@ impl Reading {
 
 fn some_ids(text: &str) -> Option<Grant> {
     Grant::parse(text).ok()
+}
+
+fn subject(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn claim(text: &str) -> Option<Claim> {
+    let (name, text) = text.split_once('=')?;
+    Some(Claim {
+        name: name.parse().ok()?,
+        text: subject(text)?,
+    })
 }
 
 fn uri(text: &str) -> Option<String> {

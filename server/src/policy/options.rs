@@ -1,9 +1,18 @@
 //! The options of the callers' policy.
 
-use grpc_multiplexer_process::{OptionSpec, Reader};
+use grpc_multiplexer_process::{Exposure, OptionSpec, Reader};
 
 use super::{CallersPolicy, TokenMetadata};
+use crate::jwt::JwtTerms;
 use crate::proxy::comers;
+
+/// Where whose JWTs callers may show is described.
+const JWT: JwtTerms = JwtTerms {
+    issuer: CallersPolicy::JWT_ISSUER.path,
+    audience: CallersPolicy::JWT_AUDIENCE.path,
+    keys: CallersPolicy::JWT_KEYS.path,
+    ca: CallersPolicy::JWT_KEYS_CA.path,
+};
 
 impl CallersPolicy {
     /// The file.
@@ -31,6 +40,29 @@ impl CallersPolicy {
                reaches a backend, or authorization, which does not then either",
     };
 
+    /// Whose JWTs callers may show.
+    pub(crate) const JWT_ISSUER: OptionSpec = JwtTerms::issuer(
+        "callers-jwt-issuer",
+        "Who signs JSON Web Tokens of callers, as it stands in them (iss). With it --callers-policy knows callers by \
+         jwt-subjects and jwt-claims; needs --callers-jwt-audience and --callers-jwt-keys",
+    );
+
+    /// For whom they are.
+    pub(crate) const JWT_AUDIENCE: OptionSpec = JwtTerms::audience("callers-jwt-audience");
+
+    /// The issuer's keys.
+    pub(crate) const JWT_KEYS: OptionSpec = JwtTerms::keys("callers-jwt-keys");
+
+    /// Whom to trust where those are fetched.
+    pub(crate) const JWT_KEYS_CA: OptionSpec = JwtTerms::ca("callers-jwt-keys-ca");
+
+    /// Where the keys come from, for all to read on the way, if they do.
+    pub(crate) fn look(&self, reader: &Reader<'_>, exposure: &mut Exposure) {
+        if let Some(issuer) = self.jwt_issuer() {
+            JWT.look(issuer, reader, exposure);
+        }
+    }
+
     /// Reads them; `None` where there is no policy, and with a mistake, which `reader` keeps.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let (file, key) = (Self::FILE.path, Self::TOKEN_METADATA.path);
@@ -39,14 +71,27 @@ impl CallersPolicy {
             let flag = reader.flag(file);
             reader.mistake(key, format!("has no effect without {flag}"));
         }
+        let issuer = JWT.read(reader);
+        if !reader.is_set(file) && reader.is_set(JWT.issuer) {
+            let flag = reader.flag(file);
+            reader.mistake(JWT.issuer, format!("has no effect without {flag}"));
+        }
         let policy = read_file(reader)?.with_tokens_in(token_in?);
+        if policy.knows_jwts() && !reader.is_set(JWT.issuer) {
+            let flag = reader.flag(JWT.issuer);
+            let mistake = format!("its jwt-subjects and jwt-claims have no effect without {flag}");
+            reader.mistake(file, mistake);
+        }
         let ca = format!("{}.client-ca", comers::TLS.options);
         if policy.knows_certificates() && !reader.is_set(&ca) {
             let flag = reader.flag(&ca);
             let mistake = format!("its uris and dns-names have no effect without {flag}");
             reader.mistake(file, mistake);
         }
-        Some(policy)
+        Some(match issuer {
+            Some(issuer) => policy.with_jwts_of(issuer),
+            None => policy,
+        })
     }
 }
 

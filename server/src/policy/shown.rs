@@ -5,6 +5,7 @@ use std::fmt;
 use grpc_multiplexer_process::CertificateNames;
 
 use crate::credential::Digest;
+use crate::jwt::JwtDenied;
 
 /// The names of a caller's certificate that count.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +42,10 @@ pub(crate) enum Stranger {
     Nothing,
     Malformed,
     Token(Digest),
+    /// A JWT that is not taken.
+    Jwt(JwtDenied),
+    /// A good one of somebody else.
+    OtherJwt,
     Certificate(String),
 }
 
@@ -55,6 +60,10 @@ impl fmt::Display for Stranger {
                 f,
                 "no caller has the token whose SHA-256 begins with {token}"
             ),
+            Self::Jwt(denied) => denied.fmt(f),
+            Self::OtherJwt => {
+                f.write_str("no caller has the subject of its JWT, nor a claim in it")
+            }
             Self::Certificate(names) => {
                 write!(f, "no caller has a certificate with these names: {names}")
             }

@@ -3,8 +3,12 @@
 use grpc_multiplexer_process::CertificateNames;
 use proptest::prelude::*;
 
+use serde_json::{Value, json};
+
 use super::*;
 use crate::credential::line;
+use crate::jwt::JwtDenied;
+use crate::jwt::signer::taken;
 
 const TOKEN: &str = "a token of billing with more than 32 characters";
 const OTHER: &str = "another token, of another caller, and as long";
@@ -35,7 +39,7 @@ fn certificate(uris: &[&str], dns: &[&str]) -> Certificate {
 }
 
 fn token(token: &str) -> Bearer {
-    Bearer::Token(Digest::of(token.as_bytes()))
+    Bearer::Token(Digest::of(token.as_bytes()), None)
 }
 
 /// The name of whoever shows this.
@@ -94,7 +98,7 @@ fn a_caller_is_known_by_what_it_shows() {
         (Some(&support), Bearer::Malformed, "nobody"),
     ] {
         assert_eq!(
-            who(&policy, certificate, bearer),
+            who(&policy, certificate, bearer.clone()),
             wanted,
             "{certificate:?} {bearer:?}"
         );
@@ -209,6 +213,65 @@ callers:
     }
     assert!(!said.contains("secret") && !said.contains(&token), "{said}");
     assert_eq!(said.lines().count(), 18, "{said}");
+}
+
+#[test]
+fn a_jwt_is_of_its_subject_or_else_of_what_it_claims() {
+    let policy = parse(&format!(
+        "
+callers:
+  billing: {{jwt-subjects: [svc-billing], jwt-claims: [groups=billing]}}
+  support: {{jwt-claims: [/realm/roles=support, groups=support]}}
+  token: {{tokens: [{}]}}
+",
+        hex(TOKEN)
+    ));
+    let of = |says: Value| Bearer::Token(Digest::of(b"jwt"), Some(taken(&says)));
+    for (says, wanted) in [
+        (json!({"sub": "svc-billing"}), "billing"),
+        (json!({"sub": "billing"}), "nobody"),
+        (json!({"sub": "x", "groups": ["a", "billing"]}), "billing"),
+        (json!({"groups": "support"}), "support"),
+        (json!({"realm": {"roles": ["support"]}}), "support"),
+        (json!({"roles": ["support"]}), "nobody"),
+        // The claim that the policy names first.
+        (json!({"groups": ["support", "billing"]}), "support"),
+        (
+            json!({"groups": "billing", "realm": {"roles": "support"}}),
+            "billing",
+        ),
+        (json!({}), "nobody"),
+    ] {
+        assert_eq!(who(&policy, None, of(says.clone())), wanted, "{says}");
+    }
+    // A text that the policy knows by its SHA-256 is known whatever it looks like.
+    let known = Bearer::Token(Digest::of(TOKEN.as_bytes()), Some(Err(JwtDenied::Expired)));
+    assert_eq!(who(&policy, None, known), "token");
+    let wrong = Bearer::Token(Digest::of(b"jwt"), Some(Err(JwtDenied::Expired)));
+    let denied = policy.rights(None, wrong).unwrap_err();
+    assert_eq!(denied.to_string(), JwtDenied::Expired.to_string());
+}
+
+#[test]
+fn what_a_jwt_cannot_say_is_told() {
+    let said = mistakes(
+        "callers:
+  a:
+    jwt-claims: [groups, '=x', 'groups=', a=b]
+    jwt-subjects: ['', a]
+  b: {jwt-claims: [a=b], jwt-subjects: [a]}
+",
+    );
+    for wanted in [
+        "line 3, column 18: callers: a: jwt-claims: must be CLAIM=TEXT",
+        "line 3, column 26: callers: a: jwt-claims: must be",
+        "line 3, column 32: callers: a: jwt-claims: must be",
+        "line 4, column 20: callers: a: jwt-subjects: must be a subject",
+        "callers: b: the caller a has it already",
+    ] {
+        assert!(said.contains(wanted), "{wanted} is missing in:\n{said}");
+    }
+    assert_eq!(said.lines().count(), 6, "{said}");
 }
 
 #[test]

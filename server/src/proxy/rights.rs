@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::caller::Caller;
 use super::{Failure, Proxy};
 use crate::policy::{Denied, Rights};
+use crate::settings::Settings;
 
 impl Proxy {
     /// The rights of whoever makes a call, by what it shows, which is taken off. A no may take its time.
@@ -24,7 +25,8 @@ impl Proxy {
         let Some(policy) = policy else {
             return Ok(Rights::default());
         };
-        let bearer = policy.token_in().take(&mut head.headers);
+        let carried = policy.token_in().take(&mut head.headers);
+        let bearer = carried.seen(&self.jwts).await;
         let method = head.uri.path();
         let denied = match policy.rights(caller.certificate(), bearer) {
             Ok(rights) => return Ok(rights),
@@ -94,7 +96,8 @@ impl Proxy {
         }
     }
 
-    /// Waits until `look` finds something in what a policy in force, which refuses something, makes of who had these rights.
+    /// Waits until `look` finds something in what a policy in force, which refuses something, makes of who had these rights, be it
+    /// that the policy changed or a JWT.
     /// Whom nobody asked is left alone.
     async fn until_rights<T>(
         &self,
@@ -105,14 +108,19 @@ impl Proxy {
         if rights.caller().is_none() {
             return pending().await;
         }
-        let look = |policy: &crate::CallersPolicy| {
-            look(policy.rights(caller.certificate(), rights.bearer()))
+        let look = |settings: &Settings| {
+            let policy = settings.callers.as_ref();
+            let policy = policy.filter(|policy| !policy.is_dry_run())?;
+            let bearer = rights.bearer().again(&self.jwts, settings);
+            look(policy.rights(caller.certificate(), bearer))
         };
-        self.settings
-            .until(|settings| {
-                let policy = settings.callers.as_ref();
-                policy.filter(|policy| !policy.is_dry_run()).and_then(look)
-            })
-            .await
+        loop {
+            let changes = self.jwts.changes(rights.bearer().jwt());
+            tokio::select! {
+                biased;
+                found = self.settings.until(look) => return found,
+                () = changes => {}
+            }
+        }
     }
 }

@@ -78,6 +78,43 @@ fn rows_of_policy(folder: &Folder) -> Vec<Row> {
     ]
 }
 
+/// Options of issuers of JSON Web Tokens.
+fn rows_of_jwts(folder: &Folder) -> Vec<Row> {
+    let key =
+        r#"{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let keys = copies(folder, "jwks", &format!(r#"{{"keys": [{key}]}}"#));
+    let authorities = copies(folder, "jwt-ca", &Authority::new("jwt").pem());
+    let [keys, ca] = [&keys, &authorities].map(|files| files.each_ref().map(String::as_str));
+    let policy = folder.put_secret("jwt-policy.yaml", "callers: {}\n");
+    let mut rows = Vec::new();
+    for whose in ["callers", "edges"] {
+        let path = |name: &str| format!("{whose}-jwt-{name}");
+        let [issuer, audience, from, authorities] =
+            ["issuer", "audience", "keys", "keys-ca"].map(path);
+        let policy = ("callers-policy", policy.as_str());
+        let mut row = |key: &str, values, others: &[(&str, &str)]| {
+            let of_policy = &[policy][..usize::from(whose == "callers")];
+            rows.push(row(SERVER, key, values).beside(others).beside(of_policy));
+        };
+        let all = [(&*issuer, "a"), (&*audience, "b"), (&*from, keys[0])];
+        let texts = ["https://a.test", "b", "c"];
+        row(&issuer, texts, &all[1..]);
+        row(&audience, texts, &[all[0], all[2]]);
+        row(&from, [keys[0], "http://localhost:1/b", keys[2]], &all[..2]);
+        let url = (&*from, "https://localhost:1/keys");
+        row(
+            &authorities,
+            [ca[0], "system", ca[2]],
+            &[all[0], all[1], url],
+        );
+        if whose == "edges" {
+            let claims = ["ids", "/mux/ids", "sub"];
+            row("edges-jwt-claim", claims, &all);
+        }
+    }
+    rows
+}
+
 /// Options that name files of TLS.
 fn rows_of_tls(folder: &Folder) -> Vec<Row> {
     let authority = Authority::new("authority");
@@ -186,6 +223,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
     rows.extend(rows_of_tls(folder));
     rows.extend(rows_of_credentials(folder));
     rows.extend(rows_of_policy(folder));
+    rows.extend(rows_of_jwts(folder));
     for program in [SERVER, EDGE] {
         rows.push(row(program, "admin-listener", ["a:1", "off", "c:3"]));
         rows.push(row(program, "tunnel-timeout", ["2s", "1m", "1h"]));

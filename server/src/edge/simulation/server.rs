@@ -19,6 +19,7 @@ use super::doomed::Doomed;
 use super::network::{Arrival, Door};
 use crate::credential::{Credential, Failures};
 use crate::guard::Floods;
+use crate::jwt::{KeyFetches, Verifier};
 use crate::metrics::Metrics;
 use crate::newcomers::Newcomers;
 use crate::overload::Overload;
@@ -100,15 +101,17 @@ pub(super) fn edges(duplicates: DuplicateClientId, chance: &Chance) -> Edges {
         },
         ..Settings::default()
     };
+    let settings = Live::Fixed(Box::new(settings));
     Edges {
         registry: Registry::new(),
-        config: settings.tunnel.clone(),
+        config: settings.now(|settings| settings.tunnel.clone()),
         newcomers: Newcomers::new(limits.handshakes),
         tunnels: Arc::new(Semaphore::new(TUNNELS)),
         overload: Overload::new(&limits),
         turned_away: Seldom::default(),
         limits,
-        settings: Live::Fixed(Box::new(settings)),
+        jwts: Arc::new(Verifier::of_edges(settings.clone(), KeyFetches::default())),
+        settings,
         server_id: "simulated".to_owned(),
         proxy_port: 0,
         remarks: Remarks::default(),
