@@ -27,7 +27,7 @@ fn main() -> ExitCode {
                 version = %PROGRAM.version,
                 proxy_listener = %server.proxy_addresses(),
                 multiplexer_listener = %server.multiplexer_addresses(),
-                operator_listener = server.operator_addresses(),
+                operator_listener = server.operator_addresses().map(tracing::field::display),
                 admin_listener = admin.addresses().map(tracing::field::display),
                 "listening"
             );
