@@ -10,8 +10,9 @@ use grpc_multiplexer_tunnel::{ALPN, ClientId, SLOTS};
 use rustls::pki_types::ServerName;
 
 use crate::credential::Credential;
+use crate::token::TOKEN_FILE;
 use crate::{
-    Backend, BackendAddress, BackendTls, Edge, EdgeTokenError, ServerTls, SshPrivateKeyError,
+    Backend, BackendAddress, BackendTls, Edge, EdgeToken, ServerTls, SshPrivateKeyError,
     TunnelProtocol,
 };
 
@@ -24,8 +25,6 @@ const SERVER: DialTerms = DialTerms {
     tls12: false,
 };
 
-/// The file of the token.
-const TOKEN: &str = "token-file";
 /// The file of the key.
 const KEY: &str = "key-file";
 
@@ -91,7 +90,7 @@ impl Edge {
             let reason = "a server of the original's takes one tunnel of an edge; write 1";
             reader.mistake("tunnels", reason);
         }
-        for (path, what) in [(TOKEN, "token"), (KEY, "key")] {
+        for (path, what) in [(TOKEN_FILE, "token"), (KEY, "key")] {
             if reader.is_set(path) && tunnel_protocol == Some(TunnelProtocol::Legacy) {
                 let reason = format!(
                     "the original's wire carries no {what}; leave out --tunnel-protocol legacy"
@@ -199,9 +198,10 @@ fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Serv
 }
 
 fn read_credential(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Credential> {
-    let (token, key) = (read_token(reader, servers), read_key(reader));
-    if reader.is_set(TOKEN) && reader.is_set(KEY) {
-        let flag = reader.flag(TOKEN);
+    let token = EdgeToken::read(reader, SERVER.ca, servers).map(Credential::Token);
+    let key = read_key(reader);
+    if reader.is_set(TOKEN_FILE) && reader.is_set(KEY) {
+        let flag = reader.flag(TOKEN_FILE);
         reader.mistake(
             KEY,
             format!("an edge shows one or the other; leave out {flag}"),
@@ -216,23 +216,6 @@ fn read_key(reader: &mut Reader<'_>) -> Option<Credential> {
     let key = String::from_utf8_lossy(&file.contents).parse();
     let key = key.map_err(|error: SshPrivateKeyError| reader.mistake(KEY, error));
     key.ok().map(Credential::Key)
-}
-
-fn read_token(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Credential> {
-    let file = reader.secret_file(TOKEN)?;
-    let far = servers.iter().find(|server| !server.is_of_this_machine());
-    if !reader.is_set(SERVER.ca)
-        && let Some(server) = far
-    {
-        let reason = format!(
-            "the token would go to {server} in plain text; give --multiplexer-tls-ca with a file, or with `system`"
-        );
-        reader.mistake(TOKEN, reason);
-    }
-    // What is no text has no characters of a token.
-    let token = String::from_utf8_lossy(&file.contents).parse();
-    let token = token.map_err(|error: EdgeTokenError| reader.mistake(TOKEN, error));
-    token.ok().map(Credential::Token)
 }
 
 fn name(text: &str) -> Result<ServerName<'static>, &'static str> {

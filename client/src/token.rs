@@ -4,8 +4,13 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use grpc_multiplexer_process::{HostPort, Reader};
 use grpc_multiplexer_tunnel::message::Auth;
 use grpc_multiplexer_tunnel::{LONGEST_TOKEN, TOKEN_SCHEME};
+use tonic::metadata::{Ascii, MetadataValue};
+
+/// The option of its file.
+pub(crate) const TOKEN_FILE: &str = "token-file";
 
 /// Least characters. Servers keep tokens under a fast hash, which hides only what nobody can guess.
 const SHORTEST: usize = 32;
@@ -57,12 +62,42 @@ impl FromStr for EdgeToken {
 }
 
 impl EdgeToken {
-    /// As it is shown.
+    /// The one in the file of [`TOKEN_FILE`], if it is given. Without TLS, which `ca` asks for, it must not be shown to
+    /// servers elsewhere.
+    pub(crate) fn read(
+        reader: &mut Reader<'_>,
+        ca: &'static str,
+        servers: &[HostPort],
+    ) -> Option<Self> {
+        let file = reader.secret_file(TOKEN_FILE)?;
+        let far = servers.iter().find(|server| !server.is_of_this_machine());
+        if let Some(server) = far.filter(|_| !reader.is_set(ca)) {
+            let flag = reader.flag(ca);
+            let reason = format!(
+                "the token would go to {server} in plain text; give {flag} with a file, or with `system`"
+            );
+            reader.mistake(TOKEN_FILE, reason);
+        }
+        // What is no text has no characters of a token.
+        let token = String::from_utf8_lossy(&file.contents).parse();
+        let token = token.map_err(|error: EdgeTokenError| reader.mistake(TOKEN_FILE, error));
+        token.ok()
+    }
+
+    /// As an edge shows it.
     pub(crate) fn auth(&self) -> Auth {
         Auth {
             scheme: TOKEN_SCHEME.to_owned(),
             data: self.0.as_bytes().to_vec(),
         }
+    }
+
+    /// As a caller shows it.
+    pub(crate) fn bearer(&self) -> MetadataValue<Ascii> {
+        let value = format!("Bearer {}", self.0).parse();
+        let mut value: MetadataValue<Ascii> = value.expect("a token is graphic ASCII");
+        value.set_sensitive(true);
+        value
     }
 }
 

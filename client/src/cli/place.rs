@@ -10,6 +10,9 @@ use grpc_multiplexer_process::{
 use rustls::ClientConfig;
 use tonic::metadata::{Ascii, AsciiMetadataKey, MetadataValue};
 
+use crate::EdgeToken;
+use crate::token::TOKEN_FILE;
+
 /// What a place is called among the options, and what they say.
 #[derive(Debug)]
 pub(super) struct Kind {
@@ -25,7 +28,6 @@ pub(super) struct Kind {
     options: &'static [OptionSpec],
 }
 
-const TOKEN: &str = "token-file";
 const TOKEN_METADATA: &str = "token-metadata";
 
 const CA_HELP: &str = "PEM file of the authorities that the server's certificate is checked against, or system for those \
@@ -56,7 +58,7 @@ pub(super) static PROXY: Kind = Kind {
         DialTerms::certificate(PROXY_TLS.certificate, CERTIFICATE_HELP),
         DialTerms::key(PROXY_TLS.key),
         OptionSpec {
-            path: TOKEN,
+            path: TOKEN_FILE,
             value_name: "FILE",
             default: None,
             many: false,
@@ -159,15 +161,10 @@ impl Kind {
             .iter()
             .any(|option| reader.is_set(option));
         let tls = speaks_tls.then(|| terms.read(&mut reader)).flatten();
-        let has_token = self.options.iter().any(|option| option.path == TOKEN);
-        let token = has_token.then(|| token(&mut reader)).flatten();
-        if token.is_some() && !speaks_tls && !address.is_of_this_machine() {
-            let flag = reader.flag(terms.ca);
-            let reason = format!(
-                "the token would go to {address} in plain text; give {flag} with a file, or with `system`"
-            );
-            reader.mistake(TOKEN, reason);
-        }
+        let has_token = self.options.iter().any(|option| option.path == TOKEN_FILE);
+        let token = has_token
+            .then(|| token(&mut reader, terms.ca, &address))
+            .flatten();
         let read = reader.finish(|| {
             Some(Place {
                 kind: self,
@@ -194,25 +191,13 @@ impl Kind {
     }
 }
 
-fn token(reader: &mut Reader<'_>) -> Option<Token> {
+fn token(reader: &mut Reader<'_>, ca: &'static str, address: &HostPort) -> Option<Token> {
     let name = reader.one(TOKEN_METADATA, |name| {
         let name = name.parse::<AsciiMetadataKey>();
         name.map_err(|_| "this is no name of metadata; the usual one is proxy-authorization")
     });
-    let file = reader.secret_file(TOKEN)?;
-    // What is no text has no characters of a token.
-    let text = String::from_utf8_lossy(&file.contents);
-    let word = text.trim_ascii();
-    let value = match word.bytes().all(|byte| byte.is_ascii_graphic()) && !word.is_empty() {
-        true => format!("Bearer {word}").parse().ok(),
-        false => None,
-    };
-    let Some(mut value): Option<MetadataValue<Ascii>> = value else {
-        reader.mistake(TOKEN, "this holds no token, which is one word");
-        return None;
-    };
-    value.set_sensitive(true);
-    Some((name?, value))
+    let token = EdgeToken::read(reader, ca, std::slice::from_ref(address))?;
+    Some((name?, token.bearer()))
 }
 
 /// An address to dial, which has a host.
