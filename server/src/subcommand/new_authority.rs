@@ -33,6 +33,7 @@ pub(super) fn run(given: &ArgMatches) -> Result<(), String> {
         .and_then(|key| Ok((params.self_signed(&key)?.pem(), key.serialize_pem())));
     let (certificate, key) = made.map_err(|error| format!("cannot make a certificate: {error}"))?;
     let pair = Pair::named(name);
+    pair.is_new("take another name")?;
     pair.write(&certificate, &key)?;
     say_made(&pair, end)
 }

@@ -74,6 +74,7 @@ pub(super) fn run(given: &ArgMatches) -> Result<(), String> {
     if given.get_flag(REPLACE) {
         pair.replace(&certificate, &key)?;
     } else {
+        pair.is_new("give --replace to renew it")?;
         pair.write(&certificate, &key)?;
     }
     say_made(&pair, end)

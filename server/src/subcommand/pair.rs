@@ -21,17 +21,20 @@ impl Pair {
         }
     }
 
-    /// Writes both, of which none may be there.
-    pub(super) fn write(&self, certificate: &str, key: &str) -> Result<(), String> {
-        if let Some(there) = [&self.certificate, &self.key]
-            .into_iter()
-            .find(|file| file.exists())
-        {
-            return Err(format!(
-                "{} is there already, and stays as it is",
+    /// Fails if one of them is there, and then says what to do `instead`.
+    pub(super) fn is_new(&self, instead: &str) -> Result<(), String> {
+        let mut files = [&self.certificate, &self.key].into_iter();
+        match files.find(|file| file.exists()) {
+            None => Ok(()),
+            Some(there) => Err(format!(
+                "{} is there already, and stays as it is; {instead}",
                 there.display()
-            ));
+            )),
         }
+    }
+
+    /// Writes both. What is there stays.
+    pub(super) fn write(&self, certificate: &str, key: &str) -> Result<(), String> {
         write(&self.key, key, Secrecy::Secret)?;
         write(&self.certificate, certificate, Secrecy::Public)
     }

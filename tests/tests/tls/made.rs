@@ -94,12 +94,12 @@ fn what_cannot_be_made_is_named_and_nothing_is_lost() {
         (
             &["new-authority", "ca"][..],
             1,
-            "ca.pem is there already, and stays as it is",
+            "ca.pem is there already, and stays as it is; take another name",
         ),
         (
             &["new-certificate", "ca", "server", "a.example"],
             1,
-            "server.pem is there already",
+            "server.pem is there already, and stays as it is; give --replace to renew it",
         ),
         (
             &["new-certificate", "nobody", "x", "a.example"],
