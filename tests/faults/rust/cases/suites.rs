@@ -14,35 +14,38 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             "F11",
             "an edge of the first release",
-            Test("skew", "the_first_releases_hello_is_welcome"),
+            Test("tunnels", "skew::the_first_releases_hello_is_welcome"),
         ),
         Case::new(
             "F11",
             "a server of the first release",
-            Test("skew", "an_edge_goes_on_with_a_server_of_the_first_release"),
+            Test(
+                "tunnels",
+                "skew::an_edge_goes_on_with_a_server_of_the_first_release",
+            ),
         ),
         Case::new(
             "F11",
             "an edge of the original",
             Test(
-                "legacy",
-                "an_edge_of_the_original_is_called_listed_and_taken_once",
+                "tunnels",
+                "legacy::an_edge_of_the_original_is_called_listed_and_taken_once",
             ),
         ),
         Case::new(
             "F11",
             "a server of the original",
             Test(
-                "legacy",
-                "the_originals_server_makes_a_call_and_the_backend_sees_its_own_authority",
+                "tunnels",
+                "legacy::the_originals_server_makes_a_call_and_the_backend_sees_its_own_authority",
             ),
         ),
         Case::new(
             "F23",
             "a backend does not read",
             Test(
-                "traps_limits",
-                "uploads_that_the_backend_does_not_read_block_nobody_else",
+                "traps",
+                "limits::uploads_that_the_backend_does_not_read_block_nobody_else",
             ),
         )
         .short(),
@@ -58,15 +61,18 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             "F26",
             "uploads are reset, with every code",
-            Test("traps", "an_upload_that_is_reset_never_looks_complete"),
+            Test(
+                "traps",
+                "frames::an_upload_that_is_reset_never_looks_complete",
+            ),
         )
         .short(),
         Case::new(
             "F27",
             "the backend resets before headers, with every code",
             Test(
-                "status_backend",
-                "a_reset_before_headers_becomes_the_status_of_its_reason",
+                "status",
+                "backend::a_reset_before_headers_becomes_the_status_of_its_reason",
             ),
         )
         .short(),
@@ -74,8 +80,8 @@ pub(super) fn cases() -> Vec<Case> {
             "F27",
             "the backend resets after headers, with every code",
             Test(
-                "status_backend",
-                "a_reset_after_headers_keeps_the_bytes_and_becomes_trailers",
+                "status",
+                "backend::a_reset_after_headers_keeps_the_bytes_and_becomes_trailers",
             ),
         )
         .short(),
@@ -83,23 +89,23 @@ pub(super) fn cases() -> Vec<Case> {
             "F28",
             "the backend goes away: what it took ends, the rest is sent anew",
             Test(
-                "status_life",
-                "a_backend_that_goes_away_finishes_what_it_took_and_gets_the_rest_anew",
+                "status",
+                "life::a_backend_that_goes_away_finishes_what_it_took_and_gets_the_rest_anew",
             ),
         )
         .short(),
         Case::new(
             "F28",
             "the backend goes away again and again",
-            Test("status_life", "many_connections_that_go_away_cost_no_call"),
+            Test("status", "life::many_connections_that_go_away_cost_no_call"),
         )
         .short(),
         Case::new(
             "F28",
             "the backend refuses a stream, or goes away before it",
             Test(
-                "traps_forms",
-                "what_is_proven_unprocessed_is_tried_once_more",
+                "traps",
+                "forms::what_is_proven_unprocessed_is_tried_once_more",
             ),
         )
         .short(),
@@ -107,8 +113,8 @@ pub(super) fn cases() -> Vec<Case> {
             "F28",
             "the backend goes away at once with what it took",
             Test(
-                "traps_forms",
-                "what_may_have_been_processed_is_never_tried_again",
+                "traps",
+                "forms::what_may_have_been_processed_is_never_tried_again",
             ),
         )
         .short(),
@@ -191,8 +197,8 @@ pub(super) fn cases() -> Vec<Case> {
             "F30",
             "callers that say nothing, or stop in the middle: TCP, TLS, preface, headers",
             Test(
-                "traps_limits",
-                "whoever_says_nothing_or_stops_in_the_middle_is_cut",
+                "traps",
+                "limits::whoever_says_nothing_or_stops_in_the_middle_is_cut",
             ),
         )
         .short(),
@@ -208,7 +214,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new(
             "F30",
             "edges that say no hello",
-            Test("yamux", "what_says_no_hello_is_hung_up_on"),
+            Test("tunnels", "yamux::what_says_no_hello_is_hung_up_on"),
         )
         .short(),
         Case::new(
@@ -236,14 +242,14 @@ pub(super) fn cases() -> Vec<Case> {
             "F32",
             "a peer sends frames of one byte",
             Test(
-                "yamux",
-                "a_flood_of_streams_or_of_tiny_frames_harms_nobody_else",
+                "tunnels",
+                "yamux::a_flood_of_streams_or_of_tiny_frames_harms_nobody_else",
             ),
         ),
         Case::new(
             "F32",
             "a peer speaks no yamux",
-            Test("yamux", "what_speaks_no_yamux_is_hung_up_on"),
+            Test("tunnels", "yamux::what_speaks_no_yamux_is_hung_up_on"),
         ),
         Case::new(
             "F33",

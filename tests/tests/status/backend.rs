@@ -1,10 +1,5 @@
 //! What becomes of what a backend does: refuses, resets, breaks off, answers nonsense, or answers well.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,10 +1,5 @@
 //! What frames and resets do to an HTTP/2 connection that many calls share: nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::future::pending;
 
 use bytes::Bytes;

@@ -1,10 +1,5 @@
 //! What a backend sees of a call, frame by frame, whatever becomes of it: never an end that its caller did not send.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::sync::{Arc, Mutex};
 
 use grpc_multiplexer_tests::{

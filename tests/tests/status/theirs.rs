@@ -1,10 +1,5 @@
 //! A status that the backend sends reaches its caller as it is: any code, any text, any details, in as many frames.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

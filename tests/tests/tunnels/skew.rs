@@ -1,11 +1,6 @@
 //! Versions that differ by one, on bytes as they were: what the first release of protocol 1 said is pinned here, and an
 //! edge and a server of today must go on with it.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use grpc_multiplexer_tests::yamux::{ACK, DATA, HEADER, data, first_stream};
 use grpc_multiplexer_tests::{Edge, Mux, until, within};
 use grpc_multiplexer_tunnel::message::control::Message;

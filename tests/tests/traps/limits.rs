@@ -1,10 +1,5 @@
 //! What is too large, too many, too slow or too late: an answer in time, and nobody else's trouble.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,11 +1,5 @@
 //! Which tunnel has a client id: further tunnels of one edge, twins, ghosts, and what watchers are told of it all.
 
-#![cfg(unix)]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,11 +3,6 @@
 //! The original's server is played by hand, frame by frame, so that it does what that one does and no library would:
 //! it loses what comes together with the id, opens one stream and no other, and leaves `:authority` empty.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use grpc_multiplexer_tests::yamux::{ACK, DATA, HEADER, PING, SYN, WINDOW_UPDATE, data, header};
 use grpc_multiplexer_tests::{Backend, Caller, Edge, Frame, Mux, Path, until, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,11 +1,6 @@
 //! Callers at the edges of what HTTP/2 allows them, frame by frame: streams beyond the limit, streams that race a
 //! server that goes away, and headers beyond reading.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use grpc_multiplexer_tests::{Backend, Caller, Frame, FrameConnection, Path, kind, within};
 
 const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];

@@ -1,10 +1,5 @@
 //! Forms of requests and endings that say one thing to a proxy and another to a backend: each has one meaning here.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

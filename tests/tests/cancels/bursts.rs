@@ -1,10 +1,5 @@
 //! Bursts of cancelled calls reach the backend, and do not cost anybody the connection that all share.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::time::Duration;
 
 use futures::future::join_all;

@@ -1,10 +1,5 @@
 //! What the server answers by itself: requests that are no call to an edge. No backend sees any of them.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::fs;
 use std::path::PathBuf;
 

@@ -1,10 +1,5 @@
 //! A dead tunnel is noticed, and one that is only slow, full or paused is not taken for dead.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::time::Duration;
 
 use grpc_multiplexer_tests::{Backend, Caller, Edge, Link, Mux, Process, Relay, within};

@@ -1,10 +1,5 @@
 //! Tunnels of one edge side by side, how they prove that they belong together, and what an edge does that is superseded.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::time::Duration;
 
 use grpc_multiplexer_tests::{Edge, ScriptedServer, within};

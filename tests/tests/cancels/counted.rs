@@ -1,10 +1,5 @@
 //! Backends that count resets and end connections over them lose none, or none twice; and no other call is harmed.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,10 +1,5 @@
 //! Peers at the multiplexer port that are no edges of ours: they are hung up on, and nobody else notices.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::net::SocketAddr;
 
 use grpc_multiplexer_tests::yamux::{DATA, SYN, WINDOW_UPDATE, first_stream, header};

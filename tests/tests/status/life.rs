@@ -1,11 +1,6 @@
 //! What becomes of a call when something around it ends: a tunnel, a backend's connection, its time, its caller, the
 //! server; and what is tried again.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,11 +1,6 @@
 //! A tunnel is cut under load. Calls that were on it fail and say so; every other call succeeds, none runs twice, and
 //! service is back soon after the fault is over.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,15 @@
+//! Tunnels: whose they are, which wire they speak, and what becomes of calls when one breaks.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect is over"
+)]
+
+mod cut;
+#[cfg(unix)]
+mod identity;
+mod legacy;
+mod liveness;
+mod skew;
+mod slots;
+mod yamux;
