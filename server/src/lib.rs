@@ -82,6 +82,7 @@ pub use jwt::{JwtClaim, JwtClaimError, JwtIssuer, WrongKeys};
 pub use limits::{Limits, MetadataLimits};
 pub use options::PROGRAM;
 pub use policy::{CallersPolicy, TokenMetadata, TokenMetadataError, WrongPlace};
+pub use proxy::{ForwardedHeaders, ForwardedHeadersError};
 pub use settings::Settings;
 pub use subcommand::subcommand;
 pub use waiting::WaitSettings;

@@ -130,6 +130,16 @@ const OPTIONS: &[OptionSpec] = &[
         help: "Calls that may wait for one edge at a time, and no more than have a place or a turn there once it is back",
     },
     OptionSpec {
+        path: "forwarded-headers",
+        value_name: "WHAT",
+        default: Some("drop"),
+        many: false,
+        secret: false,
+        reload: true,
+        help: "What to do with x-forwarded-*, forwarded, x-real-ip and x-envoy-* of callers, which anybody can write: drop \
+               it, append the caller's address to x-forwarded-for, or let it pass",
+    },
+    OptionSpec {
         path: "replay-buffer",
         value_name: "SIZE",
         default: Some("64KiB"),

@@ -8,6 +8,7 @@ pub(crate) mod crowd;
 mod farewell;
 mod flow;
 mod forward;
+mod forwarded;
 mod intake;
 pub(crate) mod listener;
 mod local;
@@ -49,6 +50,7 @@ use crate::settings::{Live, Settings};
 use caller::{Caller, OneCall};
 pub(crate) use code::Code;
 use forward::{Ending, Ends, forward};
+pub use forwarded::{ForwardedHeaders, ForwardedHeadersError};
 use intake::Intake;
 pub(crate) use local::{CutOff, Local, OwnServices, Upload};
 use metadata::{GRPC_TIMEOUT, MUX_CALLER, to_backend};
@@ -173,6 +175,8 @@ impl Proxy {
         let overload = Failure::Overload { sent: false };
         let _underway = self.overload.call().ok_or(overload)?;
         to_backend(&mut call.head.headers);
+        let forwarded = self.settings.now(|settings| settings.forwarded_headers);
+        forwarded.apply(&mut call.head.headers, call.intake.caller().address());
         if let Some(name) = rights.caller() {
             call.head.headers.insert(MUX_CALLER, name.clone());
         }

@@ -13,7 +13,7 @@ use crate::edge::{age, comers};
 use crate::operator;
 use crate::proxy;
 use crate::waiting::WaitSettings;
-use crate::{CallersPolicy, DuplicateClientId, Grants, Limits, ServerConfig};
+use crate::{CallersPolicy, DuplicateClientId, ForwardedHeaders, Grants, Limits, ServerConfig};
 
 /// How a [`Server`](crate::Server) behaves. The default is that of the binary's options.
 ///
@@ -48,6 +48,8 @@ pub struct Settings {
     pub tunnel: TunnelConfig,
     /// Which calls wait for an edge that is away.
     pub waiting: WaitSettings,
+    /// What becomes of what callers say of the way that a call came. Default [`ForwardedHeaders::Drop`].
+    pub forwarded_headers: ForwardedHeaders,
     /// Bytes of a request that are kept until its backend answers, to be sent again where it is proven that no backend
     /// took them. Default 64 KiB.
     pub replay_buffer: usize,
@@ -68,6 +70,7 @@ impl Default for Settings {
             max_tunnel_age: None,
             tunnel: TunnelConfig::default(),
             waiting: WaitSettings::default(),
+            forwarded_headers: ForwardedHeaders::default(),
             replay_buffer: 64 * 1024,
             limits: Limits::default(),
         }
@@ -89,6 +92,7 @@ impl Settings {
         let drain_timeout = reader.one(DRAIN_TIMEOUT.path, duration);
         let duplicate_client_id = reader.one("duplicate-client-id", str::parse);
         let waiting = WaitSettings::read(reader);
+        let forwarded_headers = reader.one("forwarded-headers", str::parse);
         let replay_buffer = reader.one("replay-buffer", size);
         let proxy_tls = ListenerTls::read(reader, proxy::comers::TLS);
         let multiplexer_tls = ListenerTls::read(reader, comers::TLS);
@@ -113,6 +117,7 @@ impl Settings {
             max_tunnel_age: max_tunnel_age?,
             tunnel,
             waiting: waiting?,
+            forwarded_headers: forwarded_headers?,
             // What does not fit is no limit.
             replay_buffer: usize::try_from(replay_buffer?).unwrap_or(usize::MAX),
             limits,

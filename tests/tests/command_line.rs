@@ -236,6 +236,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("warm-up", "<DURATION>", "[default: 30s] "),
                 ("max-waiting-calls", "<COUNT>", "[default: 10000] "),
                 ("max-waiting-calls-per-edge", "<COUNT>", "[default: 1000] "),
+                ("forwarded-headers", "<WHAT>", "[default: drop] "),
                 ("replay-buffer", "<SIZE>", "[default: 64KiB] "),
                 ("max-caller-connections", "<COUNT>", "[default: 10000] "),
                 (

@@ -6,6 +6,8 @@ use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 use http::header::{AUTHORIZATION, COOKIE, HOST, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::forwarded::drop_forwarded;
+
 /// The key by which callers select an edge.
 pub(crate) const CLIENT_ID: HeaderName = HeaderName::from_static(CLIENT_ID_METADATA_KEY);
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -17,10 +19,10 @@ pub(crate) const MUX_CALLER: HeaderName = HeaderName::from_static("x-mux-caller"
 /// The mark of a multiplexer behind this one.
 const MUX_ERROR_INNER: HeaderName = HeaderName::from_static("x-mux-error-inner");
 
-/// Makes a caller's metadata the backend's.
+/// Makes a caller's metadata the backend's, but for what it says of its [way](super::forwarded).
 pub(crate) fn to_backend(headers: &mut HeaderMap) {
     headers.remove(HOST);
-    trailers_to_backend(headers);
+    entries_to_backend(headers);
     // gRPC requires it of every client, and a backend may refuse a call without it.
     headers.insert(TE, HeaderValue::from_static("trailers"));
     // Callers share the lane's compression table: what is in it can be guessed byte by byte from the sizes of frames.
@@ -33,9 +35,14 @@ pub(crate) fn to_backend(headers: &mut HeaderMap) {
 
 /// Makes the trailers of a caller's request the backend's.
 pub(crate) fn trailers_to_backend(trailers: &mut HeaderMap) {
-    trailers.remove(CLIENT_ID);
-    drop_hop_by_hop(trailers);
-    drop_ours(trailers);
+    entries_to_backend(trailers);
+    drop_forwarded(trailers);
+}
+
+fn entries_to_backend(headers: &mut HeaderMap) {
+    headers.remove(CLIENT_ID);
+    drop_hop_by_hop(headers);
+    drop_ours(headers);
 }
 
 /// Makes a backend's headers or trailers the caller's.
@@ -97,6 +104,13 @@ mod tests {
         ]);
         to_backend(&mut map);
         assert_eq!(map, headers(&[("x-muxer", "kept"), ("te", "trailers")]));
+    }
+
+    #[test]
+    fn trailers_do_not_say_where_a_call_comes_from() {
+        let mut map = headers(&[("x-forwarded-for", "192.0.2.1"), ("k", "v")]);
+        trailers_to_backend(&mut map);
+        assert_eq!(map, headers(&[("k", "v")]));
     }
 
     #[test]

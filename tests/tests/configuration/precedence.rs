@@ -186,6 +186,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
         row(SERVER, "max-tunnel-age", ["10s", "0", "24h"]),
         row(SERVER, "max-waiting-calls", ["1", "20", "300"]),
         row(SERVER, "max-waiting-calls-per-edge", ["1", "20", "300"]),
+        row(SERVER, "forwarded-headers", ["append", "pass", "drop"]),
         row(SERVER, "replay-buffer", ["1KiB", "2MiB", "0"]),
         row(SERVER, "max-caller-connections", ["1", "2", "3"]),
         row(

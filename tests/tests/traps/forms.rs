@@ -247,6 +247,34 @@ async fn the_authority_is_the_edges_whatever_the_caller_says() {
 }
 
 #[tokio::test]
+async fn where_a_call_comes_from_is_not_the_callers_to_say() {
+    let backend = Backend::h2(|mut call| async move { call.ok(b"").await }).await;
+    let said = [
+        ID,
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-forwarded-host", "forged"),
+        ("forwarded", "for=192.0.2.1"),
+        ("x-envoy-retry-on", "5xx"),
+    ];
+    for (what, list, names) in [
+        ("drop", None, 0),
+        ("append", Some("192.0.2.1, 127.0.0.1"), 4),
+        ("pass", Some("192.0.2.1"), 4),
+    ] {
+        let mux = Mux::with(&["--forwarded-headers", what]).await;
+        let _edge = Edge::start(&mux, "rainbow", backend.address).await;
+        let caller = Caller::connect(mux.proxy).await;
+        caller.call("/s/m", &said, b"").await.is_backends(0);
+        let headers = &backend.seen().pop().unwrap().headers;
+        let shown = headers.get("x-forwarded-for");
+        assert_eq!(shown.map(|shown| shown.to_str().unwrap()), list, "{what}");
+        let told = said[1..].iter();
+        let told = told.filter(|(name, _)| headers.contains_key(*name));
+        assert_eq!(told.count(), names, "{what}: {headers:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_deadline_that_passes_is_deadline_exceeded_before_and_within_the_response() {
     let mux = Mux::start().await;
     let backend = Backend::h2(|mut call| async move {
