@@ -7,8 +7,10 @@ use tokio::time::sleep;
 
 use crate::settings::{Live, Settings};
 
-/// A certificate is looked at this often at least, and no more often than this: a clock may be set.
-const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60 * 60));
+/// A certificate is looked at no more often than this.
+const SOONEST: Duration = Duration::from_secs(1);
+/// And this often at least: a clock may be set.
+const LATEST: Duration = Duration::from_secs(60 * 60);
 
 /// Waits until who showed this would not be let in any more by the listener whose TLS `of` finds: it is revoked, its authority
 /// is gone, or its time is over. Says why.
@@ -17,13 +19,37 @@ pub(crate) async fn lost(
     settings: &Live,
     of: fn(&Settings) -> Option<&ListenerTls>,
 ) -> AcceptError {
-    let (soonest, latest) = LOOK;
     loop {
-        let left = shown.left().unwrap_or(latest).clamp(soonest, latest);
         tokio::select! {
             biased;
             why = settings.until(|settings| of(settings)?.still_trusts(shown).err()) => return why,
-            () = sleep(left) => {}
+            () = sleep(next_look(shown.left())) => {}
+        }
+    }
+}
+
+/// When a certificate that is trusted now is to be looked at again, by what it has left. Where nothing is left it is trusted
+/// all the same: what has ended is one that it came with, and that nobody needs.
+fn next_look(left: Option<Duration>) -> Duration {
+    let left = left.filter(|left| !left.is_zero());
+    left.unwrap_or(LATEST).clamp(SOONEST, LATEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_looked_at_when_it_ends_and_not_all_the_time_after() {
+        let seconds = Duration::from_secs;
+        for (left, wanted) in [
+            (None, LATEST),
+            (Some(seconds(90)), seconds(90)),
+            (Some(seconds(86_400)), LATEST),
+            (Some(Duration::from_millis(1)), SOONEST),
+            (Some(Duration::ZERO), LATEST),
+        ] {
+            assert_eq!(next_look(left), wanted, "{left:?}");
         }
     }
 }
