@@ -47,11 +47,14 @@ pub(crate) fn parse(text: &str) -> Result<Option<Duration>, String> {
 pub(super) struct Age(Option<(Instant, Instant)>);
 
 impl Age {
-    /// It begins now.
+    /// It begins now. An age beyond what the clock can hold is no limit.
     pub(super) fn new(greatest: Option<Duration>, mut chance: Chance) -> Self {
         let now = Instant::now();
         let mut told = || chance.random_range(TOLD);
-        Self(greatest.map(|age| (now + age / 1000 * told(), now + age)))
+        Self(greatest.and_then(|age| {
+            let end = now.checked_add(age)?;
+            Some((now + age / 1000 * told(), end))
+        }))
     }
 
     /// How long it has left.
@@ -85,4 +88,19 @@ async fn end_when_idle(edge: &EdgeHandle, session: &Session) {
     }
     edge.lanes().idle().await;
     edge.lanes().close().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_age_beyond_the_clock_is_no_limit() {
+        let longest = parse(&format!("{}s", u64::MAX)).unwrap();
+        assert_eq!(longest, Some(Duration::from_secs(u64::MAX)));
+        let age = Age::new(longest, Chance::default());
+        assert_eq!(age.left(), Duration::ZERO);
+        let day = Some(Duration::from_secs(86_400));
+        assert_eq!(Some(Age::new(day, Chance::default()).left()), day);
+    }
 }
