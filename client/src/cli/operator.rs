@@ -22,6 +22,12 @@ use super::output::{End, Output, aside, columns, harmless};
 use super::place::Place;
 use super::status::{Origin, Trouble, in_words, origin};
 
+/// A ban that is longer than can be said. It is longer than any server takes, too, which says so.
+const LONGEST: prost_types::Duration = prost_types::Duration {
+    seconds: i64::MAX,
+    nanos: 0,
+};
+
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Order {
@@ -43,7 +49,7 @@ pub(super) async fn carry_out(order: &Order, at: &Arc<Place>, output: &Output) -
             let request = KickRequest {
                 client_id: id.to_string(),
                 reason: reason.clone(),
-                ban: prost_types::Duration::try_from(*ban).ok(),
+                ban: Some(prost_types::Duration::try_from(*ban).unwrap_or(LONGEST)),
             };
             let done = answer(at, admin.kick(request)).await?;
             say_kicked(id, done.tunnels, *ban, output)

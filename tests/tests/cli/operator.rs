@@ -96,6 +96,24 @@ async fn what_is_wrong_is_said_with_what_may_mend_it() {
             1,
             "reason is missing",
         ),
+        (
+            &address,
+            &["kick", "rainbow", "--reason=x", "--ban=366d"],
+            1,
+            "ban must be 0 to 365 days",
+        ),
+        // Longer than can be said.
+        (
+            &address,
+            &[
+                "kick",
+                "rainbow",
+                "--reason=x",
+                "--ban=18446744073709551615s",
+            ],
+            1,
+            "ban must be 0 to 365 days",
+        ),
     ] {
         let answer = order(address, args).await;
         assert_eq!(answer.code, code, "{answer:?}");
