@@ -198,7 +198,8 @@ fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Serv
 }
 
 fn read_credential(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Credential> {
-    let token = EdgeToken::read(reader, SERVER.ca, servers).map(Credential::Token);
+    let speaks_tls = reader.is_set(SERVER.ca);
+    let token = EdgeToken::read(reader, SERVER.ca, speaks_tls, servers).map(Credential::Token);
     let key = read_key(reader);
     if reader.is_set(TOKEN_FILE) && reader.is_set(KEY) {
         let flag = reader.flag(TOKEN_FILE);

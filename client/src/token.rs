@@ -62,16 +62,17 @@ impl FromStr for EdgeToken {
 }
 
 impl EdgeToken {
-    /// The one in the file of [`TOKEN_FILE`], if it is given. Without TLS, which `ca` asks for, it must not be shown to
-    /// servers elsewhere.
+    /// The one in the file of [`TOKEN_FILE`], if it is given. It must not be shown to servers elsewhere in plain text: `ca` is
+    /// the option that asks for TLS.
     pub(crate) fn read(
         reader: &mut Reader<'_>,
-        ca: &'static str,
+        ca: &str,
+        speaks_tls: bool,
         servers: &[HostPort],
     ) -> Option<Self> {
         let file = reader.secret_file(TOKEN_FILE)?;
         let far = servers.iter().find(|server| !server.is_of_this_machine());
-        if let Some(server) = far.filter(|_| !reader.is_set(ca)) {
+        if let Some(server) = far.filter(|_| !speaks_tls) {
             let flag = reader.flag(ca);
             let reason = format!(
                 "the token would go to {server} in plain text; give {flag} with a file, or with `system`"

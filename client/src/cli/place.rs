@@ -163,7 +163,7 @@ impl Kind {
         let tls = speaks_tls.then(|| terms.read(&mut reader)).flatten();
         let has_token = self.options.iter().any(|option| option.path == TOKEN_FILE);
         let token = has_token
-            .then(|| token(&mut reader, terms.ca, &address))
+            .then(|| token(&mut reader, terms.ca, speaks_tls, &address))
             .flatten();
         let read = reader.finish(|| {
             Some(Place {
@@ -191,12 +191,12 @@ impl Kind {
     }
 }
 
-fn token(reader: &mut Reader<'_>, ca: &'static str, address: &HostPort) -> Option<Token> {
+fn token(reader: &mut Reader<'_>, ca: &str, speaks_tls: bool, address: &HostPort) -> Option<Token> {
     let name = reader.one(TOKEN_METADATA, |name| {
         let name = name.parse::<AsciiMetadataKey>();
         name.map_err(|_| "this is no name of metadata; the usual one is proxy-authorization")
     });
-    let token = EdgeToken::read(reader, ca, std::slice::from_ref(address))?;
+    let token = EdgeToken::read(reader, ca, speaks_tls, std::slice::from_ref(address))?;
     Some((name?, token.bearer()))
 }
 

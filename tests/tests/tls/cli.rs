@@ -106,3 +106,23 @@ fn a_token_goes_to_no_other_machine_in_plain_text() {
     );
     assert!(!said.contains(TOKEN[0]));
 }
+
+/// Where there is no file of authorities, those of the system are asked.
+#[test]
+fn a_certificate_makes_it_tls_for_a_token_too() {
+    let pki = Pki::new("asked-system");
+    let token = pki.folder.put_secret("token", TOKEN[0]);
+    let [certificate, key] = pki.authority.signs("anna.test").put(&pki.folder, "anna");
+    // Of the reserved domain that no name is in.
+    let mut command = command("grpc-multiplexer-client");
+    command
+        .args(["list", "--proxy-address=far.invalid:1"])
+        .arg(format!("--token-file={token}"))
+        .arg(format!("--proxy-tls-certificate={certificate}"))
+        .arg(format!("--proxy-tls-key={key}"))
+        .env("SSL_CERT_FILE", &pki.ca);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot connect to far.invalid:1"), "{said}");
+}
