@@ -33,7 +33,7 @@ pub use tokens::Tokens;
 pub(crate) use tokens::{Digest, Grant, hex, line};
 
 use crate::edge::offer::refused;
-use crate::jwt::{Jwt, JwtIssuer, Verifier};
+use crate::jwt::{Jwt, JwtDenied, JwtIssuer, Verifier};
 use crate::settings::Settings;
 
 /// Granted ids that are told. There may be hundreds.
@@ -256,6 +256,11 @@ impl Denied {
         }
     }
 
+    /// Whether time may mend it, and nobody has to.
+    pub(crate) fn is_for_now(&self) -> bool {
+        matches!(self, Self::Jwt(EdgeJwtDenied::Wrong(JwtDenied::NoKeys)))
+    }
+
     /// Whether nothing of the kind was shown.
     fn is_missing(&self) -> bool {
         matches!(
@@ -265,12 +270,6 @@ impl Denied {
                 | Self::Key(KeyDenied::Missing)
                 | Self::Jwt(EdgeJwtDenied::Missing | EdgeJwtDenied::Other)
         )
-    }
-}
-
-impl From<Denied> for Refused {
-    fn from(denied: Denied) -> Self {
-        refused(denied.code(), &denied.to_string())
     }
 }
 

@@ -46,14 +46,18 @@ impl HandshakeError {
         }
     }
 
-    /// Whether trying again soon can help. It cannot where the server said no for a lasting reason.
+    /// Whether trying again soon can help. It cannot where the server said no for a lasting reason, and does not say when to
+    /// come again.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Refused(refused) => matches!(
-                refused.code(),
-                Code::ShuttingDown | Code::Limit | Code::DuplicateClientId | Code::Kicked
-            ),
+            Self::Refused(refused) => {
+                let is_for_now = matches!(
+                    refused.code(),
+                    Code::ShuttingDown | Code::Limit | Code::DuplicateClientId | Code::Kicked
+                );
+                is_for_now || refused.retry_after.is_some()
+            }
             Self::Foreign(_) => false,
             _ => true,
         }
@@ -125,6 +129,35 @@ impl OpenError {
         Self::Refused {
             code: Code::Malformed,
             reason: format!("tag {tag} is that of another stream"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_no_lasts_unless_its_code_or_the_server_says_otherwise() {
+        let soon = prost_types::Duration {
+            seconds: 2,
+            nanos: 0,
+        };
+        for (code, retry_after, is_transient) in [
+            (Code::Unauthenticated, None, false),
+            (Code::NotAllowed, None, false),
+            (Code::Malformed, None, false),
+            (Code::Unauthenticated, Some(soon), true),
+            (Code::Kicked, None, true),
+            (Code::Limit, Some(soon), true),
+        ] {
+            let refused = Refused {
+                code: code.into(),
+                text: String::new(),
+                retry_after,
+            };
+            let error = HandshakeError::from(refused);
+            assert_eq!(error.is_transient(), is_transient, "{error:?}");
         }
     }
 }

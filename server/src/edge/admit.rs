@@ -19,8 +19,9 @@ use crate::Settings;
 use crate::credential::{Admission, Claim, Credential, Denied};
 use crate::registry::{Ban, Conflict, Identity, Newcomer, Registered, Registration, Token};
 
-/// When an edge whose id another has should ask again: often enough that callers who wait for the id do not notice the
-/// moment in which it has no edge, where one edge is stopped and another started in its place.
+/// When an edge should ask again whose id another has, or whose credential cannot be checked just now: often enough that
+/// callers who wait for the id do not notice the moment in which it has no edge, where one edge is stopped and another started
+/// in its place.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// When an edge that an operator keeps out should ask again at the latest: it may be let in before its time.
@@ -174,7 +175,12 @@ impl Edges {
     /// A no to whoever shows what is wrong. It may take its time.
     async fn deny(&self, denied: Denied, offer: &Offer) -> Refused {
         sleep(self.failures.another(offer.remote.ip())).await;
-        denied.into()
+        let (code, text) = (denied.code(), denied.to_string());
+        if denied.is_for_now() {
+            for_now(code, &text, ASK_AGAIN)
+        } else {
+            refused(code, &text)
+        }
     }
 
     /// Gives an edge its id, or says why not. Whoever has it is asked for a sign of life first, where that matters.

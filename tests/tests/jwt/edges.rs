@@ -1,12 +1,13 @@
 //! Edges that have the client ids of their tokens, for as long as those last.
 
-use grpc_multiplexer_tests::{Caller, Edge, Folder, Mux};
+use grpc_multiplexer_tests::{Caller, Edge, Folder, Mux, free};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::publisher::{Publisher, Says};
 use crate::signer::{MARKER, Signer, jwks, says};
-use crate::{borrowed, issuer_of, pong, server};
+use crate::{borrowed, issuer, issuer_of, pong, server};
 
 /// An edge `id` of a server on this machine, which shows what is in a file.
 fn edge(mux: &Mux, id: &str, backend: &str, file: &str) -> Edge {
@@ -59,6 +60,25 @@ async fn another_claim_may_have_ids_and_what_they_begin_with() {
     refused
         .says("claim /mux/ids: 'rainbow', 'kitchen-*'; give the edge")
         .await;
+}
+
+/// It is not the token that is wrong, so nobody has to mend it.
+#[tokio::test]
+async fn an_edge_whose_jwt_cannot_be_checked_yet_comes_again_soon() {
+    let (folder, signer) = (Folder::new("jwt-early"), Signer::new("a"));
+    let [address] = free();
+    let url = format!("http://{address}/jwks.json?of=test");
+    let mux = server(&issuer("edges", &url)).await;
+    let file = folder.put_secret("token", signer.token("rainbow"));
+    let edge = edge(&mux, "rainbow", "127.0.0.1:1", &file);
+    let said = edge.says("no tunnel").await;
+    assert!(
+        said.contains("keys could not be fetched so far") && !said.contains("until this is mended"),
+        "{said}"
+    );
+    let keys = Says::keys(&jwks(&[&signer]));
+    let _publisher = Publisher::on(&address.to_string(), None, keys).await;
+    edge.says(" connected ").await;
 }
 
 /// A token of the other kind, in the same kind of file.
