@@ -175,6 +175,15 @@ impl CallersPolicy {
             dry_run: self.known.dry_run,
         })
     }
+
+    /// Those of whoever has none, which are all of them in a dry run.
+    pub(crate) fn nobodys(&self, bearer: Bearer) -> Rights {
+        Rights {
+            caller: None,
+            bearer,
+            dry_run: self.known.dry_run,
+        }
+    }
 }
 
 impl Known {

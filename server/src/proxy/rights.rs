@@ -28,14 +28,14 @@ impl Proxy {
         let carried = policy.token_in().take(&mut head.headers);
         let bearer = carried.seen(&self.jwts).await;
         let method = head.uri.path();
-        let denied = match policy.rights(caller.certificate(), bearer) {
+        let denied = match policy.rights(caller.certificate(), bearer.clone()) {
             Ok(rights) => return Ok(rights),
             Err(denied) => denied,
         };
-        let nobodys = Rights::default();
+        let nobodys = policy.nobodys(bearer);
         self.audit
-            .denied(&nobodys, None, method, &denied, policy.is_dry_run());
-        if policy.is_dry_run() {
+            .denied(&nobodys, None, method, &denied, nobodys.are_dry_run());
+        if nobodys.are_dry_run() {
             return Ok(nobodys);
         }
         if denied.is_guess() {
@@ -97,15 +97,14 @@ impl Proxy {
     }
 
     /// Waits until `look` finds something in what a policy in force, which refuses something, makes of who had these rights, be it
-    /// that the policy changed or a JWT.
-    /// Whom nobody asked is left alone.
+    /// that the policy changed or a JWT. Whom nobody asked is left alone; in a dry run everybody is asked.
     async fn until_rights<T>(
         &self,
         caller: &Caller,
         rights: &Rights,
         look: impl Fn(Result<Rights, Denied>) -> Option<T>,
     ) -> T {
-        if rights.caller().is_none() {
+        if rights.caller().is_none() && !rights.are_dry_run() {
             return pending().await;
         }
         let look = |settings: &Settings| {

@@ -93,6 +93,30 @@ async fn a_call_that_waits_for_its_edge_is_cut_too() {
     is_revoked(&call.answer().await);
 }
 
+/// Whoever was let in by it shows what it showed then.
+#[tokio::test]
+async fn what_a_dry_run_let_in_is_looked_at_when_it_ends() {
+    let tried = |text: &str| format!("dry-run: true\n{text}");
+    let (mux, folder) = server(&tried(&policy()), &[]).await;
+    let (_backend, _edge) = edge(&mux, "rainbow").await;
+    let caller = Caller::connect(mux.proxy).await;
+    let mut known = start(&caller, BILLING[0]).await;
+    let stranger = start(&caller, "a-token-that-no-caller-of-the-policy-has").await;
+    mux.says("reason=\"unknown-token\"").await;
+    let mut discovery = mux.discovery().await;
+    let watch = WatchGrpcServerRequest::default();
+    let sees_all = discovery.watch_grpc_server(watch).await;
+    mux.says("reason=\"nothing-shown\"").await;
+    // Nothing ends while it is one.
+    reload(&mux, &folder, tried(&both()), 1).await;
+    reload(&mux, &folder, policy(), 2).await;
+    is_revoked(&stranger.answer().await);
+    let gone = ends(sees_all.unwrap().into_inner()).await;
+    assert_eq!(gone.metadata().get("x-mux-error").unwrap(), "revoked");
+    known.data(b"", true).await;
+    assert_eq!(known.answer().await.code(), Some(0));
+}
+
 /// How the watch of a caller ends.
 async fn ends(
     mut watch: tonic::Streaming<grpc_multiplexer_proto::v1::WatchGrpcServerResponse>,
