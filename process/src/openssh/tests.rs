@@ -3,29 +3,12 @@
 use super::*;
 
 /// By `ssh-keygen -t ed25519 -N ''`.
-const PRIVATE: &str = "\
------BEGIN OPENSSH PRIVATE KEY-----
-b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
-QyNTUxOQAAACAkAD+BfnnMmkP/MDueP/h6ks9TJONl3rKu808mlwCTeQAAAJCaPN0Pmjzd
-DwAAAAtzc2gtZWQyNTUxOQAAACAkAD+BfnnMmkP/MDueP/h6ks9TJONl3rKu808mlwCTeQ
-AAAECe6J3R04MQAkhSRQHNiS4sfkwP7BinVghyZ2KH7JbRdCQAP4F+ecyaQ/8wO54/+HqS
-z1Mk42Xesq7zTyaXAJN5AAAACmZpcnN0QHRlc3QBAgM=
------END OPENSSH PRIVATE KEY-----
-";
+const PRIVATE: &str = include_str!("keys/first");
 const PUBLIC: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICQAP4F+ecyaQ/8wO54/+HqSz1Mk42Xesq7zTyaXAJN5 first@test";
 const FINGERPRINT: &str = "SHA256:W4oz2jOmfOIezHU/tKZgyKpO5VuYMnwGyRalR8AlaOU";
 /// By `ssh-keygen -t ed25519 -N secret`.
-const ENCRYPTED: &str = "\
------BEGIN OPENSSH PRIVATE KEY-----
-b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABCxt+BOf3
-RZCJzhqDMrzDXwAAAAEAAAAAEAAAAzAAAAC3NzaC1lZDI1NTE5AAAAICHnQzNTPm83rBYL
-9HYr08zpHopOKP8EJmsCmBJUz2JcAAAAkLbrJxpXXzzTyLD5E6mk7J7X/ollK9Zfh6//iA
-MEr1NAk1j8vJJUJtiIp1GbgAZ0m0R/QqAJsiQ21caY18znutpnFtY7ruCVP1rgyr2Iok03
-fhJWRXhTQf3V9QBMio6seSMbPmTVDvlZ29+Acoy92mtCBzspZ+wc9ExR2yDQTpDT1K7cqM
-Cgk34Se5AwhIVbew==
------END OPENSSH PRIVATE KEY-----
-";
+const ENCRYPTED: &str = include_str!("keys/encrypted");
 /// By `ssh-keygen -t ecdsa -N ''`.
 const ECDSA: [&str; 2] = [
     "\

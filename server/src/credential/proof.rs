@@ -63,15 +63,7 @@ mod tests {
     use super::*;
 
     /// By `ssh-keygen -t ed25519 -N ''`.
-    const KEY: &str = "\
------BEGIN OPENSSH PRIVATE KEY-----
-b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
-QyNTUxOQAAACAkAD+BfnnMmkP/MDueP/h6ks9TJONl3rKu808mlwCTeQAAAJCaPN0Pmjzd
-DwAAAAtzc2gtZWQyNTUxOQAAACAkAD+BfnnMmkP/MDueP/h6ks9TJONl3rKu808mlwCTeQ
-AAAECe6J3R04MQAkhSRQHNiS4sfkwP7BinVghyZ2KH7JbRdCQAP4F+ecyaQ/8wO54/+HqS
-z1Mk42Xesq7zTyaXAJN5AAAACmZpcnN0QHRlc3QBAgM=
------END OPENSSH PRIVATE KEY-----
-";
+    const KEY: &str = include_str!("../../../process/src/openssh/keys/first");
 
     fn claims(scheme: &str, data: &[u8]) -> Result<Option<Claim>, Refused> {
         Claim::of(Some(&Auth {

@@ -16,6 +16,8 @@ const EDGE: &str = "grpc-multiplexer-client";
 const FIRST: &KeyFiles = &KEYS[0];
 const SECOND: &KeyFiles = &KEYS[1];
 const KITCHENS: &KeyFiles = &KEYS[2];
+/// By `ssh-keygen -t ed25519 -N secret`.
+const ENCRYPTED: &str = include_str!("../../../process/src/openssh/keys/encrypted");
 
 /// What the server's file says of some keys.
 fn lines(keys: &[(&KeyFiles, &str)]) -> String {
@@ -339,15 +341,3 @@ fn a_listener_that_asks_for_keys_is_open_only_without_tls() {
         (Some(0), format!("warning: {OPEN}{wanted}\n"))
     );
 }
-
-/// By `ssh-keygen -t ed25519 -N secret`.
-const ENCRYPTED: &str = "\
------BEGIN OPENSSH PRIVATE KEY-----
-b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABCxt+BOf3
-RZCJzhqDMrzDXwAAAAEAAAAAEAAAAzAAAAC3NzaC1lZDI1NTE5AAAAICHnQzNTPm83rBYL
-9HYr08zpHopOKP8EJmsCmBJUz2JcAAAAkLbrJxpXXzzTyLD5E6mk7J7X/ollK9Zfh6//iA
-MEr1NAk1j8vJJUJtiIp1GbgAZ0m0R/QqAJsiQ21caY18znutpnFtY7ruCVP1rgyr2Iok03
-fhJWRXhTQf3V9QBMio6seSMbPmTVDvlZ29+Acoy92mtCBzspZ+wc9ExR2yDQTpDT1K7cqM
-Cgk34Se5AwhIVbew==
------END OPENSSH PRIVATE KEY-----
-";
