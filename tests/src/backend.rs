@@ -100,7 +100,27 @@ impl Backend {
         Self::h2_with(&Builder::new(), script).await
     }
 
-    /// The same, with other settings.
+    /// A scripted backend that reads every call, and answers `pong`. What nobody reads counts against a connection for good.
+    pub async fn pong() -> Self {
+        Self::h2(async |mut call| {
+            call.read_all().await;
+            call.ok(b"pong").await;
+        })
+        .await
+    }
+
+    /// One that answers `some` at once, and is done with a call when its caller is.
+    pub async fn half() -> Self {
+        Self::h2(async |mut call| {
+            call.headers();
+            call.data(b"some").await;
+            call.read_all().await;
+            call.trailers(&[("grpc-status", "0")]);
+        })
+        .await
+    }
+
+    /// A scripted backend with other settings.
     ///
     /// # Panics
     ///

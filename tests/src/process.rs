@@ -40,6 +40,20 @@ pub fn isolated(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// What a program says of its options, and how it ends, when it is only to check them.
+///
+/// # Panics
+///
+/// When it cannot be started.
+#[must_use]
+pub fn checked(program: &str, options: &[String]) -> (Option<i32>, String) {
+    let mut command = command(program);
+    command.arg("--check-config").args(options);
+    let output = command.output().expect("the binary starts");
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), said)
+}
+
 /// A running process. Killed when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -168,6 +182,16 @@ impl Process {
             (said() >= times).then_some(())
         })
         .await;
+    }
+
+    /// Sees that `part` was not said so far.
+    ///
+    /// # Panics
+    ///
+    /// When it was.
+    pub fn never_said(&self, part: &str) {
+        let log = self.log();
+        assert!(!log.iter().any(|line| line.contains(part)), "{log:#?}");
     }
 
     /// The process's number.

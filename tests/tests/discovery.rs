@@ -16,8 +16,8 @@ use grpc_multiplexer_proto::v1::watch_grpc_server_response::Event;
 use grpc_multiplexer_proto::v1::{
     ListGrpcServerRequest, WatchGrpcServerRequest, WatchGrpcServerResponse,
 };
-use grpc_multiplexer_tests::{Answer, Backend, Call, Caller, Edge, Mux, until, within};
-use grpc_multiplexer_tunnel::message::{Endpoint, Hello};
+use grpc_multiplexer_tests::{Answer, Backend, Call, Caller, Edge, Mux, hello, until, within};
+use grpc_multiplexer_tunnel::message::Hello;
 use grpc_multiplexer_tunnel::{HandshakeError, Session, TunnelConfig, dial};
 use h2::Reason;
 use tokio::net::TcpStream;
@@ -51,14 +51,7 @@ impl Tunnel {
         let socket = TcpStream::connect(server).await.unwrap();
         let offer = Hello {
             instance_id: vec![1; 16],
-            endpoints: vec![Endpoint {
-                id: 1,
-                client_id: client_id.to_owned(),
-                scheme: "http".to_owned(),
-                authority: "localhost".to_owned(),
-                ..Endpoint::default()
-            }],
-            ..Hello::default()
+            ..hello(client_id)
         };
         let (tunnel, _) = dial(Box::new(socket), offer, &TunnelConfig::default()).await?;
         let mut task = JoinSet::new();

@@ -21,14 +21,6 @@ const SERVER: &str = "grpc-multiplexer-server";
 const DROPPED: &str = "log_lines_dropped_total";
 const NOTICE: &str = " WARN stderr took no more, log lines are missing here lines=";
 
-async fn backend() -> Backend {
-    Backend::h2(async |mut call| {
-        call.read_all().await;
-        call.ok(b"pong").await;
-    })
-    .await
-}
-
 async fn answered(caller: &Caller, method: &str) {
     let answer = caller.call(method, &[("client-id", "rainbow")], b"ping");
     assert_eq!(answer.await.body, b"pong");
@@ -69,7 +61,7 @@ fn are_whole(lines: &[String]) {
 
 #[tokio::test]
 async fn a_server_whose_log_is_not_read_works_on_and_says_later_what_is_missing() {
-    let backend = backend().await;
+    let backend = Backend::pong().await;
     let path = Path::to(&backend).await;
     // Long lines, so that not so many are needed.
     let method = format!("/s/{}", "m".repeat(4000));
@@ -99,7 +91,7 @@ fn talkative(admin: &str) -> [&str; 4] {
 
 #[tokio::test]
 async fn an_edge_whose_log_is_not_read_works_on_and_says_later_what_is_missing() {
-    let backend = backend().await;
+    let backend = Backend::pong().await;
     let [admin] = free();
     let admins = admin.to_string();
     let options = talkative(&admins);
@@ -125,7 +117,7 @@ async fn an_edge_whose_log_is_not_read_works_on_and_says_later_what_is_missing()
 
 #[tokio::test]
 async fn who_is_asked_to_stop_does_so_also_when_nobody_reads_its_log() {
-    let backend = backend().await;
+    let backend = Backend::pong().await;
     let [admin] = free();
     let admins = admin.to_string();
     let options = talkative(&admins);
@@ -187,7 +179,7 @@ async fn serve_and_end(mut mux: Mux, mut edge: Edge, edges_admin: SocketAddr) {
 
 #[tokio::test]
 async fn a_stderr_that_is_full_closed_or_no_file_to_write_to_ends_nothing() {
-    let backend = backend().await;
+    let backend = Backend::pong().await;
     for stderr in ["2>/dev/full", "2>&-", "2</dev/null"] {
         let mux = Mux::unheard(stderr).await;
         let (edge, admin) = Edge::unheard(&mux, "rainbow", backend.address, stderr).await;
@@ -197,7 +189,7 @@ async fn a_stderr_that_is_full_closed_or_no_file_to_write_to_ends_nothing() {
 
 #[tokio::test]
 async fn a_reader_that_went_away_ends_nothing() {
-    let backend = backend().await;
+    let backend = Backend::pong().await;
     let [admin] = free();
     let mut mux = Mux::start().await;
     let mut edge = Edge::dialling(
@@ -264,7 +256,7 @@ impl OnDisk {
 
 #[tokio::test]
 async fn what_a_full_disk_did_not_take_is_written_when_it_has_room() {
-    let backend = backend().await;
+    let backend = Backend::pong().await;
     let server = OnDisk::start().await;
     let _edge = Edge::start(&server.mux, "rainbow", backend.address).await;
     let caller = Caller::connect(server.mux.proxy).await;

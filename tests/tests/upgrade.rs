@@ -178,7 +178,7 @@ async fn a_new_server_takes_over_under_load_without_a_failed_call() {
     }
     load.none_failed().await;
     for edge in edges {
-        assert!(!edge.log().iter().any(|line| line.contains("tunnel lost")));
+        edge.never_said("tunnel lost");
     }
 }
 

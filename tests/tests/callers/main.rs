@@ -13,17 +13,10 @@ mod policy;
 mod reload;
 mod revocation;
 
-use grpc_multiplexer_tests::{Answer, Backend, Caller, Edge, Folder, Mux};
+use grpc_multiplexer_tests::{Answer, Backend, Caller, Edge, Folder, Mux, TOKENS, Token};
 
-/// A token, and its SHA-256 as `sha256sum` has it.
-const BILLING: [&str; 2] = [
-    "first-token-of-rainbow-0123456789abcdef",
-    "4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71",
-];
-const SUPPORT: [&str; 2] = [
-    "second-token-of-rainbow-0123456789abcdef",
-    "1407d6f141a376501ae0429b82977278b531d18108dbabf93d19152514d0222c",
-];
+const BILLING: Token = TOKENS[0];
+const SUPPORT: Token = TOKENS[1];
 
 const METHOD: &str = "/shop.Invoices/List";
 
@@ -56,12 +49,7 @@ async fn server(text: &str, options: &[&str]) -> (Mux, Folder) {
 
 /// An edge whose backend answers `pong`.
 async fn edge(mux: &Mux, id: &str) -> (Backend, Edge) {
-    // What nobody reads counts against a connection for good.
-    let backend = Backend::h2(async |mut call| {
-        call.read_all().await;
-        call.ok(b"pong").await;
-    })
-    .await;
+    let backend = Backend::pong().await;
     let edge = Edge::start(mux, id, backend.address).await;
     (backend, edge)
 }

@@ -1,17 +1,10 @@
 //! What is wrong with a policy, or odd, before anything starts.
 
-use grpc_multiplexer_tests::{Folder, command};
+use grpc_multiplexer_tests::{Folder, checked};
 
 use crate::{BILLING, policy};
 
-/// What the server says of its options, and how it ends, when it is only to check them.
-fn checked(options: &[String]) -> (Option<i32>, String) {
-    let mut command = command("grpc-multiplexer-server");
-    command.arg("--check-config").args(options);
-    let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), said)
-}
+const SERVER: &str = "grpc-multiplexer-server";
 
 #[test]
 fn every_mistake_names_its_place() {
@@ -53,13 +46,16 @@ fn every_mistake_names_its_place() {
             "\"cookie\": must be proxy-authorization or authorization",
         ),
     ] {
-        let (code, err) = checked(&options);
+        let (code, err) = checked(SERVER, &options);
         assert_eq!(code, Some(2), "{options:?}");
         assert!(err.contains(said), "{said}: {err}");
         assert!(!err.contains("first-token"), "{err}");
     }
-    assert_eq!(checked(&file("right", &policy())), (Some(0), String::new()));
-    let (code, said) = checked(&file("nobody", "callers: {}"));
+    assert_eq!(
+        checked(SERVER, &file("right", &policy())),
+        (Some(0), String::new())
+    );
+    let (code, said) = checked(SERVER, &file("nobody", "callers: {}"));
     assert_eq!(code, Some(0));
     assert!(
         said.contains("names no caller, so nobody can call"),
@@ -76,7 +72,7 @@ fn a_listener_with_a_policy_is_open_only_without_tls() {
         format!("--callers-policy={file}"),
         "--proxy-listener=:1".to_owned(),
     ];
-    let (code, said) = checked(&options);
+    let (code, said) = checked(SERVER, &options);
     let wanted = "warning: open to others than this machine: --proxy-listener :1 (give --proxy-tls-certificate and \
                   --proxy-tls-key)\n";
     assert_eq!((code, &*said), (Some(0), wanted));

@@ -258,7 +258,7 @@ callers:
 #[tokio::test]
 async fn a_token_is_in_no_log() {
     let (mux, folder) = server(&policy(), &["--log-level", "trace"]).await;
-    let backend = Backend::h2(async |mut call| call.ok(b"pong").await).await;
+    let backend = Backend::pong().await;
     let _edge = Edge::start(&mux, "rainbow", backend.address).await;
     let caller = Caller::connect(mux.proxy).await;
     for token in [BILLING[0], "strange-token-0123456789abcdef-0123456789"] {

@@ -37,13 +37,7 @@ fn is_revoked(answer: &Answer) {
 #[tokio::test]
 async fn a_call_that_may_run_no_more_is_cut_and_no_other() {
     let (mux, folder) = server(&both(), &[]).await;
-    let backend = Backend::h2(async |mut call| {
-        call.headers();
-        call.data(b"some").await;
-        call.read_all().await;
-        call.trailers(&[("grpc-status", "0")]);
-    })
-    .await;
+    let backend = Backend::half().await;
     let _edge = Edge::start(&mux, "rainbow", backend.address).await;
     let caller = Caller::connect(mux.proxy).await;
     let mut other = start(&caller, SUPPORT[0]).await;

@@ -90,7 +90,7 @@ async fn one_mistake_and_everything_stays_as_it_was() {
     }
     let caller = Caller::connect(mux.proxy).await;
     caller.call("/s/m", &[("client-id", "nobody")], b"").await;
-    assert!(!mux.log().iter().any(|line| line.contains("DEBUG")));
+    mux.never_said("DEBUG");
 
     // It is mended, and a file that is gone is no mistake of a file's.
     folder.put("server.yaml", "log-level: debug\n");
@@ -253,11 +253,7 @@ async fn what_needs_a_restart_is_named_and_does_not_change() {
     mux.says(&needs("log-format")).await;
     let line = mux.says(" option reloaded ").await;
     assert!(line.ends_with("key=drain-timeout old=25s new=1s"), "{line}");
-    assert!(
-        !mux.log()
-            .iter()
-            .any(|line| line.contains("key=multiplexer-listener"))
-    );
+    mux.never_said("key=multiplexer-listener");
     Caller::connect(mux.proxy).await;
 }
 
@@ -405,7 +401,7 @@ async fn tls(backend: &Backend) -> (Backend, String) {
 async fn the_edge_checks_a_backend_by_the_new_contents_of_its_file() {
     let folder = Folder::new("ca");
     let mux = Mux::start().await;
-    let backend = Backend::h2(async |mut call| call.ok(b"pong").await).await;
+    let backend = Backend::pong().await;
     let (front, right) = tls(&backend).await;
     let (_other, wrong) = tls(&backend).await;
     let ca = folder.put("ca.pem", wrong);

@@ -57,7 +57,7 @@ async fn a_call_goes_through_a_server_and_an_edge_that_have_only_files() {
         let value = line.split(' ').find_map(|word| word.strip_prefix(field));
         value.unwrap().to_owned()
     };
-    let backend = Backend::h2(async |mut call| call.ok(b"pong").await).await;
+    let backend = Backend::pong().await;
     let edge = format!(
         "client-id: 0123\nmultiplexer-address: [{}]\ngrpc-server-address: {}\n",
         address("multiplexer_listener="),

@@ -1,7 +1,7 @@
 //! Edges that flood their tunnel: they lose it, and the server says why.
 
 use grpc_multiplexer_proto::tunnel::v1::control::Message;
-use grpc_multiplexer_proto::tunnel::v1::{Control, Endpoint, Hello};
+use grpc_multiplexer_proto::tunnel::v1::{Control, Hello};
 use grpc_multiplexer_tests::yamux::{DATA, PING, SYN, WINDOW_UPDATE, first_stream, header};
 use grpc_multiplexer_tests::{Mux, until, within};
 use prost::Message as _;
@@ -22,14 +22,7 @@ fn hello(client_id: &str) -> Vec<u8> {
         min_version: 1,
         max_version: 1,
         instance_id: vec![7; 16],
-        endpoints: vec![Endpoint {
-            id: 1,
-            client_id: client_id.to_owned(),
-            scheme: "http".to_owned(),
-            authority: "h".to_owned(),
-            ..Endpoint::default()
-        }],
-        ..Hello::default()
+        ..grpc_multiplexer_tests::hello(client_id)
     };
     let hello = Control {
         message: Some(Message::Hello(hello)),

@@ -1,11 +1,10 @@
 //! Tokens that are not taken, by edges and by callers.
 
 use futures::future::join_all;
-use grpc_multiplexer_tests::{Caller, Folder, Mux};
-use grpc_multiplexer_tunnel::message::{Auth, Code, Endpoint, Hello};
-use grpc_multiplexer_tunnel::{HandshakeError, TOKEN_SCHEME, TunnelConfig, dial};
+use grpc_multiplexer_tests::{Caller, Folder, Mux, auth, says_hello};
+use grpc_multiplexer_tunnel::TOKEN_SCHEME;
+use grpc_multiplexer_tunnel::message::Code;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 use crate::signer::{MARKER, Signer, encode, jwks, now, says};
 use crate::{call, for_callers, issuer_of, pong, server};
@@ -66,26 +65,9 @@ fn wrong(signer: &Signer, sub: &str) -> Vec<(&'static str, String)> {
 }
 
 /// What comes of a hello for `rainbow` with a token.
-async fn says_hello(mux: &Mux, token: &str) -> Result<(), (Code, String)> {
-    let socket = TcpStream::connect(mux.multiplexer).await.unwrap();
-    let hello = Hello {
-        endpoints: vec![Endpoint {
-            client_id: "rainbow".to_owned(),
-            scheme: "http".to_owned(),
-            authority: "localhost".to_owned(),
-            ..Endpoint::default()
-        }],
-        auth: Some(Auth {
-            scheme: TOKEN_SCHEME.to_owned(),
-            data: token.into(),
-        }),
-        ..Hello::default()
-    };
-    match dial(Box::new(socket), hello, &TunnelConfig::default()).await {
-        Ok(_) => Ok(()),
-        Err(HandshakeError::Refused(refused)) => Err((refused.code(), refused.text)),
-        Err(error) => panic!("{error}"),
-    }
+async fn shows(mux: &Mux, token: &str) -> Result<(), (Code, String)> {
+    let said = says_hello(mux, Some(auth(TOKEN_SCHEME, token))).await;
+    said.map_err(|refused| (refused.code(), refused.text))
 }
 
 /// No part of a token that is long enough to be of use.
@@ -124,7 +106,7 @@ async fn an_edge_gets_no_tunnel_by_a_wrong_jwt_and_is_told_why() {
         ),
     ]);
     // Those that come later wait: all of them at once.
-    let answers = cases.iter().map(|(_, _, token)| says_hello(&mux, token));
+    let answers = cases.iter().map(|(_, _, token)| shows(&mux, token));
     let answers = join_all(answers).await;
     let mut others = Vec::new();
     for ((code, said, token), answer) in cases.iter().zip(answers) {
@@ -140,7 +122,7 @@ async fn an_edge_gets_no_tunnel_by_a_wrong_jwt_and_is_told_why() {
         mux.says(said).await;
     }
     let good = signer.token("rainbow");
-    assert_eq!(says_hello(&mux, &good).await, Ok(()));
+    assert_eq!(shows(&mux, &good).await, Ok(()));
     mux.says("principal=jwt rainbow").await;
     let mut tokens: Vec<_> = cases.into_iter().map(|(_, _, token)| token).collect();
     tokens.push(good);

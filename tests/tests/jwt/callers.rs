@@ -41,13 +41,7 @@ async fn a_call_ends_with_its_jwt() {
     let (folder, signer) = (Folder::new("jwt-cut"), Signer::new("a"));
     let keys = folder.put("keys.json", jwks(&[&signer]));
     let mux = for_callers(&folder, &keys, &[]).await;
-    let backend = Backend::h2(async |mut call| {
-        call.headers();
-        call.data(b"some").await;
-        call.read_all().await;
-        call.trailers(&[("grpc-status", "0")]);
-    })
-    .await;
+    let backend = Backend::half().await;
     let _edge = Edge::start(&mux, "rainbow", backend.address).await;
     let caller = Caller::connect(mux.proxy).await;
     let start = async |token: &str| {

@@ -63,12 +63,7 @@ callers:
 
 /// A backend that answers `pong`, and its address.
 async fn pong() -> (Backend, String) {
-    // What nobody reads counts against a connection for good.
-    let backend = Backend::h2(async |mut call| {
-        call.read_all().await;
-        call.ok(b"pong").await;
-    })
-    .await;
+    let backend = Backend::pong().await;
     let address = backend.address.to_string();
     (backend, address)
 }

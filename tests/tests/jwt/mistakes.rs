@@ -1,19 +1,12 @@
 //! What is wrong with the options, or odd, before anything starts.
 
-use grpc_multiplexer_tests::{Folder, command};
+use grpc_multiplexer_tests::{Folder, checked};
 use serde_json::json;
 
 use crate::signer::Signer;
 use crate::{issuer, issuer_of};
 
-/// What the server says of its options, and how it ends, when it is only to check them.
-fn checked(options: &[String]) -> (Option<i32>, String) {
-    let mut command = command("grpc-multiplexer-server");
-    command.arg("--check-config").args(options);
-    let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), said)
-}
+const SERVER: &str = "grpc-multiplexer-server";
 
 #[test]
 fn every_mistake_names_its_place() {
@@ -81,12 +74,12 @@ fn every_mistake_names_its_place() {
             "its jwt-subjects and jwt-claims have no effect without --callers-jwt-issuer",
         ),
     ] {
-        let (code, err) = checked(&options);
+        let (code, err) = checked(SERVER, &options);
         assert_eq!(code, Some(2), "{options:?}");
         assert!(err.contains(said), "{said}: {err}");
         assert!(!err.contains("c2VjcmV0"), "{err}");
     }
-    assert_eq!(checked(&right), (Some(0), String::new()));
+    assert_eq!(checked(SERVER, &right), (Some(0), String::new()));
 }
 
 /// What decides who comes in is not to be changed on its way.
@@ -94,15 +87,15 @@ fn every_mistake_names_its_place() {
 fn keys_that_come_in_plain_text_from_elsewhere_are_open() {
     let said = "--edges-jwt-keys id.test:80 (give an https:// URL)";
     let plain = issuer("edges", "http://id.test/jwks.json");
-    let (code, err) = checked(&plain);
+    let (code, err) = checked(SERVER, &plain);
     assert_eq!(code, Some(0), "{err}");
     assert!(err.contains(said), "{err}");
     let strict = [&plain[..], &["--require-secure=true".to_owned()]].concat();
-    let (code, err) = checked(&strict);
+    let (code, err) = checked(SERVER, &strict);
     assert_eq!(code, Some(2));
     assert!(err.contains(said), "{err}");
     let near = issuer("edges", "http://localhost:1/jwks.json");
-    assert_eq!(checked(&near), (Some(0), String::new()));
+    assert_eq!(checked(SERVER, &near), (Some(0), String::new()));
 }
 
 /// With TLS a token is enough to know who comes.
@@ -111,7 +104,7 @@ fn a_listener_that_asks_for_jwts_is_open_only_without_tls() {
     let (folder, signer) = (Folder::new("jwt-open"), Signer::new("a"));
     let mut options = issuer_of("edges", &folder, &[&signer]);
     options.push("--multiplexer-listener=[::]:2".to_owned());
-    let (code, said) = checked(&options);
+    let (code, said) = checked(SERVER, &options);
     let wanted = "--multiplexer-listener [::]:2 (give --multiplexer-tls-certificate and --multiplexer-tls-key)";
     assert_eq!(code, Some(0));
     assert!(said.contains(wanted), "{said}");

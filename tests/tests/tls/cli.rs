@@ -1,32 +1,13 @@
 //! `list`, `watch` and `check` where a proxy listener speaks TLS, and asks who comes.
 
-use std::process::Output;
+use grpc_multiplexer_tests::{Mux, TOKENS, command};
 
-use grpc_multiplexer_tests::{Mux, command};
-
-use crate::{Pki, edge, pong, server};
-
-/// A token, and its SHA-256.
-const TOKEN: [&str; 2] = [
-    "first-token-of-rainbow-0123456789abcdef",
-    "4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71",
-];
+use crate::{Pki, answered, borrowed, edge, pong, server};
 
 /// What a subcommand says with these options.
 async fn ask(mux: &Mux, asked: &[&str], options: &[String]) -> (Option<i32>, String) {
-    let mut command = command("grpc-multiplexer-client");
-    command
-        .args(asked)
-        .arg(format!("--proxy-address={}", mux.proxy));
-    command.args(options);
-    let run = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = run.await.unwrap();
-    let said = String::from_utf8([stdout, stderr].concat()).unwrap();
-    (status.code(), said)
+    let address = format!("--proxy-address={}", mux.proxy);
+    answered(&[asked, &[&address], &borrowed(options)].concat()).await
 }
 
 #[tokio::test]
@@ -34,7 +15,7 @@ async fn a_proxy_is_asked_over_tls_with_a_certificate_or_a_token() {
     let pki = Pki::new("asked");
     let policy = format!(
         "callers: {{ anna: {{ dns-names: [anna.test], tokens: [{}], calls: [{{ ids: ['*'], methods: ['*'] }}] }} }}",
-        TOKEN[1]
+        TOKENS[0][1]
     );
     let policy = pki.folder.put_secret("policy.yaml", policy);
     let mut options = pki.mutual("proxy");
@@ -54,7 +35,7 @@ async fn a_proxy_is_asked_over_tls_with_a_certificate_or_a_token() {
             format!("--proxy-tls-key={key}"),
         ]
     };
-    let token = pki.folder.put_secret("token", TOKEN[0]);
+    let token = pki.folder.put_secret("token", TOKENS[0][0]);
     let mut bears = shows("nobody.test");
     bears.push(format!("--token-file={token}"));
     for options in [shows("anna.test"), bears] {
@@ -89,7 +70,7 @@ async fn a_proxy_is_asked_over_tls_with_a_certificate_or_a_token() {
 #[test]
 fn a_token_goes_to_no_other_machine_in_plain_text() {
     let pki = Pki::new("asked-far");
-    let token = pki.folder.put_secret("token", TOKEN[0]);
+    let token = pki.folder.put_secret("token", TOKENS[0][0]);
     let mut command = command("grpc-multiplexer-client");
     command.args([
         "list",
@@ -104,14 +85,14 @@ fn a_token_goes_to_no_other_machine_in_plain_text() {
         said.contains("the token would go to 192.0.2.1:1 in plain text"),
         "{said}"
     );
-    assert!(!said.contains(TOKEN[0]));
+    assert!(!said.contains(TOKENS[0][0]));
 }
 
 /// Where there is no file of authorities, those of the system are asked.
 #[test]
 fn a_certificate_makes_it_tls_for_a_token_too() {
     let pki = Pki::new("asked-system");
-    let token = pki.folder.put_secret("token", TOKEN[0]);
+    let token = pki.folder.put_secret("token", TOKENS[0][0]);
     let [certificate, key] = pki.authority.signs("anna.test").put(&pki.folder, "anna");
     // Of the reserved domain that no name is in.
     let mut command = command("grpc-multiplexer-client");

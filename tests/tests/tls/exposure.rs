@@ -1,21 +1,12 @@
 //! What is open to others: said at the start, or refused.
 
-use grpc_multiplexer_tests::{Process, command};
+use grpc_multiplexer_tests::{Process, checked};
 
 use crate::Pki;
 
 const SERVER: &str = "grpc-multiplexer-server";
 const EDGE: &str = "grpc-multiplexer-client";
 pub(crate) const OPEN: &str = "open to others than this machine: ";
-
-/// What a program says of its options, and how it ends, when it is only to check them.
-pub(crate) fn checked(program: &str, options: &[String]) -> (Option<i32>, String) {
-    let mut command = command(program);
-    command.arg("--check-config").args(options);
-    let output = command.output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), said)
-}
 
 fn options(options: &[&str]) -> Vec<String> {
     options.iter().map(|option| (*option).to_owned()).collect()

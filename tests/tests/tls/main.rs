@@ -23,9 +23,10 @@ mod tokens;
 mod tunnel;
 
 use std::net::SocketAddr;
+use std::process::Output;
 use std::sync::Arc;
 
-use grpc_multiplexer_tests::{Authority, Backend, Edge, Folder, Leaf, Mux, within};
+use grpc_multiplexer_tests::{Authority, Backend, Edge, Folder, Leaf, Mux, command, within};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls::version::TLS12;
@@ -110,6 +111,20 @@ fn edge(mux: &Mux, backend: &str, options: &[String]) -> Edge {
     Edge::dialling(mux.multiplexer, "rainbow", backend, &borrowed(options))
 }
 
+/// What a subcommand of the edge's program says, and how it ends.
+async fn answered(args: &[&str]) -> (Option<i32>, String) {
+    let mut command = command("grpc-multiplexer-client");
+    command.args(args);
+    let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = run.await.unwrap();
+    let said = String::from_utf8([stdout, stderr].concat()).unwrap();
+    (status.code(), said)
+}
+
 fn borrowed(options: &[String]) -> Vec<&str> {
     options.iter().map(String::as_str).collect()
 }
@@ -141,7 +156,7 @@ fn alert(error: &std::io::Error) -> Option<rustls::AlertDescription> {
 
 /// A backend that answers every call with `pong`, and its address.
 async fn pong() -> (Backend, String) {
-    let backend = Backend::h2(async |mut call| call.ok(b"pong").await).await;
+    let backend = Backend::pong().await;
     let address = backend.address.to_string();
     (backend, address)
 }

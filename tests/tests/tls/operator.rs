@@ -1,11 +1,8 @@
 //! The operator listener with TLS, by way of the subcommands of operators.
 
-use std::process::Output;
+use grpc_multiplexer_tests::{Leaf, Mux, checked};
 
-use grpc_multiplexer_tests::{Leaf, Mux, command};
-
-use crate::exposure::checked;
-use crate::{NOWHERE, Pki, edge, server};
+use crate::{NOWHERE, Pki, answered, borrowed, edge, server};
 
 const SERVER: &str = "grpc-multiplexer-server";
 
@@ -19,23 +16,14 @@ fn asks(pki: &Pki) -> Vec<String> {
 /// What `kick rainbow` says with these options.
 async fn kick(mux: &Mux, options: &[String]) -> (Option<i32>, String) {
     let address = mux.operator_listener().await.to_string();
-    let mut command = command("grpc-multiplexer-client");
-    command.args([
+    let kick = [
         "kick",
         "rainbow",
         "--reason=why",
         "--operator-address",
         &address,
-    ]);
-    command.args(options);
-    let run = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = run.await.unwrap();
-    let said = String::from_utf8([stdout, stderr].concat()).unwrap();
-    (status.code(), said)
+    ];
+    answered(&[&kick[..], &borrowed(options)].concat()).await
 }
 
 fn shows(pki: &Pki, leaf: &Leaf) -> Vec<String> {

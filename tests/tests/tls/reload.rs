@@ -4,10 +4,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 
-use grpc_multiplexer_tests::{Authority, Backend, Caller, Edge, Folder, Leaf, Mux, Process, until};
+use grpc_multiplexer_tests::{
+    Authority, Backend, Caller, Edge, Folder, Leaf, Load, Mux, Process, until,
+};
 use rustls::pki_types::CertificateDer;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use crate::{NOWHERE, Pki, TUNNEL, connect, edge, server};
 
@@ -96,7 +96,7 @@ async fn what_cannot_be_used_is_named_and_not_taken() {
         mux.signal("HUP");
         mux.says_times("configuration reloaded", round + 1).await;
     }
-    assert!(!edge.log().iter().any(|line| line.contains("tunnel lost")));
+    edge.never_said("tunnel lost");
 }
 
 #[tokio::test]
@@ -154,49 +154,12 @@ async fn whose_certificate_was_revoked_gets_no_further_tunnel() {
     second.says("(it is revoked)").await;
 }
 
-/// Callers that call until they are asked how it went.
-pub(crate) struct Load {
-    calls: JoinSet<usize>,
-    stop: CancellationToken,
-}
-
-impl Load {
-    pub(crate) async fn start(mux: &Mux) -> Self {
-        let (mut calls, stop) = (JoinSet::new(), CancellationToken::new());
-        for _ in 0..4 {
-            let (caller, stop) = (Caller::connect(mux.proxy).await, stop.clone());
-            calls.spawn(async move {
-                let mut made = 0;
-                while !stop.is_cancelled() {
-                    let answer = caller.call("/s/m", &[("client-id", "rainbow")], b"x").await;
-                    assert_eq!(answer.body, b"pong", "{answer:?}");
-                    made += 1;
-                }
-                made
-            });
-        }
-        Self { calls, stop }
-    }
-
-    /// Sees that every call was answered.
-    pub(crate) async fn none_failed(self) {
-        self.stop.cancel();
-        let made = self.calls.join_all().await;
-        assert!(made.iter().all(|made| *made > 10), "{made:?}");
-    }
-}
-
 /// Both sides get a new authority and then certificates of it, as it is done where nobody may be left out; in between each
 /// way back is tried by a further edge.
 #[tokio::test]
 async fn authorities_and_certificates_change_under_load_and_no_call_fails() {
     let pki = Pki::new("rotation");
-    // What nobody reads counts against a connection for good.
-    let backend = Backend::h2(async |mut call| {
-        call.read_all().await;
-        call.ok(b"pong").await;
-    })
-    .await;
+    let backend = Backend::pong().await;
     let address = backend.address.to_string();
     let mux = server(&pki.mutual("multiplexer")).await;
     let options = pki.edge(&pki.authority.signs("edge.test"), "edge");
@@ -229,14 +192,14 @@ async fn authorities_and_certificates_change_under_load_and_no_call_fails() {
     further("new-authority").await;
 
     load.none_failed().await;
-    assert!(!first.log().iter().any(|line| line.contains("tunnel lost")));
+    first.never_said("tunnel lost");
 }
 
 /// A new process takes over with the files as they are then, and no call fails.
 #[tokio::test]
 async fn a_new_process_takes_over_with_tls_on() {
     let pki = Pki::new("upgrade");
-    let backend = Backend::h2(async |mut call| call.ok(b"pong").await).await;
+    let backend = Backend::pong().await;
     let address = backend.address.to_string();
     let sockets = Folder::new("upgrade");
     let mut options = pki.mutual("multiplexer");

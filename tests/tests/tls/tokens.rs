@@ -4,43 +4,34 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use grpc_multiplexer_tests::{Backend, Edge, Folder, Mux, command};
-use grpc_multiplexer_tunnel::message::{Auth, Code, Endpoint, Hello};
-use grpc_multiplexer_tunnel::{HandshakeError, TunnelConfig, dial};
-use tokio::net::TcpStream;
+use grpc_multiplexer_tests::{
+    Backend, Edge, Folder, Load, Mux, TOKENS, Token, auth, checked, command, says_hello,
+};
+use grpc_multiplexer_tunnel::TOKEN_SCHEME;
+use grpc_multiplexer_tunnel::message::Code;
 use tokio::time::Instant;
 
-use crate::exposure::{OPEN, checked};
-use crate::reload::{Load, taken};
+use crate::exposure::OPEN;
+use crate::reload::taken;
 use crate::tunnel::{is_reached, is_refused};
 use crate::{NOWHERE, Pki, borrowed, edge, pong, server};
 
 const SERVER: &str = "grpc-multiplexer-server";
 const EDGE: &str = "grpc-multiplexer-client";
 
-/// A token, and its SHA-256 as `sha256sum` has it.
-pub(crate) const FIRST: [&str; 2] = [
-    "first-token-of-rainbow-0123456789abcdef",
-    "4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71",
-];
-pub(crate) const SECOND: [&str; 2] = [
-    "second-token-of-rainbow-0123456789abcdef",
-    "1407d6f141a376501ae0429b82977278b531d18108dbabf93d19152514d0222c",
-];
-pub(crate) const KITCHENS: [&str; 2] = [
-    "token-of-kitchens-0123456789abcdef-0123456789",
-    "a9264987d3a22de3ff807d3febb00a1ec19ca03631f9f7e0c75a190a175ddc03",
-];
+pub(crate) const FIRST: Token = TOKENS[0];
+pub(crate) const SECOND: Token = TOKENS[1];
+pub(crate) const KITCHENS: Token = TOKENS[2];
 
 /// What the server's file says of some tokens.
-pub(crate) fn lines(tokens: &[([&str; 2], &str)]) -> String {
-    let line = |([_, digest], ids): &([&str; 2], &str)| format!("{digest} {ids}\n");
+pub(crate) fn lines(tokens: &[(Token, &str)]) -> String {
+    let line = |([_, digest], ids): &(Token, &str)| format!("{digest} {ids}\n");
     let lines: String = tokens.iter().map(line).collect();
     format!("# Tokens of a test.\n\n{lines}")
 }
 
 /// The options of a server with TLS that takes these tokens.
-pub(crate) fn takes(pki: &Pki, tokens: &[([&str; 2], &str)]) -> Vec<String> {
+pub(crate) fn takes(pki: &Pki, tokens: &[(Token, &str)]) -> Vec<String> {
     let file = pki.folder.put_secret("tokens", lines(tokens));
     let mut options = pki.listener("multiplexer");
     options.push(format!("--edges-tokens={file}"));
@@ -163,12 +154,7 @@ async fn a_token_that_nobody_asks_for_does_no_harm() {
 #[tokio::test]
 async fn tokens_change_under_load_and_no_call_fails() {
     let pki = Pki::new("token-rotation");
-    // What nobody reads counts against a connection for good.
-    let backend = Backend::h2(async |mut call| {
-        call.read_all().await;
-        call.ok(b"pong").await;
-    })
-    .await;
+    let backend = Backend::pong().await;
     let address = backend.address.to_string();
     let mux = server(&takes(&pki, &[(FIRST, "*")])).await;
     let tokens = pki.folder.0.join("tokens").display().to_string();
@@ -195,7 +181,7 @@ async fn tokens_change_under_load_and_no_call_fails() {
     taken(&mux, &tokens, 2).await;
     further("new-token-alone").await;
     load.none_failed().await;
-    assert!(!first.log().iter().any(|line| line.contains("tunnel lost")));
+    first.never_said("tunnel lost");
 }
 
 /// Both sides say everything that they ever say.
@@ -236,48 +222,27 @@ async fn a_token_is_in_no_log() {
     }
 }
 
-/// What comes of a hello for `rainbow`, in plain text.
-async fn says_hello(mux: &Mux, auth: Option<Auth>) -> Result<(), Code> {
-    let socket = TcpStream::connect(mux.multiplexer).await.unwrap();
-    let hello = Hello {
-        endpoints: vec![Endpoint {
-            client_id: "rainbow".to_owned(),
-            scheme: "http".to_owned(),
-            authority: "localhost".to_owned(),
-            ..Endpoint::default()
-        }],
-        auth,
-        ..Hello::default()
-    };
-    match dial(Box::new(socket), hello, &TunnelConfig::default()).await {
-        Ok(_) => Ok(()),
-        Err(HandshakeError::Refused(refused)) => Err(refused.code()),
-        Err(error) => panic!("{error}"),
-    }
-}
-
 #[tokio::test]
 async fn who_guesses_is_answered_late_and_nobody_else_is() {
     let folder = Folder::new("guesses");
     let tokens = folder.put_secret("tokens", lines(&[(FIRST, "rainbow")]));
     let mux = Mux::with(&["--edges-tokens", &tokens]).await;
-    let auth = |scheme: &str, data: &str| {
-        Some(Auth {
-            scheme: scheme.to_owned(),
-            data: data.into(),
-        })
-    };
     let begun = Instant::now();
-    for wrong in [None, auth("token", ""), auth("token", SECOND[0])] {
+    let shows = async |auth| {
+        let said = says_hello(&mux, auth).await;
+        said.map_err(|refused| refused.code())
+    };
+    for wrong in [None, Some(""), Some(SECOND[0])] {
         for _ in 0..2 {
-            let answer = says_hello(&mux, wrong.clone()).await;
+            let answer = shows(wrong.map(|token| auth(TOKEN_SCHEME, token))).await;
             assert_eq!(answer, Err(Code::Unauthenticated));
         }
     }
     assert!(begun.elapsed() >= Duration::from_secs(2));
     let unknown = auth("jwt", FIRST[0]);
-    assert_eq!(says_hello(&mux, unknown).await, Err(Code::Unsupported));
-    assert_eq!(says_hello(&mux, auth("token", FIRST[0])).await, Ok(()));
+    assert_eq!(shows(Some(unknown)).await, Err(Code::Unsupported));
+    let known = auth(TOKEN_SCHEME, FIRST[0]);
+    assert_eq!(shows(Some(known)).await, Ok(()));
 }
 
 #[test]

@@ -8,8 +8,10 @@ use grpc_multiplexer_proto::v1::watch_grpc_server_response::Event;
 use grpc_multiplexer_proto::v1::{
     ListGrpcServerRequest, WatchGrpcServerRequest, WatchGrpcServerResponse,
 };
-use grpc_multiplexer_tests::{Backend, Call, Caller, Edge, Folder, Mux, metric, until, within};
-use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused};
+use grpc_multiplexer_tests::{
+    Backend, Call, Caller, Edge, Folder, Mux, hello, metric, until, within,
+};
+use grpc_multiplexer_tunnel::message::{Code, Hello, Refused};
 use grpc_multiplexer_tunnel::{
     Established, HandshakeError, Incoming, Session, SessionError, TunnelConfig, dial,
 };
@@ -66,14 +68,7 @@ impl Tunnel {
             instance_id: vec![who.instance; 16],
             resume_token: who.token.clone(),
             tunnel_slot: who.slot,
-            endpoints: vec![Endpoint {
-                id: 1,
-                client_id: ID.to_owned(),
-                scheme: "http".to_owned(),
-                authority: "localhost".to_owned(),
-                ..Endpoint::default()
-            }],
-            ..Hello::default()
+            ..hello(ID)
         };
         let (tunnel, welcome) = dial(Box::new(socket), hello, &TunnelConfig::default()).await?;
         let Established {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use grpc_multiplexer_process::{SshPrivateKey, channel_binding};
-use grpc_multiplexer_tests::{Edge, KeyFiles, Mux, within};
-use grpc_multiplexer_tunnel::message::{Auth, Code, Endpoint, Hello, Refused};
+use grpc_multiplexer_tests::{Edge, KeyFiles, Mux, auth, hello, within};
+use grpc_multiplexer_tunnel::message::{Code, Hello, Refused};
 use grpc_multiplexer_tunnel::{
     Accepted, Arrival, BoxedIo, Channel, HandshakeError, KEY_SCHEME, TunnelConfig, accept,
     dial_proving,
@@ -25,19 +25,10 @@ fn key(files: &KeyFiles) -> SshPrivateKey {
 }
 
 /// A hello for `rainbow` from who says that it has this key.
-fn hello(scheme: &str, key: &[u8]) -> Hello {
+fn claims(scheme: &str, key: &[u8]) -> Hello {
     Hello {
-        endpoints: vec![Endpoint {
-            client_id: "rainbow".to_owned(),
-            scheme: "http".to_owned(),
-            authority: "localhost".to_owned(),
-            ..Endpoint::default()
-        }],
-        auth: Some(Auth {
-            scheme: scheme.to_owned(),
-            data: key.to_vec(),
-        }),
-        ..Hello::default()
+        auth: Some(auth(scheme, key)),
+        ..hello("rainbow")
     }
 }
 
@@ -99,7 +90,7 @@ async fn a_proof_of_another_key_nonce_or_channel_is_none() {
         ];
         for (what, sign) in forged {
             let (io, channel) = way(mux, over).await;
-            let hello = hello(KEY_SCHEME, public);
+            let hello = claims(KEY_SCHEME, public);
             let refused = says(io, hello, |nonce| Some(sign(&channel, nonce))).await;
             let refused = refused.expect_err(what);
             assert_eq!(refused.code(), Code::Unauthenticated, "{what}");
@@ -107,7 +98,7 @@ async fn a_proof_of_another_key_nonce_or_channel_is_none() {
         }
         let (io, channel) = way(mux, over).await;
         let right = |nonce: &[u8]| Some(first.sign(&channel.to_sign(nonce)));
-        assert_eq!(says(io, hello(KEY_SCHEME, public), right).await, Ok(()));
+        assert_eq!(says(io, claims(KEY_SCHEME, public), right).await, Ok(()));
     }
 }
 
@@ -126,7 +117,7 @@ async fn who_cannot_prove_a_key_is_told_nothing_of_it() {
     ] {
         let (io, _) = way(&mux, Some(&pki)).await;
         let mut challenges = 0;
-        let refused = says(io, hello(KEY_SCHEME, &public), |nonce| {
+        let refused = says(io, claims(KEY_SCHEME, &public), |nonce| {
             challenges += 1;
             assert_eq!(nonce.len(), 32);
             Some(vec![0; 64])
@@ -143,7 +134,9 @@ async fn who_cannot_prove_a_key_is_told_nothing_of_it() {
         ("ed25519-v2", &[0; 32], Code::Unsupported),
     ] {
         let (io, _) = way(&mux, Some(&pki)).await;
-        let refused = says(io, hello(scheme, public), |_| panic!("no challenge is due"));
+        let refused = says(io, claims(scheme, public), |_| {
+            panic!("no challenge is due")
+        });
         assert_eq!(refused.await.unwrap_err().code(), code);
     }
 }
