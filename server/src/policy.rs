@@ -1,8 +1,9 @@
 //! Who a caller is, and what it may: the policy of callers.
 //!
 //! A caller shows a certificate, which counts for all calls of its connection, or a token, which counts for the call that
-//! carries it. A token is a text that the policy knows by its SHA-256, or a JWT. [`CallersPolicy::rights`] is the only place that says who that is, and [`Rights`] the only one that says what
-//! it may: an id is asked for before anything is looked up, and one that may not be seen is never looked up at all.
+//! carries it. A token is a text that the policy knows by its SHA-256, or a JWT. [`CallersPolicy::rights`] is the only place
+//! that says who that is, and [`Rights`] the only one that says what it may: an id is asked for before anything is looked up,
+//! and one that may not be seen is never looked up at all.
 
 mod audit;
 mod bearer;
@@ -48,7 +49,7 @@ use shown::Stranger;
 pub struct CallersPolicy {
     known: Arc<Known>,
     token_in: TokenMetadata,
-    jwts: Option<JwtIssuer>,
+    jwts: Option<Arc<JwtIssuer>>,
 }
 
 /// The callers by what they show.
@@ -123,7 +124,7 @@ impl CallersPolicy {
     #[must_use]
     pub fn with_jwts_of(self, issuer: JwtIssuer) -> Self {
         Self {
-            jwts: Some(issuer),
+            jwts: Some(Arc::new(issuer)),
             ..self
         }
     }
@@ -152,7 +153,7 @@ impl CallersPolicy {
 
     /// Whose JWTs callers may show.
     pub(crate) fn jwt_issuer(&self) -> Option<&JwtIssuer> {
-        self.jwts.as_ref()
+        self.jwts.as_deref()
     }
 
     /// Where calls have their tokens.
