@@ -10,6 +10,7 @@ mod environment;
 mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hidden;
 mod leaves;
 mod mistakes;
 mod named;
@@ -38,7 +39,8 @@ pub struct OptionSpec {
     ///
     /// It is the key in the configuration file, where each part is a level of its own.
     pub path: &'static str,
-    /// What stands for the value in the help, as in `HOST:PORT`.
+    /// What stands for the value in the help, as in `HOST:PORT`. It begins with `FILE` where a file is to be named: what looks
+    /// like the contents of one, and not like its name, is not shown then.
     pub value_name: &'static str,
     /// The value when nothing else gives one, written as a user would write it.
     pub default: Option<&'static str>,

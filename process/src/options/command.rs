@@ -8,7 +8,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::leaves::{Layer, shown};
+use super::hidden::visible_bytes;
+use super::leaves::Layer;
 use super::{Leaf, Mode, OptionSpec, Origin, Program};
 
 /// Names the configuration file; a flag and a variable, but no key of the file.
@@ -173,7 +174,7 @@ fn leaf(command: &mut Command, option: &OptionSpec, value: OsString) -> Result<L
             origin: Origin::Flag { flag },
         }),
         Err(value) => {
-            let value = shown(option, &value);
+            let value = visible_bytes(option, &value);
             let text = format!("the value of '{flag}' is not UTF-8: {value}");
             Err(command.error(ErrorKind::InvalidUtf8, text))
         }

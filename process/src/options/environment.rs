@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::leaves::{Layer, shown};
+use super::hidden::visible_bytes;
+use super::leaves::Layer;
 use super::mistakes::{Mistake, printable};
 use super::suggest::did_you_mean;
 use super::{Leaf, OptionSpec, Origin, Program, command::CONFIG};
@@ -29,7 +30,7 @@ impl Program {
                 }
                 None => layer.mistakes.push(Mistake::at(
                     format!("variable {variable}"),
-                    format!("{}: the value must be UTF-8", shown(option, value)),
+                    format!("{}: the value must be UTF-8", visible_bytes(option, value)),
                 )),
             }
         }

@@ -1,12 +1,13 @@
 //! String values by path, each path with the layer that won.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::OptionSpec;
+use super::hidden::visible;
 use super::mistakes::{Mistake, printable};
 
 /// Where a leaf came from, in ascending order of precedence.
@@ -159,30 +160,16 @@ impl Leaves {
         self
     }
 
-    /// The values of `path`, for people: hidden when the option is secret.
+    /// The values of `path`, as far as people may see them.
     pub(crate) fn shown(&self, option: &OptionSpec) -> String {
-        let values: Vec<_> = self
-            .at(option.path)
-            .iter()
-            .map(|leaf| &leaf.value)
+        let leaves = self.at(option.path).iter();
+        let values: Vec<_> = leaves
+            .map(|leaf| visible(option, &leaf.value).unwrap_or_else(Cow::Borrowed))
             .collect();
         match values.as_slice() {
             [] => "not set".to_owned(),
-            _ if option.secret => HIDDEN.to_owned(),
-            [value] => value.as_str().to_owned(),
+            [value] => value.to_string(),
             _ => format!("{values:?}"),
         }
-    }
-}
-
-/// Stands for the value of a secret option.
-pub(super) const HIDDEN: &str = "(hidden)";
-
-/// A value that is no text, for people.
-pub(super) fn shown(option: &OptionSpec, value: &OsStr) -> String {
-    if option.secret {
-        HIDDEN.to_owned()
-    } else {
-        format!("{value:?}")
     }
 }

@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-use super::leaves::HIDDEN;
+use super::hidden::visible;
 use super::{Leaf, OptionSpec, Origin};
 
-/// Longer values are cut when they are shown: a key file given as a value must not fill the terminal.
+/// Longer values are cut when they are shown: a whole file given as a value must not fill the terminal.
 const LONGEST_SHOWN: usize = 200;
 
 /// Everything that is wrong with a configuration; its text has one line for each mistake, without a final newline.
@@ -50,11 +50,8 @@ impl Mistake {
             Some(origin @ (Origin::Environment { .. } | Origin::Flag { .. })) => origin.to_string(),
         };
         let value = |leaf: &Leaf| {
-            if option.secret {
-                HIDDEN.to_owned()
-            } else {
-                quoted(&leaf.value)
-            }
+            let seen = visible(option, &leaf.value);
+            seen.map_or_else(str::to_owned, |value| quoted(&value))
         };
         Self {
             place,

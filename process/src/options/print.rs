@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::leaves::HIDDEN;
+use super::hidden::visible;
 use super::mistakes::printable;
 use super::{Leaf, Leaves, OptionSpec, Program};
 
@@ -20,8 +20,11 @@ pub(crate) fn print(program: &Program, leaves: &Leaves) -> String {
             comment(&mut text, option, "not set");
             continue;
         };
-        if option.secret {
-            comment(&mut text, option, &format!("{HIDDEN}  # {}", first.origin));
+        let is_seen =
+            |leaf: &Leaf| visible(option, &leaf.value).is_ok_and(|seen| seen == leaf.value);
+        if !values.iter().all(is_seen) {
+            let shown = leaves.shown(option);
+            comment(&mut text, option, &format!("{shown}  # {}", first.origin));
             continue;
         }
         let mut parents: Vec<_> = option.path.split('.').collect();
