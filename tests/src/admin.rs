@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::{until, within};
+use crate::{secrets, until, within};
 
 /// Addresses that are free, for a process that cannot say in time where it listens.
 ///
@@ -47,6 +47,7 @@ pub async fn page(admin: SocketAddr, path: &str) -> (u16, String) {
         answer
     };
     let answer = within("an answer of the admin listener", ask).await;
+    secrets::are_not_in(path, &answer);
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap();
     (status.parse().unwrap(), body.to_owned())

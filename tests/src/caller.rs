@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
+use crate::secrets::plant_words;
 use crate::{Answer, within};
 
 /// One connection of a caller.
@@ -78,7 +79,7 @@ impl Caller {
         }
     }
 
-    /// The headers of a gRPC call.
+    /// The headers of a gRPC call. What they say of who calls is a [secret](crate::secrets).
     ///
     /// # Panics
     ///
@@ -91,6 +92,9 @@ impl Caller {
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         for (name, value) in metadata {
+            if matches!(*name, "authorization" | "proxy-authorization" | "cookie") {
+                plant_words(value);
+            }
             request = request.header(*name, *value);
         }
         request.body(()).unwrap()

@@ -1,8 +1,10 @@
 //! Files of a test.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::secrets::plant_words;
 
 /// A folder of a test's own, removed with it.
 #[derive(Debug)]
@@ -33,23 +35,34 @@ impl Folder {
     pub fn put(&self, path: &str, contents: impl AsRef<[u8]>) -> String {
         let path = self.0.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, contents).unwrap();
+        fs::write(&path, &contents).unwrap();
+        if is_secret(&path) {
+            plant_words(contents);
+        }
         path.display().to_string()
     }
 }
 
 impl Folder {
-    /// The same for what nobody else may be able to read.
+    /// The same for what nobody else may be able to read. From now on it is a [secret](crate::secrets), and so is what
+    /// [`put`](Self::put) writes in its place.
     ///
     /// # Panics
     ///
     /// When it cannot be written.
     pub fn put_secret(&self, path: &str, contents: impl AsRef<[u8]>) -> String {
         use std::os::unix::fs::PermissionsExt as _;
-        let path = self.put(path, contents);
+        let path = self.put(path, &contents);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        plant_words(contents);
         path
     }
+}
+
+/// Whether nobody else can read a file: it was made by [`Folder::put_secret`].
+fn is_secret(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).unwrap().permissions().mode() & 0o077 == 0
 }
 
 impl Drop for Folder {

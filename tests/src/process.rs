@@ -1,7 +1,7 @@
 //! One process of the product, and what it says.
 
 use std::ffi::OsStr;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -9,7 +9,7 @@ use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::{binary, until, within};
+use crate::{binary, secrets, until, within};
 
 /// What the names of all variables of the product begin with.
 const OUR_VARIABLES: &str = "GRPC_MULTIPLEXER_";
@@ -44,17 +44,30 @@ pub fn isolated(program: impl AsRef<OsStr>) -> Command {
 ///
 /// # Panics
 ///
-/// When it cannot be started.
+/// When it cannot be started, and when it shows a [secret](secrets).
 #[must_use]
 pub fn checked(program: &str, options: &[String]) -> (Option<i32>, String) {
     let mut command = command(program);
     command.arg("--check-config").args(options);
-    let output = command.output().expect("the binary starts");
+    let output = output(&mut command);
     let said = String::from_utf8(output.stderr).unwrap();
     (output.status.code(), said)
 }
 
-/// A running process. Killed when dropped.
+/// Runs what [`command()`] gave to its end, and sees that it shows no [secret](secrets).
+///
+/// # Panics
+///
+/// When it cannot be started, and when it shows one.
+pub fn output(command: &mut Command) -> Output {
+    let output = command.output().expect("the binary starts");
+    for said in [&output.stdout, &output.stderr] {
+        secrets::are_not_in("what a command says", said);
+    }
+    output
+}
+
+/// A running process. Killed when dropped, and its log must show no [secret](secrets) then.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -250,5 +263,16 @@ impl Process {
     pub async fn kill(&mut self) {
         self.child.start_kill().expect("a child can be killed");
         self.ended().await;
+    }
+}
+
+/// A test whose process shows a secret fails, whatever it is about.
+impl Drop for Process {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            for line in self.log() {
+                secrets::are_not_in("a log", line);
+            }
+        }
     }
 }

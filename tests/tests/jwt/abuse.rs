@@ -1,12 +1,12 @@
 //! Tokens that are not taken, by edges and by callers.
 
 use futures::future::join_all;
+use grpc_multiplexer_tests::signer::{MARKER, Signer, encode, jwks, now, says};
 use grpc_multiplexer_tests::{Caller, Folder, Mux, auth, says_hello};
 use grpc_multiplexer_tunnel::TOKEN_SCHEME;
 use grpc_multiplexer_tunnel::message::Code;
 use serde_json::{Value, json};
 
-use crate::signer::{MARKER, Signer, encode, jwks, now, says};
 use crate::{call, for_callers, issuer_of, pong, server};
 
 /// Tokens for `sub`, each with what is wrong with it.

@@ -1,10 +1,10 @@
 //! Callers that the policy knows by their tokens, for as long as those last.
 
+use grpc_multiplexer_tests::signer::{Signer, jwks, says};
 use grpc_multiplexer_tests::{Backend, Caller, Edge, Ended, Folder, until};
 use h2::Reason;
 use serde_json::json;
 
-use crate::signer::{Signer, jwks, says};
 use crate::{METHOD, call, for_callers, pong};
 
 #[tokio::test]

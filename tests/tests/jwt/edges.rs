@@ -1,10 +1,10 @@
 //! Edges that have the client ids of their tokens, for as long as those last.
 
+use grpc_multiplexer_tests::signer::{MARKER, Signer, jwks, says};
 use grpc_multiplexer_tests::{Caller, Edge, Folder, Load, Mux, TOKENS, free};
 use serde_json::json;
 
 use crate::publisher::{Publisher, Says};
-use crate::signer::{MARKER, Signer, jwks, says};
 use crate::{borrowed, issuer, issuer_of, pong, server};
 
 /// An edge `id` of a server on this machine, which shows what is in a file.

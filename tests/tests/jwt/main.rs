@@ -11,12 +11,10 @@ mod callers;
 mod edges;
 mod mistakes;
 mod publisher;
-mod signer;
 mod urls;
 
+use grpc_multiplexer_tests::signer::{AUDIENCE, ISSUER, Signer, jwks};
 use grpc_multiplexer_tests::{Answer, Backend, Caller, Folder, Mux};
-
-use signer::{AUDIENCE, ISSUER, Signer, jwks};
 
 const METHOD: &str = "/shop.Invoices/List";
 

@@ -1,9 +1,9 @@
 //! What is wrong with the options, or odd, before anything starts.
 
+use grpc_multiplexer_tests::signer::Signer;
 use grpc_multiplexer_tests::{Folder, checked};
 use serde_json::json;
 
-use crate::signer::Signer;
 use crate::{issuer, issuer_of};
 
 const SERVER: &str = "grpc-multiplexer-server";

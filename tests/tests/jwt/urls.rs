@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use grpc_multiplexer_tests::signer::{Signer, jwks};
 use grpc_multiplexer_tests::{Authority, Backend, Caller, Edge, Folder, Mux, free, metric, until};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::publisher::{Publisher, Says};
-use crate::signer::{Signer, jwks};
 use crate::{call, for_callers, pong};
 
 const FAILED: &str = r#"jwt_key_fetches_total{of="callers",result="failed"}"#;

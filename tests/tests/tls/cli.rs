@@ -1,6 +1,6 @@
 //! `list`, `watch` and `check` where a proxy listener speaks TLS, and asks who comes.
 
-use grpc_multiplexer_tests::{Mux, TOKENS, command};
+use grpc_multiplexer_tests::{Mux, TOKENS, command, output};
 
 use crate::{Pki, answered, borrowed, edge, pong, server};
 
@@ -78,7 +78,7 @@ fn a_token_goes_to_no_other_machine_in_plain_text() {
         "--token-file",
         &token,
     ]);
-    let output = command.output().unwrap();
+    let output = output(&mut command);
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(

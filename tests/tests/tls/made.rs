@@ -4,14 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use grpc_multiplexer_tests::{Caller, Folder, command};
+use grpc_multiplexer_tests::{Caller, Folder, command, output};
 
 use super::{edge, pong, server};
 
 /// Runs a subcommand in `folder`. Its code, and what it said to stdout and stderr.
 fn run(folder: &Folder, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = command("grpc-multiplexer-server");
-    let output = command.args(args).current_dir(&folder.0).output().unwrap();
+    let output = output(command.args(args).current_dir(&folder.0));
     let [out, err] = [output.stdout, output.stderr].map(|said| String::from_utf8(said).unwrap());
     (output.status.code(), out, err)
 }

@@ -26,7 +26,9 @@ use std::net::SocketAddr;
 use std::process::Output;
 use std::sync::Arc;
 
-use grpc_multiplexer_tests::{Authority, Backend, Edge, Folder, Leaf, Mux, command, within};
+use grpc_multiplexer_tests::{
+    Authority, Backend, Edge, Folder, Leaf, Mux, command, output, within,
+};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls::version::TLS12;
@@ -115,7 +117,7 @@ fn edge(mux: &Mux, backend: &str, options: &[String]) -> Edge {
 async fn answered(args: &[&str]) -> (Option<i32>, String) {
     let mut command = command("grpc-multiplexer-client");
     command.args(args);
-    let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let run = tokio::task::spawn_blocking(move || output(&mut command));
     let Output {
         status,
         stdout,

@@ -1,15 +1,13 @@
 //! Between edges and the server.
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use grpc_multiplexer_tests::{Authority, Backend, Caller, DAY, Edge, Mux, within};
+use grpc_multiplexer_tests::{Authority, Backend, Caller, DAY, Edge, Mux, Tap, within};
 use rustls::AlertDescription;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::io::InspectReader;
 
 use crate::{NOWHERE, Pki, TUNNEL, alert, connect, edge, ends, older, pong, server};
 
@@ -243,7 +241,7 @@ async fn nothing_of_a_call_is_readable_on_the_way() {
     let pki = Pki::new("capture");
     let backend = Backend::h2(async |mut call| call.ok(MARKER).await).await;
     let mux = server(&pki.listener("multiplexer")).await;
-    let (tap, seen) = tap(mux.multiplexer).await;
+    let tap = Tap::to(mux.multiplexer).await;
     let (address, trust) = (backend.address.to_string(), pki.trust());
     let edge = Edge::dialling(tap.address, "rainbow", &address, &[&trust[0]]);
     edge.says(" connected ").await;
@@ -251,31 +249,9 @@ async fn nothing_of_a_call_is_readable_on_the_way() {
     let metadata = [("client-id", "rainbow"), ("x-marker", "a marker")];
     let answer = caller.call("/s/m", &metadata, MARKER).await;
     assert_eq!(answer.body, MARKER);
-    let seen = seen.lock().unwrap();
+    let seen = tap.seen();
     assert!(seen.len() > 2 * MARKER.len());
     for marker in [MARKER, b"rainbow", b"x-marker"] {
         assert!(!seen.windows(marker.len()).any(|part| part == marker));
     }
-}
-
-/// Passes on what comes, and keeps a copy.
-async fn tap(target: SocketAddr) -> (Backend, Arc<Mutex<Vec<u8>>>) {
-    let seen = Arc::<Mutex<Vec<u8>>>::default();
-    let kept = Arc::clone(&seen);
-    let tap = Backend::tcp(move |mut near| {
-        let kept = Arc::clone(&kept);
-        async move {
-            let mut far = TcpStream::connect(target).await.unwrap();
-            let ((near_in, mut near_out), (far_in, mut far_out)) = (near.split(), far.split());
-            let keep = |bytes: &[u8]| kept.lock().unwrap().extend(bytes);
-            let mut near_in = InspectReader::new(near_in, keep);
-            let mut far_in = InspectReader::new(far_in, keep);
-            let _ = tokio::join!(
-                copy(&mut near_in, &mut far_out),
-                copy(&mut far_in, &mut near_out)
-            );
-        }
-    })
-    .await;
-    (tap, seen)
 }
