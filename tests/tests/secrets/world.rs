@@ -1,0 +1,252 @@
+//! Everything that has a secret, at work at once.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use grpc_multiplexer_tests::secrets::{are_not_in, plant};
+use grpc_multiplexer_tests::signer::{MARKER, Signer, jwks};
+use grpc_multiplexer_tests::{
+    Answer, Authority, Backend, Caller, Edge, Folder, KEYS, Leaf, Process, Tap, command, free,
+    output, within,
+};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::material::{scalar, seed, token};
+use crate::server::{configuration, options, publisher, put_files, started, tls_options};
+
+const EDGE: &str = "grpc-multiplexer-client";
+
+/// Which listeners speak TLS.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tls {
+    Everywhere,
+    Nowhere,
+}
+
+/// A server that knows edges and callers by all that they can show, with a tap in front of both listeners.
+pub(crate) struct World {
+    pub(crate) folder: Folder,
+    pub(crate) authority: Authority,
+    pub(crate) signer: Signer,
+    pub(crate) server: Process,
+    pub(crate) to_proxy: Tap,
+    pub(crate) to_multiplexer: Tap,
+    pub(crate) edge_token: String,
+    pub(crate) caller_token: String,
+    /// In each call, and in each answer.
+    pub(crate) body: String,
+    tls: Tls,
+    format: &'static str,
+    options: Vec<String>,
+    admin: SocketAddr,
+    operator: SocketAddr,
+    backend: Backend,
+    /// Of the keys that callers' tokens are signed with.
+    publisher: Backend,
+}
+
+impl World {
+    pub(crate) async fn start(tls: Tls, format: &'static str) -> Self {
+        let [proxy, multiplexer, admin, operator] = free();
+        let (folder, authority) = (Folder::new("secrets"), Authority::new("secrets"));
+        let (signer, edge_token, caller_token) = (Signer::new("a"), token(), token());
+        for secret in [MARKER.as_bytes(), &seed()] {
+            plant(secret);
+        }
+        let publisher = publisher(&jwks(&[&signer])).await;
+        put_files(&folder, &signer, [&edge_token, &caller_token]);
+        folder.put("ca.pem", authority.pem());
+        folder.put("server.yaml", configuration(&folder, publisher.address));
+        let addresses = [proxy, multiplexer, admin, operator];
+        let mut options = options(&folder, addresses, format);
+        if tls == Tls::Everywhere {
+            options.extend(tls_options(&folder, &authority));
+        }
+        let body = token();
+        let said = body.clone();
+        let backend = Backend::h2(move |mut call| {
+            let said = said.clone();
+            async move {
+                call.read_all().await;
+                match call.request.uri().path() {
+                    "/s/m" => call.ok(said.as_bytes()).await,
+                    "/s/fail" => {
+                        call.respond(&[("grpc-status", "13"), ("grpc-message", &said)], true);
+                    }
+                    _ => call.respond(&[("grpc-status", "12")], true),
+                }
+            }
+        })
+        .await;
+        Self {
+            server: started(&options).await,
+            to_proxy: Tap::to(proxy).await,
+            to_multiplexer: Tap::to(multiplexer).await,
+            folder,
+            authority,
+            signer,
+            edge_token,
+            caller_token,
+            body,
+            tls,
+            format,
+            options,
+            admin,
+            operator,
+            backend,
+            publisher,
+        }
+    }
+
+    /// What is to be in the server's configuration file, with another key to the keys each time.
+    pub(crate) fn configuration(&self) -> String {
+        configuration(&self.folder, self.publisher.address)
+    }
+
+    /// Kills the server, and starts another in its place.
+    pub(crate) async fn crash(&mut self) {
+        self.server.kill().await;
+        self.server = started(&self.options).await;
+    }
+
+    /// Edges that show a token, a key, and a JSON Web Token, once they are let in.
+    pub(crate) async fn edges(&self) -> [Edge; 3] {
+        let put = |name: &str, text: &str| self.folder.put_secret(name, text);
+        let edges = [
+            self.edge(
+                "rainbow",
+                &format!("--token-file={}", put("rainbow", &self.edge_token)),
+            ),
+            self.edge(
+                "kitchen",
+                &format!("--key-file={}", put("kitchen", KEYS[0].private)),
+            ),
+            self.edge(
+                "garden",
+                &format!(
+                    "--token-file={}",
+                    put("garden", &self.signer.token("garden"))
+                ),
+            ),
+        ];
+        for edge in &edges {
+            edge.says(&self.connected()).await;
+        }
+        edges
+    }
+
+    /// One that shows what an option says.
+    pub(crate) fn edge(&self, id: &str, shows: &str) -> Edge {
+        let backend = self.backend.address.to_string();
+        let mut args = vec![shows, "--log-level", "trace", "--log-format", self.format];
+        let ca = format!("--multiplexer-tls-ca={}", self.file("ca.pem"));
+        if self.tls == Tls::Everywhere {
+            args.push(&ca);
+        }
+        Edge::dialling(self.to_multiplexer.address, id, &backend, &args)
+    }
+
+    /// What an edge says once it has a tunnel.
+    pub(crate) fn connected(&self) -> String {
+        match self.format {
+            "json" => r#""connected""#.to_owned(),
+            _ => " connected ".to_owned(),
+        }
+    }
+
+    /// What becomes of a call with this token, which shows the backend secrets as well.
+    pub(crate) async fn call(&self, path: &str, bearer: &str) -> Answer {
+        let address = self.to_proxy.address;
+        let caller = match self.tls {
+            Tls::Everywhere => {
+                let tls = self.authority.client(None, &["h2"]);
+                Caller::secure(address, tls).await.unwrap()
+            }
+            Tls::Nowhere => Caller::connect(address).await,
+        };
+        let metadata = [
+            ("client-id", "rainbow"),
+            ("proxy-authorization", &format!("Bearer {bearer}")),
+            ("authorization", &format!("Bearer {}", token())),
+            ("cookie", &format!("session={}", token())),
+        ];
+        caller.call(path, &metadata, self.body.as_bytes()).await
+    }
+
+    /// What a subcommand says, and how it ends.
+    pub(crate) async fn ask(&self, args: &[&str], options: &[String]) -> (Option<i32>, String) {
+        let mut asks = command(EDGE);
+        asks.args(args).args(options);
+        let output = tokio::task::spawn_blocking(move || output(&mut asks)).await;
+        let output = output.unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), said)
+    }
+
+    /// The options of a subcommand that calls, with a token in a file of that name.
+    pub(crate) fn shows_token(&self, name: &str, token: &str) -> Vec<String> {
+        vec![
+            format!("--proxy-address={}", self.to_proxy.address),
+            format!("--proxy-tls-ca={}", self.file("ca.pem")),
+            format!("--token-file={}", self.folder.put_secret(name, token)),
+        ]
+    }
+
+    /// The options of one for operators.
+    pub(crate) fn operator(&self, leaf: &Leaf) -> Vec<String> {
+        plant(scalar(leaf));
+        let [certificate, key] = leaf.put(&self.folder, "operator-own");
+        vec![
+            format!("--operator-address={}", self.operator),
+            format!("--operator-tls-ca={}", self.file("ca.pem")),
+            format!("--operator-tls-certificate={certificate}"),
+            format!("--operator-tls-key={key}"),
+        ]
+    }
+
+    /// What the admin listener answers.
+    pub(crate) async fn page(&self, path: &str) -> Vec<u8> {
+        let ask = async {
+            let socket = TcpStream::connect(self.admin).await.unwrap();
+            let tls = TlsConnector::from(Arc::new(self.authority.client(None, &[])));
+            let name = ServerName::try_from("127.0.0.1").unwrap();
+            let mut stream = tls.connect(name, socket).await.unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            // It may hang up without a word of TLS.
+            let _ = stream.read_to_end(&mut answer).await;
+            answer
+        };
+        let answer = within("an answer of the admin listener", ask).await;
+        assert!(answer.starts_with(b"HTTP/1.1 "));
+        answer
+    }
+
+    /// What others on the same machine see of a process, and what it said so far.
+    pub(crate) fn is_clean(&self, process: &Process) {
+        for file in ["cmdline", "environ"] {
+            let shown = fs::read(format!("/proc/{}/{file}", process.pid())).unwrap();
+            are_not_in(file, shown);
+        }
+        let log = process.log();
+        assert!(log.iter().any(|line| line.contains("TRACE")), "{log:?}");
+        are_not_in("a log", log.join("\n"));
+    }
+
+    pub(crate) fn nothing_is_readable_on_the_way(&self) {
+        for tap in [&self.to_proxy, &self.to_multiplexer] {
+            let seen = tap.seen();
+            assert!(seen.len() > 1000);
+            are_not_in("what passes", seen);
+        }
+    }
+
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.folder.0.join(name).display().to_string()
+    }
+}
