@@ -37,7 +37,9 @@ pub use exposure::{Exposure, REQUIRE_SECURE};
 pub use handover::{HandoverError, HandoverSocket, Link, predecessor};
 pub use last_words::{NO_TLS, TLS_HANDSHAKE, hang_up, http1_answer, last_words};
 pub use listen::{BindError, bind, local_addresses};
-pub use openssh::{SshPrivateKey, SshPrivateKeyError, SshPublicKey, SshPublicKeyError};
+pub use openssh::{
+    SshKeyFileError, SshPrivateKey, SshPrivateKeyError, SshPublicKey, SshPublicKeyError,
+};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use options::fuzzing;

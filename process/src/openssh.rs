@@ -4,6 +4,7 @@
 //! RFC 4251, section 5, for the fields that they are written in, and OpenSSH's `PROTOCOL.key` for the file of a private key.
 
 mod fields;
+mod made;
 mod private;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use ring::signature::{ED25519, UnparsedPublicKey};
 
 use fields::Fields;
 
+pub use made::SshKeyFileError;
 pub use private::{SshPrivateKey, SshPrivateKeyError};
 
 /// What the one kind of key is called.
@@ -80,6 +82,16 @@ impl SshPublicKey {
             .ok_or(SshPublicKeyError::Broken)
     }
 
+    /// Its kind and base64, as [`of_words`](Self::of_words) takes them.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{KIND} {}", STANDARD.encode(self.blob()))
+    }
+
+    fn blob(&self) -> Vec<u8> {
+        [KIND.as_bytes(), &self.0].map(fields::string).concat()
+    }
+
     /// Its 32 bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8; 32] {
@@ -103,8 +115,7 @@ impl From<[u8; 32]> for SshPublicKey {
 
 impl fmt::Display for SshPublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let blob = [KIND.as_bytes(), &self.0].map(fields::string).concat();
-        let digest = digest(&SHA256, &blob);
+        let digest = digest(&SHA256, &self.blob());
         write!(f, "SHA256:{}", STANDARD_NO_PAD.encode(digest))
     }
 }

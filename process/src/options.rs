@@ -22,10 +22,11 @@ mod yaml;
 
 use std::ffi::OsString;
 
+pub(crate) use file::exists;
 pub use leaves::{Leaf, Leaves, Origin};
 pub use mistakes::Mistakes;
-pub(crate) use named::Files;
 pub use named::NamedFile;
+pub(crate) use named::{Files, Secrecy, named};
 pub(crate) use print::print;
 pub(crate) use reader::Noticed;
 pub use reader::Reader;

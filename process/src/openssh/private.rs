@@ -11,13 +11,13 @@ use ring::signature::Ed25519KeyPair;
 use super::fields::Fields;
 use super::{KIND, SshPublicKey, SshPublicKeyError};
 
-const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
-const END: &str = "-----END OPENSSH PRIVATE KEY-----";
-const MAGIC: &[u8] = b"openssh-key-v1\0";
+pub(super) const BEGIN: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
+pub(super) const END: &str = "-----END OPENSSH PRIVATE KEY-----";
+pub(super) const MAGIC: &[u8] = b"openssh-key-v1\0";
 /// The name of the cipher where there is none.
-const PLAIN: &[u8] = b"none";
+pub(super) const PLAIN: &[u8] = b"none";
 /// What the secret part is filled up to a multiple of, where there is no cipher.
-const BLOCK: usize = 8;
+pub(super) const BLOCK: usize = 8;
 
 /// An Ed25519 private key. Clones share it; two are equal when their public keys are. Its `Debug` does not show it.
 ///

@@ -164,3 +164,31 @@ fn a_private_key_is_not_shown() {
     let key: SshPrivateKey = PRIVATE.parse().unwrap();
     assert_eq!(format!("{key:?}"), format!("SshPrivateKey({FINGERPRINT})"));
 }
+
+/// What `ssh-keygen` wrote, from what it chose at random.
+#[test]
+fn a_key_is_written_as_ssh_keygen_writes_it() {
+    let base64: String = PRIVATE
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .collect();
+    let bytes = STANDARD.decode(base64).unwrap();
+    // Behind the magic, the words on the cipher, the number of keys, and the public key, each with its length.
+    let secret = &bytes[15 + 4 + 4 + 4 + 4 + 4 + 4 + 4 + 51 + 4..];
+    let check = secret[..4].try_into().unwrap();
+    let seed = &secret[4 + 4 + 4 + 11 + 4 + 32 + 4..][..32];
+    assert_eq!(
+        made::text(seed.try_into().unwrap(), check, "first@test"),
+        PRIVATE
+    );
+    for comment in ["", "1", "12345678", "a longer one, with blanks"] {
+        let text = made::text(&[7; 32], [1; 4], comment);
+        assert!(text.parse::<SshPrivateKey>().is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn the_words_of_a_key_are_those_of_its_file() {
+    let key = public(PUBLIC).unwrap();
+    assert_eq!(format!("{} first@test", key.words()), PUBLIC);
+}

@@ -53,7 +53,7 @@ impl Program {
 }
 
 /// Whether there is something, readable or not: a broken link is there, and what cannot be looked at may be.
-pub(super) fn exists(path: &Path) -> bool {
+pub(crate) fn exists(path: &Path) -> bool {
     match fs::symlink_metadata(path) {
         Ok(_) => true,
         Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),

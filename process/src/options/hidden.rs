@@ -42,7 +42,7 @@ pub(super) fn visible_bytes(option: &OptionSpec, value: &OsStr) -> String {
 }
 
 /// Several lines, or one that is as long as a token and leads nowhere. Where it begins as paths do, it is one.
-fn looks_like_contents(value: &str) -> bool {
+pub(super) fn looks_like_contents(value: &str) -> bool {
     let path = Path::new(value);
     let is_path = path.is_absolute() || value.starts_with(['.', '~']) || value.contains("://");
     let is_word = value.len() >= SHORTEST_TOKEN && !is_path && !path.exists();

@@ -28,14 +28,17 @@ impl fmt::Debug for NamedFile {
 
 /// Who may read a file beside the user of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Secrecy {
+pub(crate) enum Secrecy {
     Anybody,
     Nobody,
 }
 
 /// Reads the file at `path`, and says what was there, whether or not it can be used.
-pub(super) fn named(path: &str, secrecy: Secrecy) -> (Seen, Result<NamedFile, String>) {
-    let path = PathBuf::from(path);
+pub(crate) fn named(
+    path: impl Into<PathBuf>,
+    secrecy: Secrecy,
+) -> (Seen, Result<NamedFile, String>) {
+    let path = path.into();
     let read = read(&path, KIND);
     let seen = Seen {
         print: read.as_ref().ok().map(print),
@@ -81,6 +84,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// What is not there yet.
+    pub(super) fn nothing(path: PathBuf) -> Self {
+        Self { path, print: None }
+    }
+
     fn again(&self) -> Self {
         Self {
             path: self.path.clone(),

@@ -1,7 +1,10 @@
 //! Leaves to domain values, collecting every mistake on the way.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 
+use super::file::exists;
+use super::hidden::looks_like_contents;
 use super::mistakes::Mistake;
 use super::named::{NamedFile, Secrecy, Seen, named};
 use super::{Leaf, Leaves, Mistakes, Origin};
@@ -134,6 +137,18 @@ impl<'a> Reader<'a> {
     /// The same for a file that no other user may be able to read.
     pub fn secret_file(&mut self, path: &str) -> Option<NamedFile> {
         self.named(path, Secrecy::Nobody)
+    }
+
+    /// The same for one that the program makes where there is none: then it is where that is to be.
+    pub fn secret_file_to_be(&mut self, path: &str) -> Option<Result<NamedFile, PathBuf>> {
+        let value = &self.leaves.at(path).first()?.value;
+        let place = PathBuf::from(value);
+        // A key itself, given in place of its file's name, is not to become a name.
+        if exists(&place) || looks_like_contents(value) {
+            return self.secret_file(path).map(Ok);
+        }
+        self.noticed.files.push(Seen::nothing(place.clone()));
+        Some(Err(place))
     }
 
     fn named(&mut self, path: &str, secrecy: Secrecy) -> Option<NamedFile> {
