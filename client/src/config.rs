@@ -9,11 +9,11 @@ use grpc_multiplexer_process::{
 use grpc_multiplexer_tunnel::{ALPN, ClientId, SLOTS};
 use rustls::pki_types::ServerName;
 
-use crate::credential::Credential;
-use crate::token::TOKEN_FILE;
+use crate::credential::{Credential, OwnKey};
+use crate::token::{ENROLMENT_TOKEN_FILE, TOKEN_FILE};
 use crate::{
-    Backend, BackendAddress, BackendTls, Edge, EdgeToken, ServerTls, SshPrivateKeyError,
-    TunnelProtocol,
+    Backend, BackendAddress, BackendTls, Edge, EdgeToken, ServerTls, SshPrivateKey,
+    SshPrivateKeyError, TunnelProtocol,
 };
 
 /// TLS towards the server.
@@ -90,7 +90,11 @@ impl Edge {
             let reason = "a server of the original's takes one tunnel of an edge; write 1";
             reader.mistake("tunnels", reason);
         }
-        for (path, what) in [(TOKEN_FILE, "token"), (KEY, "key")] {
+        for (path, what) in [
+            (TOKEN_FILE, "token"),
+            (KEY, "key"),
+            (ENROLMENT_TOKEN_FILE, "token"),
+        ] {
             if reader.is_set(path) && tunnel_protocol == Some(TunnelProtocol::Legacy) {
                 let reason = format!(
                     "the original's wire carries no {what}; leave out --tunnel-protocol legacy"
@@ -198,8 +202,10 @@ fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Serv
 }
 
 fn read_credential(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Credential> {
-    let speaks_tls = reader.is_set(SERVER.ca);
-    let token = EdgeToken::read(reader, SERVER.ca, speaks_tls, servers).map(Credential::Token);
+    let far = servers.iter().find(|server| !server.is_of_this_machine());
+    let far = far.filter(|_| !reader.is_set(SERVER.ca));
+    let token = EdgeToken::read(reader, TOKEN_FILE, SERVER.ca, far);
+    let enrolment = EdgeToken::read(reader, ENROLMENT_TOKEN_FILE, SERVER.ca, far);
     let key = read_key(reader);
     if reader.is_set(TOKEN_FILE) && reader.is_set(KEY) {
         let flag = reader.flag(TOKEN_FILE);
@@ -208,15 +214,31 @@ fn read_credential(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Cred
             format!("an edge shows one or the other; leave out {flag}"),
         );
     }
-    token.or(key)
+    if reader.is_set(ENROLMENT_TOKEN_FILE) && !reader.is_set(KEY) {
+        let flag = reader.flag(KEY);
+        let reason = format!(
+            "the token is exchanged for a key; give {flag} with the file where the edge's key is, or where it is to be made"
+        );
+        reader.mistake(ENROLMENT_TOKEN_FILE, reason);
+    }
+    let token = token.map(Credential::Token);
+    token.or(key.map(|key| Credential::Key { key, enrolment }))
 }
 
-fn read_key(reader: &mut Reader<'_>) -> Option<Credential> {
-    let file = reader.secret_file(KEY)?;
+/// The key of the edge. One that is to enrol may have none yet.
+fn read_key(reader: &mut Reader<'_>) -> Option<OwnKey> {
+    let file = if reader.is_set(ENROLMENT_TOKEN_FILE) {
+        match reader.secret_file_to_be(KEY)? {
+            Ok(file) => file,
+            Err(place) => return Some(OwnKey::to_be_made(place)),
+        }
+    } else {
+        reader.secret_file(KEY)?
+    };
     // What is no text is no key.
-    let key = String::from_utf8_lossy(&file.contents).parse();
+    let key = String::from_utf8_lossy(&file.contents).parse::<SshPrivateKey>();
     let key = key.map_err(|error: SshPrivateKeyError| reader.mistake(KEY, error));
-    key.ok().map(Credential::Key)
+    key.ok().map(OwnKey::from)
 }
 
 fn name(text: &str) -> Result<ServerName<'static>, &'static str> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use grpc_multiplexer_process::HostPort;
+use grpc_multiplexer_process::{HostPort, SshKeyFileError};
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{
     BARE_ENDPOINT, Established, HandshakeError, Speaks, TunnelConfig, dial_legacy, dial_proving,
@@ -41,6 +41,8 @@ pub(crate) enum AttemptError {
     Tls(#[from] ServerTlsError),
     #[error("the token is shown over TLS, or to a server on this machine, and not in plain text")]
     PlainToken,
+    #[error(transparent)]
+    Key(#[from] SshKeyFileError),
     #[error(
         "the server hung up after the client id: another edge may have it, or this one may not"
     )]
@@ -97,7 +99,7 @@ impl AttemptError {
             // Whoever answers there now is somebody else.
             Self::Foreign(_) => false,
             Self::Tls(error) => error.is_transient(),
-            Self::PlainToken => false,
+            Self::PlainToken | Self::Key(_) => false,
             Self::Connect(_) | Self::ConnectTimeout | Self::HungUp | Self::Neither { .. } => true,
             Self::OneTunnel => true,
         }
@@ -257,10 +259,13 @@ async fn with_hello(
     if shown.is_some_and(Credential::is_secret) && tls.is_none() && !server.is_of_this_machine() {
         return Err(AttemptError::PlainToken);
     }
+    if let Some(credential) = shown {
+        credential.ready().await?;
+    }
     let certificate = certificate(tls.as_ref());
     let Link { io, alert, channel } = connect(server, edge, tls).await?;
     let hello = Hello {
-        auth: shown.map(Credential::auth),
+        auth: shown.and_then(Credential::auth),
         ..hello(edge, introduction)
     };
     let prove = |nonce: &[u8]| shown?.sign(&channel.to_sign(nonce));

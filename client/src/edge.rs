@@ -109,7 +109,24 @@ impl Edge {
     /// original's wire either, which is not tried then. It takes the place of a token. Default neither.
     #[must_use]
     pub fn with_key(mut self, key: SshPrivateKey) -> Self {
-        self.credential = Some(Credential::Key(key));
+        let key = key.into();
+        self.credential = Some(Credential::Key {
+            key,
+            enrolment: None,
+        });
+        self
+    }
+
+    /// The same, and with the key a token: a server that does not know the key takes the token for it once, if it is one of
+    /// `--edges-enrolment`, and knows the key from then on. Keep the key, as [`SshPrivateKey::read_or_make`] does. The token
+    /// goes out as that of [`Edge::with_token`] does. Default none.
+    #[must_use]
+    pub fn with_enrolment(mut self, key: SshPrivateKey, token: EdgeToken) -> Self {
+        let key = key.into();
+        self.credential = Some(Credential::Key {
+            key,
+            enrolment: Some(token),
+        });
         self
     }
 

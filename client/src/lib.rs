@@ -31,7 +31,9 @@ pub use cli::subcommand;
 pub use config::EdgeConfig;
 pub use edge::{Edge, TunnelProtocol, UnknownTunnelProtocol};
 pub use embed::{EdgeIncoming, EdgeStream};
-pub use grpc_multiplexer_process::{HostPort, HostPortError, SshPrivateKey, SshPrivateKeyError};
+pub use grpc_multiplexer_process::{
+    HostPort, HostPortError, SshKeyFileError, SshPrivateKey, SshPrivateKeyError,
+};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use grpc_multiplexer_tunnel::{ClientId, InvalidClientId};
 #[cfg(fuzzing)]

@@ -85,6 +85,17 @@ const OPTIONS: &[OptionSpec] = &[
                server. Read again when it changes",
     },
     OptionSpec {
+        path: "enrolment-token-file",
+        value_name: "FILE",
+        default: None,
+        many: false,
+        secret: false,
+        reload: true,
+        help: "File of a token that the server exchanges once for the edge's key, which no other user may be able to read; \
+               needs --key-file. Where no key is there yet, the edge makes one. It is shown as that of --token-file is, and \
+               read again when it changes",
+    },
+    OptionSpec {
         path: "grpc-server-address",
         value_name: "ADDRESS",
         default: Some("localhost:50051"),

@@ -11,6 +11,8 @@ use tonic::metadata::{Ascii, MetadataValue};
 
 /// The option of its file.
 pub(crate) const TOKEN_FILE: &str = "token-file";
+/// The option of the file of one that is exchanged for a key.
+pub(crate) const ENROLMENT_TOKEN_FILE: &str = "enrolment-token-file";
 
 /// Least characters. Servers keep tokens under a fast hash, which hides only what nobody can guess.
 const SHORTEST: usize = 32;
@@ -62,26 +64,25 @@ impl FromStr for EdgeToken {
 }
 
 impl EdgeToken {
-    /// The one in the file of [`TOKEN_FILE`], if it is given. It must not be shown to servers elsewhere in plain text: `ca` is
-    /// the option that asks for TLS.
+    /// The one in the file that the option at `path` names, if it is given. It must not go to a server that is `far` and would
+    /// get it in plain text; `ca` is the option that asks for TLS.
     pub(crate) fn read(
         reader: &mut Reader<'_>,
+        path: &str,
         ca: &str,
-        speaks_tls: bool,
-        servers: &[HostPort],
+        far: Option<&HostPort>,
     ) -> Option<Self> {
-        let file = reader.secret_file(TOKEN_FILE)?;
-        let far = servers.iter().find(|server| !server.is_of_this_machine());
-        if let Some(server) = far.filter(|_| !speaks_tls) {
+        let file = reader.secret_file(path)?;
+        if let Some(server) = far {
             let flag = reader.flag(ca);
             let reason = format!(
                 "the token would go to {server} in plain text; give {flag} with a file, or with `system`"
             );
-            reader.mistake(TOKEN_FILE, reason);
+            reader.mistake(path, reason);
         }
         // What is no text has no characters of a token.
         let token = String::from_utf8_lossy(&file.contents).parse();
-        let token = token.map_err(|error: EdgeTokenError| reader.mistake(TOKEN_FILE, error));
+        let token = token.map_err(|error: EdgeTokenError| reader.mistake(path, error));
         token.ok()
     }
 
@@ -89,8 +90,13 @@ impl EdgeToken {
     pub(crate) fn auth(&self) -> Auth {
         Auth {
             scheme: TOKEN_SCHEME.to_owned(),
-            data: self.0.as_bytes().to_vec(),
+            data: self.bytes(),
+            ..Auth::default()
         }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.as_bytes().to_vec()
     }
 
     /// As a caller shows it.

@@ -27,6 +27,7 @@ pub fn auth(scheme: &str, data: impl AsRef<[u8]>) -> Auth {
     Auth {
         scheme: scheme.to_owned(),
         data: data.as_ref().to_vec(),
+        ..Auth::default()
     }
 }
 

@@ -162,8 +162,9 @@ impl Kind {
             .any(|option| reader.is_set(option));
         let tls = speaks_tls.then(|| terms.read(&mut reader)).flatten();
         let has_token = self.options.iter().any(|option| option.path == TOKEN_FILE);
+        let far = Some(&address).filter(|address| !speaks_tls && !address.is_of_this_machine());
         let token = has_token
-            .then(|| token(&mut reader, terms.ca, speaks_tls, &address))
+            .then(|| token(&mut reader, terms.ca, far))
             .flatten();
         let read = reader.finish(|| {
             Some(Place {
@@ -191,12 +192,12 @@ impl Kind {
     }
 }
 
-fn token(reader: &mut Reader<'_>, ca: &str, speaks_tls: bool, address: &HostPort) -> Option<Token> {
+fn token(reader: &mut Reader<'_>, ca: &str, far: Option<&HostPort>) -> Option<Token> {
     let name = reader.one(TOKEN_METADATA, |name| {
         let name = name.parse::<AsciiMetadataKey>();
         name.map_err(|_| "this is no name of metadata; the usual one is proxy-authorization")
     });
-    let token = EdgeToken::read(reader, ca, speaks_tls, std::slice::from_ref(address))?;
+    let token = EdgeToken::read(reader, TOKEN_FILE, ca, far)?;
     Some((name?, token.bearer()))
 }
 
