@@ -5,6 +5,7 @@
 //! looked up for the edge: who may not have an id learns nothing of it.
 
 mod certificate;
+mod enrolment;
 mod failures;
 mod jwt;
 mod keys;
@@ -21,6 +22,7 @@ use grpc_multiplexer_tunnel::{Channel, ClientId, TOKEN_SCHEME};
 
 use certificate::NotGranted;
 pub use certificate::{CertificateIds, CertificateIdsError};
+pub(crate) use enrolment::{Enrolled, EnrolmentDenied, Wish};
 pub(crate) use failures::Failures;
 use jwt::EdgeJwtDenied;
 pub use jwt::EdgeJwts;
@@ -56,6 +58,10 @@ pub(crate) struct Credential {
     token: Option<Digest>,
     /// One of which there was proof.
     key: Option<SshPublicKey>,
+    /// What came with the key, to be exchanged for it.
+    enrolment: Option<Digest>,
+    /// What the key grants since it was.
+    enrolled: Vec<Grant>,
     /// What came of the token, where it is a JWT.
     jwt: Option<Jwt>,
 }
@@ -79,7 +85,7 @@ impl Credential {
     pub(crate) fn and(self, auth: Option<&Auth>) -> Result<Self, Refused> {
         match auth {
             None => Ok(self),
-            Some(Auth { scheme, data }) if scheme == TOKEN_SCHEME => Ok(Self {
+            Some(Auth { scheme, data, .. }) if scheme == TOKEN_SCHEME => Ok(Self {
                 token: Some(Digest::of(data)),
                 ..self
             }),
@@ -89,11 +95,22 @@ impl Credential {
 
     /// The same with the key that the edge claims to have, where `signature` is proof of it.
     pub(crate) fn and_key(self, claim: Claim, signature: &[u8]) -> Result<Self, Denied> {
-        let key = claim.proven(&self.channel, signature)?;
+        let (key, enrolment) = claim.proven(&self.channel, signature)?;
         Ok(Self {
             key: Some(key),
+            enrolment,
             ..self
         })
+    }
+
+    /// The same once its key was looked for among those that were enrolled.
+    pub(crate) fn looked_up(self, enrolled: Option<&Enrolled>) -> Self {
+        let grants = enrolled.zip(self.key.as_ref());
+        let enrolled = grants.map(|(enrolled, key)| enrolled.grants(key));
+        Self {
+            enrolled: enrolled.unwrap_or_default(),
+            ..self
+        }
     }
 
     /// The same once the token in `auth` was looked at as a JWT.
@@ -106,12 +123,18 @@ impl Credential {
     }
 
     /// The same looked at again, by other settings or at another time.
-    pub(crate) fn again(&self, jwts: &Verifier, settings: &Settings) -> Self {
+    pub(crate) fn again(
+        &self,
+        jwts: &Verifier,
+        enrolled: Option<&Enrolled>,
+        settings: &Settings,
+    ) -> Self {
         let jwt = self.jwt.as_ref().map(|jwt| jwts.again(settings, jwt));
-        Self {
+        let again = Self {
             jwt,
             ..self.clone()
-        }
+        };
+        again.looked_up(enrolled)
     }
 
     /// What came of its JWT, if it has one.
@@ -131,6 +154,9 @@ pub struct Grants {
     pub tokens: Option<Tokens>,
     /// By keys. Default none.
     pub keys: Option<Keys>,
+    /// By keys that edges enrol themselves with, and the tokens with which they do; that needs
+    /// [`Settings::state_dir`](crate::Settings::state_dir). Default none.
+    pub enrolment: Option<Tokens>,
     /// By JSON Web Tokens. Default none.
     pub jwts: Option<EdgeJwts>,
 }
@@ -166,6 +192,8 @@ pub(crate) enum Denied {
     Token(#[from] TokenDenied),
     #[error(transparent)]
     Key(#[from] KeyDenied),
+    #[error(transparent)]
+    Enrolment(#[from] EnrolmentDenied),
     #[error(transparent)]
     Jwt(#[from] EdgeJwtDenied),
 }
@@ -218,8 +246,33 @@ impl Grants {
     }
 
     fn by_key(&self, credential: &Credential, id: &ClientId) -> Option<Result<Principal, Denied>> {
-        let key = self.keys.as_ref()?.admit(credential.key.as_ref(), id);
-        Some(key.map(Principal::Key).map_err(Denied::from))
+        let enrols = self.enrolment.is_some();
+        let keys = match &self.keys {
+            Some(keys) => keys.clone(),
+            None if enrols => Keys::default(),
+            None => return None,
+        };
+        let key = keys.admit(credential.key.as_ref(), &credential.enrolled, id);
+        Some(key.map(Principal::Key).map_err(|denied| match denied {
+            KeyDenied::Unknown(key) if enrols => KeyDenied::NotEnrolled(key).into(),
+            denied => denied.into(),
+        }))
+    }
+
+    /// What the edge wants that shows a token with a key which nobody knows, and whether its token is one for `id`.
+    pub(crate) fn wish(
+        &self,
+        credential: &Credential,
+        id: &ClientId,
+    ) -> Option<(Wish, Result<(), EnrolmentDenied>)> {
+        let tokens = self.enrolment.as_ref()?;
+        let (key, token) = credential.key.zip(credential.enrolment)?;
+        let known = self.keys.as_ref().map_or(&[][..], |keys| keys.grants(&key));
+        if !known.is_empty() || !credential.enrolled.is_empty() {
+            return None;
+        }
+        let admitted = tokens.admit(Some(&token), id).map(drop);
+        Some((Wish { key, token }, admitted.map_err(EnrolmentDenied::from)))
     }
 
     fn by_jwt(&self, credential: &Credential, id: &ClientId) -> Option<Result<Principal, Denied>> {
@@ -239,6 +292,7 @@ impl Grants {
         self.certificate_ids.is_some()
             || self.tokens.is_some()
             || self.keys.is_some()
+            || self.enrolment.is_some()
             || self.jwts.is_some()
     }
 }
@@ -249,10 +303,14 @@ impl Denied {
             Self::Certificate(_)
             | Self::Token(TokenDenied::OtherId { .. })
             | Self::Key(KeyDenied::OtherId { .. })
+            | Self::Enrolment(EnrolmentDenied::OtherId { .. })
             | Self::Jwt(EdgeJwtDenied::OtherId { .. }) => Code::NotAllowed,
-            Self::NoCertificate | Self::Token(_) | Self::Key(_) | Self::Jwt(_) => {
-                Code::Unauthenticated
-            }
+            Self::Enrolment(EnrolmentDenied::Unwritten) => Code::Limit,
+            Self::NoCertificate
+            | Self::Token(_)
+            | Self::Key(_)
+            | Self::Enrolment(_)
+            | Self::Jwt(_) => Code::Unauthenticated,
         }
     }
 
@@ -311,6 +369,7 @@ mod tests {
             certificate_ids: certificate.then(|| "{id}.test".parse().unwrap()),
             tokens: (!tokens.is_empty()).then(|| Tokens::parse(text.as_bytes()).unwrap()),
             keys: None,
+            enrolment: None,
             jwts: None,
         }
     }
@@ -325,6 +384,7 @@ mod tests {
         let auth = token.map(|token| Auth {
             scheme: TOKEN_SCHEME.to_owned(),
             data: token.into(),
+            ..Auth::default()
         });
         let credential = Credential::of_connection(certificate, Shown::default(), Channel::Plain)
             .and(auth.as_ref());
@@ -380,6 +440,7 @@ mod tests {
             let auth = Auth {
                 scheme: scheme.to_owned(),
                 data: TOKEN.into(),
+                ..Auth::default()
             };
             assert!(Credential::default().and(Some(&auth)).is_err(), "{scheme}");
         }

@@ -4,6 +4,7 @@ mod admit;
 pub(crate) mod age;
 mod budget;
 pub(crate) mod comers;
+mod enrol;
 mod gate;
 pub(crate) mod lane;
 pub(crate) mod lanes;

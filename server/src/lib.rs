@@ -33,6 +33,7 @@ mod rewind;
 mod services;
 mod settings;
 mod shutdown;
+mod state_dir;
 mod subcommand;
 mod trust;
 mod upgrade;
@@ -53,7 +54,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use credential::Failures;
+use credential::{Enrolled, Failures};
 use doors::{Doors, MULTIPLEXER, PROXY};
 use edge::listener::Edges;
 use guard::Floods;
@@ -84,6 +85,7 @@ pub use options::PROGRAM;
 pub use policy::{CallersPolicy, TokenMetadata, TokenMetadataError, WrongPlace};
 pub use proxy::{ForwardedHeaders, ForwardedHeadersError};
 pub use settings::Settings;
+pub use state_dir::StateError;
 pub use subcommand::subcommand;
 pub use waiting::WaitSettings;
 
@@ -148,6 +150,9 @@ pub enum StartError {
     /// The process before did not hand over.
     #[error("--upgrade-socket")]
     Upgrade(#[from] HandoverError),
+    /// The folder of what must outlive the server.
+    #[error("--state-dir")]
+    State(#[from] StateError),
     /// The descriptors of our own services do not fit together.
     #[error("reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -279,7 +284,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`StartError::Reflection`] and [`StartError::Listen`] before it serves, and [`StartError::Upgrade`] when the path for
+    /// [`StartError::Reflection`], [`StartError::Listen`] and [`StartError::State`] before it serves, and [`StartError::Upgrade`] when the path for
     /// the next process cannot be used, or the process before took everything back.
     ///
     /// # Cancel safety
@@ -298,6 +303,13 @@ impl Server {
         for jwts in [&edges_jwts, &callers_jwts] {
             watch.spawn(Arc::clone(jwts).keep());
         }
+        let enrolled = match self.settings.now(|settings| settings.state_dir.clone()) {
+            Some(dir) => Some(Arc::new(Enrolled::open(dir).await?)),
+            None => None,
+        };
+        if let Some(enrolled) = &enrolled {
+            watch.spawn(Arc::clone(enrolled).keep());
+        }
         let registry = self.registry;
         let (services, health) = services::own_services(Arc::clone(&registry)).await?;
         let floods = Arc::new(Floods::new(self.metrics.clone()));
@@ -315,6 +327,7 @@ impl Server {
             remarks: Remarks::default(),
             failures: Failures::default(),
             jwts: Arc::clone(&edges_jwts),
+            enrolled,
             metrics: self.metrics.clone(),
             server_id: format!("{:032x}", rand::rng().random::<u128>()),
             close: shutdown.close_tunnels.clone(),

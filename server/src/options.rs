@@ -6,7 +6,7 @@ use grpc_multiplexer_process::{
 };
 
 use crate::edge::age;
-use crate::{CallersPolicy, Grants, operator};
+use crate::{CallersPolicy, Grants, operator, state_dir};
 
 /// The command line.
 pub const PROGRAM: Program = Program {
@@ -58,12 +58,14 @@ const OPTIONS: &[OptionSpec] = &[
     Grants::CERTIFICATE_ID,
     Grants::TOKENS,
     Grants::KEYS,
+    Grants::ENROLMENT,
     Grants::JWT_ISSUER,
     Grants::JWT_AUDIENCE,
     Grants::JWT_KEYS,
     Grants::JWT_KEYS_CA,
     Grants::JWT_CLAIM,
     age::OPTION,
+    state_dir::OPTION,
     AdminListener::option("127.0.0.1:7612"),
     AdminListener::OPTIONS_OF_TLS[0],
     AdminListener::OPTIONS_OF_TLS[1],

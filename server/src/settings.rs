@@ -1,6 +1,7 @@
 //! How a server behaves, beside where it listens.
 
 use std::future::pending;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use grpc_multiplexer_process::{
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 use crate::edge::{age, comers};
 use crate::operator;
 use crate::proxy;
+use crate::state_dir;
 use crate::waiting::WaitSettings;
 use crate::{CallersPolicy, DuplicateClientId, ForwardedHeaders, Grants, Limits, ServerConfig};
 
@@ -42,6 +44,8 @@ pub struct Settings {
     pub callers: Option<CallersPolicy>,
     /// Which edges may have which client ids. Default all may have any.
     pub edges: Grants,
+    /// The folder of what must outlive the server, which is made if it is not there. Without one nothing does. Default none.
+    pub state_dir: Option<PathBuf>,
     /// How old a tunnel gets: its edge is asked for the next one before, and shows anew who it is. Default as old as it gets.
     pub max_tunnel_age: Option<Duration>,
     /// Timeouts of tunnels.
@@ -67,6 +71,7 @@ impl Default for Settings {
             operator_tls: None,
             callers: None,
             edges: Grants::default(),
+            state_dir: None,
             max_tunnel_age: None,
             tunnel: TunnelConfig::default(),
             waiting: WaitSettings::default(),
@@ -98,7 +103,8 @@ impl Settings {
         let multiplexer_tls = ListenerTls::read(reader, comers::TLS);
         let operator_tls = ListenerTls::read(reader, operator::TLS);
         let callers = CallersPolicy::read(reader);
-        let edges = Grants::read(reader);
+        let state_dir = reader.optional(state_dir::OPTION.path, state_dir::parse);
+        let edges = Grants::read(reader, state_dir.as_deref());
         let max_tunnel_age = reader.one(age::OPTION.path, age::parse);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
@@ -114,6 +120,7 @@ impl Settings {
             operator_tls,
             callers,
             edges,
+            state_dir,
             max_tunnel_age: max_tunnel_age?,
             tunnel,
             waiting: waiting?,

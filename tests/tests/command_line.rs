@@ -210,12 +210,14 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("edges-certificate-id", "<PATTERN>", ""),
                 ("edges-tokens", "<FILE>", ""),
                 ("edges-keys", "<FILE>", ""),
+                ("edges-enrolment", "<FILE>", ""),
                 ("edges-jwt-issuer", "<ISSUER>", ""),
                 ("edges-jwt-audience", "<AUDIENCE>", ""),
                 ("edges-jwt-keys", "<FILE|URL>", ""),
                 ("edges-jwt-keys-ca", "<FILE|system>", ""),
                 ("edges-jwt-claim", "<CLAIM>", "[default: sub] "),
                 ("max-tunnel-age", "<DURATION>", "[default: 0] "),
+                ("state-dir", "<FOLDER>", ""),
                 (
                     "admin-listener",
                     "<HOST:PORT>",
@@ -272,6 +274,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("multiplexer.tls.key", "<FILE>", ""),
                 ("token-file", "<FILE>", ""),
                 ("key-file", "<FILE>", ""),
+                ("enrolment-token-file", "<FILE>", ""),
                 (
                     "grpc-server-address",
                     "<ADDRESS>",

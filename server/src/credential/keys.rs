@@ -9,7 +9,8 @@ use std::sync::Arc;
 use grpc_multiplexer_process::{SshPublicKey, SshPublicKeyError};
 use grpc_multiplexer_tunnel::ClientId;
 
-use super::lines::{Granted, Lacking, Said, WrongLine, grants};
+use super::Grant;
+use super::lines::{Granted, Lacking, Said, WrongLine, among, grants};
 
 /// How the base64 of every kind of key begins.
 const BASE64: &str = "AAAA";
@@ -25,7 +26,7 @@ const BASE64: &str = "AAAA";
 /// ";
 /// assert!(Keys::parse(text.as_bytes()).is_ok());
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Keys(Arc<Granted<SshPublicKey>>);
 
 /// What is wrong with a line.
@@ -61,6 +62,11 @@ pub(crate) enum KeyDenied {
     )]
     Unknown(SshPublicKey),
     #[error(
+        "this server does not know the key {0}, which is in the edge's --key-file; give the edge --enrolment-token-file with a \
+         new token for it, or the server another line"
+    )]
+    NotEnrolled(SshPublicKey),
+    #[error(
         "the client id '{id}' is not among those that the edge's key grants: {granted}; give the edge one of those as \
          --client-id, or a key that grants it"
     )]
@@ -85,14 +91,25 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// Sees that `key`, of which there was proof, has `id`.
+    /// What `key` grants.
+    pub(super) fn grants(&self, key: &SshPublicKey) -> &[Grant] {
+        self.0.grants(key)
+    }
+
+    /// Whether each of these grants the same among `others`.
+    pub(super) fn are_among(&self, others: &Self) -> bool {
+        self.0.are_among(&others.0)
+    }
+
+    /// Sees that `key`, of which there was proof, has `id`: by these, or by what it grants since it was enrolled.
     pub(super) fn admit(
         &self,
         key: Option<&SshPublicKey>,
+        enrolled: &[Grant],
         id: &ClientId,
     ) -> Result<SshPublicKey, KeyDenied> {
         let key = key.ok_or(KeyDenied::Missing)?;
-        match self.0.admit(key, id) {
+        match among(&[self.grants(key), enrolled].concat(), id) {
             Ok(()) => Ok(*key),
             Err(Lacking::Unknown) => Err(KeyDenied::Unknown(*key)),
             Err(Lacking::OtherId(granted)) => Err(KeyDenied::OtherId {
@@ -133,7 +150,7 @@ mod tests {
 
     fn admits(keys: &Keys, key: &str, id: &str) -> Result<(), String> {
         let key = SshPublicKey::of_words(&mut key.split(' ')).unwrap();
-        let admitted = keys.admit(Some(&key), &id.parse().unwrap());
+        let admitted = keys.admit(Some(&key), &[], &id.parse().unwrap());
         admitted.map(drop).map_err(|denied| denied.to_string())
     }
 

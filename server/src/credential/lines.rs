@@ -52,7 +52,7 @@ impl<C: Eq + Hash> Granted<C> {
         what: &str,
         parse: impl Fn(&[&str]) -> Said<C, E>,
     ) -> Result<Self, Vec<WrongLine>> {
-        let mut granted = Self(HashMap::new());
+        let mut granted = Self::default();
         let mut wrong = Vec::new();
         for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
             let Err(mistake) = granted.add(number, line, what, &parse) else {
@@ -109,13 +109,37 @@ impl<C: Eq + Hash> Granted<C> {
         self.0.is_empty()
     }
 
+    /// What `credential` grants.
+    pub(super) fn grants(&self, credential: &C) -> &[Grant] {
+        self.0.get(credential).map_or(&[], |line| &line.grants)
+    }
+
+    /// Whether each of these grants the same among `others`.
+    pub(super) fn are_among(&self, others: &Self) -> bool {
+        let mut all = self.0.iter();
+        all.all(|(credential, line)| others.grants(credential) == line.grants)
+    }
+
     /// Sees that `credential` has `id`.
     pub(super) fn admit(&self, credential: &C, id: &ClientId) -> Result<(), Lacking> {
-        let Line { grants, .. } = self.0.get(credential).ok_or(Lacking::Unknown)?;
-        if grants.iter().any(|grant| grant.has(id)) {
-            return Ok(());
-        }
+        among(self.grants(credential), id)
+    }
+}
+
+/// Sees that `id` is among what a credential grants.
+pub(super) fn among(grants: &[Grant], id: &ClientId) -> Result<(), Lacking> {
+    if grants.iter().any(|grant| grant.has(id)) {
+        Ok(())
+    } else if grants.is_empty() {
+        Err(Lacking::Unknown)
+    } else {
         Err(Lacking::OtherId(list(grants)))
+    }
+}
+
+impl<C> Default for Granted<C> {
+    fn default() -> Self {
+        Self(HashMap::new())
     }
 }
 

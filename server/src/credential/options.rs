@@ -1,10 +1,13 @@
 //! The options of who an edge must be.
 
+use std::path::Path;
+
 use grpc_multiplexer_process::{Exposure, OptionSpec, Reader};
 
-use super::{EdgeJwts, Grants, Keys, Tokens, WrongLine};
+use super::{EdgeJwts, Enrolled, Grants, Keys, Tokens, WrongLine};
 use crate::edge::comers;
 use crate::jwt::{JwtTerms, read_claim};
+use crate::state_dir;
 
 /// Where whose JWTs edges may show is described.
 const JWT: JwtTerms = JwtTerms {
@@ -53,6 +56,20 @@ impl Grants {
                the key, as it stands in the .pub file that ssh-keygen -t ed25519 makes. With it an edge must prove that it \
                has one of them, or show what another of these options takes. Read again when it changes",
     };
+
+    /// The file of tokens that are exchanged for keys.
+    pub(crate) const ENROLMENT: OptionSpec = OptionSpec {
+        path: "edges-enrolment",
+        value_name: "FILE",
+        default: None,
+        many: false,
+        secret: false,
+        reload: true,
+        help: "File of tokens as of --edges-tokens, each of which an edge exchanges once for its own key, as the one client \
+               id that it comes with; needs --state-dir, where that is written down. With it an edge must prove that it has \
+               such a key, or show what another of these options takes. Read again when it changes",
+    };
+
     /// Whose JWTs edges may show.
     pub(crate) const JWT_ISSUER: OptionSpec = JwtTerms::issuer(
         "edges-jwt-issuer",
@@ -83,8 +100,8 @@ impl Grants {
         }
     }
 
-    /// Reads them. Mistakes are kept by `reader`.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Self {
+    /// Reads them, together with what was written down in `state_dir`. Mistakes are kept by `reader`.
+    pub(crate) fn read(reader: &mut Reader<'_>, state_dir: Option<&Path>) -> Self {
         let path = Self::CERTIFICATE_ID.path;
         let certificate_ids = reader.optional(path, str::parse);
         let ca = format!("{}.client-ca", comers::TLS.options);
@@ -96,6 +113,7 @@ impl Grants {
             certificate_ids,
             tokens: read_tokens(reader),
             keys: read_keys(reader),
+            enrolment: read_enrolment(reader, state_dir),
             jwts: read_jwts(reader),
         }
     }
@@ -111,13 +129,37 @@ fn read_jwts(reader: &mut Reader<'_>) -> Option<EdgeJwts> {
 }
 
 fn read_tokens(reader: &mut Reader<'_>) -> Option<Tokens> {
-    let path = Grants::TOKENS.path;
+    read_tokens_of(reader, Grants::TOKENS.path, "show")
+}
+
+/// Who enrolled stays so, and is asked for its key, when the option is taken back.
+fn read_enrolment(reader: &mut Reader<'_>, state_dir: Option<&Path>) -> Option<Tokens> {
+    let path = Grants::ENROLMENT.path;
+    let place = state_dir::OPTION.path;
+    if reader.is_set(path) && !reader.is_set(place) {
+        let flag = reader.flag(place);
+        let reason =
+            format!("give {flag} as well, with a folder where it is written down who enrolled");
+        reader.mistake(path, reason);
+    }
+    if let Some(dir) = state_dir {
+        let _ = Enrolled::check(dir).map_err(|error| reader.mistake(place, error));
+    }
+    if reader.is_set(path) {
+        return read_tokens_of(reader, path, "enrol with");
+    }
+    state_dir
+        .is_some_and(Enrolled::has_been_at)
+        .then(Tokens::default)
+}
+
+fn read_tokens_of(reader: &mut Reader<'_>, path: &str, what_for: &str) -> Option<Tokens> {
     let file = reader.secret_file(path)?;
     let tokens = right(reader, path, Tokens::parse(&file.contents))?;
     if tokens.is_empty() {
         let (flag, file) = (reader.flag(path), file.path.display());
         reader.warn(format!(
-            "{flag}: there is no token in {file}, so no edge can show one"
+            "{flag}: there is no token in {file}, so no edge can {what_for} one"
         ));
     }
     Some(tokens)

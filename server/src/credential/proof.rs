@@ -10,7 +10,7 @@ use grpc_multiplexer_tunnel::message::{Auth, Code, Refused};
 use grpc_multiplexer_tunnel::{Channel, KEY_SCHEME};
 use rand::Rng as _;
 
-use super::KeyDenied;
+use super::{Digest, KeyDenied};
 use crate::edge::offer::refused;
 
 /// A key that an edge says it has, and what it is to sign. It is for one try.
@@ -18,6 +18,8 @@ use crate::edge::offer::refused;
 pub(crate) struct Claim {
     key: SshPublicKey,
     nonce: [u8; 32],
+    /// What the server may take for the key, if it does not know it.
+    token: Option<Digest>,
 }
 
 impl Claim {
@@ -33,6 +35,9 @@ impl Claim {
         Ok(Some(Self {
             key: key.into(),
             nonce: rand::rng().random(),
+            token: Some(&auth.enrolment_token)
+                .filter(|token| !token.is_empty())
+                .map(|token| Digest::of(token)),
         }))
     }
 
@@ -41,15 +46,15 @@ impl Claim {
         self.nonce
     }
 
-    /// The key, where the edge that came over `channel` signed the right thing with it.
+    /// The key, and the token that came with it, where the edge that came over `channel` signed the right thing with the key.
     pub(super) fn proven(
         self,
         channel: &Channel,
         signature: &[u8],
-    ) -> Result<SshPublicKey, KeyDenied> {
+    ) -> Result<(SshPublicKey, Option<Digest>), KeyDenied> {
         let signed = channel.to_sign(&self.nonce);
         if self.key.verifies(&signed, signature) {
-            Ok(self.key)
+            Ok((self.key, self.token))
         } else {
             Err(KeyDenied::Unproven)
         }
@@ -69,6 +74,7 @@ mod tests {
         Claim::of(Some(&Auth {
             scheme: scheme.to_owned(),
             data: data.to_vec(),
+            ..Auth::default()
         }))
     }
 

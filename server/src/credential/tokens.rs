@@ -24,7 +24,7 @@ use super::lines::{Granted, Lacking, Said, WrongLine, grants};
 /// ";
 /// assert!(Tokens::parse(text.as_bytes()).is_ok());
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Tokens(Arc<Granted<Digest>>);
 
 /// What is wrong with a line.
@@ -158,6 +158,11 @@ impl Digest {
         Self(bytes)
     }
 
+    /// As files have it.
+    pub(crate) fn hex(&self) -> String {
+        hex(&self.0)
+    }
+
     pub(crate) fn read(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         let is_hex = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -198,9 +203,8 @@ impl fmt::Debug for Digest {
 
 /// The line of a token in a file.
 pub(crate) fn line(token: &str, grants: &[Grant]) -> String {
-    let Digest(bytes) = Digest::of(token.as_bytes());
     let ids: Vec<_> = grants.iter().map(ToString::to_string).collect();
-    format!("{} {}", hex(&bytes), ids.join(" "))
+    format!("{} {}", Digest::of(token.as_bytes()).hex(), ids.join(" "))
 }
 
 /// Two digits for each byte.

@@ -16,7 +16,7 @@ use super::lanes::Terms;
 use super::listener::Edges;
 use super::offer::{Offer, refused, verdicts};
 use crate::Settings;
-use crate::credential::{Admission, Claim, Credential, Denied};
+use crate::credential::{Admission, Claim, Credential, Denied, EnrolmentDenied};
 use crate::registry::{Ban, Conflict, Identity, Newcomer, Registered, Registration, Token};
 
 /// When an edge should ask again whose id another has, or whose credential cannot be checked just now: often enough that
@@ -26,6 +26,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// When an edge that an operator keeps out should ask again at the latest: it may be let in before its time.
 const ASK_WHILE_BANNED: Duration = Duration::from_secs(15);
+
+/// When an edge should ask again that could not be enrolled, because of the server.
+const WRITTEN_BY_THEN: Duration = Duration::from_secs(5);
 
 /// An edge that was admitted.
 pub(super) struct Admitted {
@@ -162,8 +165,21 @@ impl Edges {
 
     /// Sees that an edge may have the id that it wants.
     async fn check(&self, credential: Credential, offer: &Offer) -> Result<Admission, Refused> {
-        let admit = |settings: &Settings| settings.edges.admit(&credential, &offer.client_id);
-        match self.settings.now(admit) {
+        let admit = |credential: &Credential| {
+            let admit = |settings: &Settings| settings.edges.admit(credential, &offer.client_id);
+            self.settings.now(admit)
+        };
+        let mut credential = credential.looked_up(self.enrolled.as_deref());
+        let mut admitted = admit(&credential);
+        if admitted.is_err()
+            && let Some(enrolled) = self.enrol(&credential, offer).await
+        {
+            admitted = enrolled.and_then(|enrolled| {
+                credential = enrolled;
+                admit(&credential)
+            });
+        }
+        match admitted {
             Ok(principal) => Ok(Admission {
                 credential,
                 principal,
@@ -174,6 +190,9 @@ impl Edges {
 
     /// A no to whoever shows what is wrong. It may take its time.
     async fn deny(&self, denied: Denied, offer: &Offer) -> Refused {
+        if let Denied::Enrolment(EnrolmentDenied::Unwritten) = denied {
+            return for_now(denied.code(), &denied.to_string(), WRITTEN_BY_THEN);
+        }
         sleep(self.failures.another(offer.remote.ip())).await;
         let (code, text) = (denied.code(), denied.to_string());
         if denied.is_for_now() {

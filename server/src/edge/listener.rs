@@ -18,7 +18,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 use super::admit::Admitted;
 use super::tunnel::run;
 use crate::accept::accept_loop;
-use crate::credential::{Credential, Failures};
+use crate::credential::{Credential, Enrolled, Failures};
 use crate::guard::Floods;
 use crate::jwt::Verifier;
 use crate::limits::Limits;
@@ -51,6 +51,8 @@ pub(crate) struct Edges {
     pub(crate) remarks: Remarks,
     pub(crate) failures: Failures,
     pub(crate) jwts: Arc<Verifier>,
+    /// Who enrolled, where that is written down.
+    pub(crate) enrolled: Option<Arc<Enrolled>>,
     pub(crate) metrics: Metrics,
     pub(crate) floods: Arc<Floods>,
     /// Cancelled when tunnels must end.

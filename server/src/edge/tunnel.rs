@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt::Display;
+use std::future::pending;
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::Code;
@@ -14,7 +15,7 @@ use super::EdgeHandle;
 use super::admit::Admitted;
 use super::age::Age;
 use super::listener::Edges;
-use crate::credential::{Credential, Denied};
+use crate::credential::{Credential, Denied, Enrolled};
 use crate::registry::{Ousted, Registry, Why};
 use crate::trust;
 
@@ -85,16 +86,27 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
 
 /// Waits until what let an edge in does not give it its id any more.
 async fn denied(edges: &Edges, credential: &Credential, id: &ClientId) -> Denied {
+    let enrolled = edges.enrolled.as_deref();
+    let mut enrolments = enrolled.map(Enrolled::losses);
     loop {
         let changes = edges.jwts.changes(credential.jwt());
         let denied = edges.settings.until(|settings| {
-            let now = credential.again(&edges.jwts, settings);
+            let now = credential.again(&edges.jwts, enrolled, settings);
             settings.edges.admit(&now, id).err()
         });
+        let enrolments = async {
+            if let Some(changes) = &mut enrolments
+                && changes.changed().await.is_ok()
+            {
+                return;
+            }
+            pending().await
+        };
         tokio::select! {
             biased;
             denied = denied => return denied,
             () = changes => {}
+            () = enrolments => {}
         }
     }
 }

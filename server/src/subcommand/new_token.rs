@@ -17,14 +17,14 @@ pub(super) fn command() -> Command {
     let file = Arg::new(FILE)
         .required(true)
         .value_parser(value_parser!(PathBuf))
-        .help("The token is written here, for the edge's --token-file; there must be no such file yet");
+        .help("The token is written here, for the edge's --token-file, or --enrolment-token-file; there must be no such file yet");
     let id = Arg::new(ID)
         .required(true)
         .num_args(1..)
         .value_parser(Grant::parse)
         .help("A client id that the token grants, or what they begin with and *");
     Command::new("new-token")
-        .about("Makes a token for an edge, and prints its line for the server's --edges-tokens")
+        .about("Makes a token for an edge, and prints its line for the server's --edges-tokens, or --edges-enrolment")
         .args([file, id])
 }
 

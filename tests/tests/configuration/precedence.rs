@@ -59,11 +59,15 @@ fn rows_of_credentials(folder: &Folder) -> Vec<Row> {
     let key = copies(folder, "ssh-key", KEYS[0].private);
     let row =
         |program, key, files: &[String; 3]| row(program, key, files.each_ref().map(String::as_str));
+    let state = ["a", "b", "c"].map(|state| folder.0.join(state).display().to_string());
     vec![
         row(SERVER, "edges-tokens", &tokens),
         row(EDGE, "token-file", &token),
         row(SERVER, "edges-keys", &keys),
         row(EDGE, "key-file", &key),
+        row(SERVER, "edges-enrolment", &tokens).beside(&[("state-dir", &state[0])]),
+        row(SERVER, "state-dir", &state),
+        row(EDGE, "enrolment-token-file", &token).beside(&[("key-file", &key[0])]),
     ]
 }
 

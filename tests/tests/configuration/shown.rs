@@ -105,6 +105,7 @@ multiplexer-address:
 # multiplexer: tls: key: not set
 # token-file: not set
 # key-file: not set
+# enrolment-token-file: not set
 grpc-server-address: \"localhost:50051\"  # default
 # backend-ca: not set
 # backend-certificate: not set

@@ -12,6 +12,7 @@ mod backend;
 mod certificate_ids;
 mod cli;
 mod distrust;
+mod enrolment;
 mod exposure;
 mod keys;
 mod made;

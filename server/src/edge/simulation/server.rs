@@ -111,6 +111,7 @@ pub(super) fn edges(duplicates: DuplicateClientId, chance: &Chance) -> Edges {
         turned_away: Seldom::default(),
         limits,
         jwts: Arc::new(Verifier::of_edges(settings.clone(), KeyFetches::default())),
+        enrolled: None,
         settings,
         server_id: "simulated".to_owned(),
         proxy_port: 0,

@@ -1,0 +1,269 @@
+//! A token that is exchanged once for an edge's own key.
+//!
+//! Tokens and their client ids are in the file of an option, and what was exchanged is in the state folder:
+//!
+//! * `enrolled-edges` has what [`Keys`] reads, for people to read and to edit. A line that is written here ends with the
+//!   SHA-256 of its token, so that one line, written at once, admits the key and spends the token.
+//! * `spent-tokens` has the SHA-256 of each spent token, so that a token stays spent when somebody takes its line out of the
+//!   other. It is written after the other: a crash in between loses nothing, because a token whose line is in the other is
+//!   spent, too.
+//!
+//! Both are on the disk before the edge is welcomed. If its welcome is lost, it comes again with its key, which is known now.
+
+mod files;
+
+use std::collections::HashSet;
+use std::panic::resume_unwind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use grpc_multiplexer_process::SshPublicKey;
+use grpc_multiplexer_tunnel::ClientId;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{error, info};
+
+use files::{EDGES, Files, SPENT};
+
+use super::{Digest, Grant, Keys, TokenDenied};
+use crate::state_dir::{StateDir, StateError};
+
+/// How often the first is looked at. What somebody wrote there is taken at the second look that finds it.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Who enrolled, and with which tokens.
+#[derive(Debug)]
+pub(crate) struct Enrolled {
+    dir: StateDir,
+    known: watch::Sender<Known>,
+    /// Held while files are read and written.
+    texts: Mutex<Texts>,
+}
+
+/// What is in force.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    keys: Keys,
+    /// Every token that ever was seen spent.
+    spent: HashSet<Digest>,
+}
+
+/// What the first file said.
+#[derive(Debug, Default)]
+struct Texts {
+    /// When it was taken, or refused.
+    known: Vec<u8>,
+    /// At the last look.
+    seen: Vec<u8>,
+}
+
+/// An edge that wants to enrol: its key, of which there is proof, and its token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish {
+    pub(crate) key: SshPublicKey,
+    pub(crate) token: Digest,
+}
+
+/// Why an edge is not enrolled.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnrolmentDenied {
+    #[error(
+        "the server's --edges-enrolment does not have the token in the edge's --enrolment-token-file; give the edge one that \
+         it has"
+    )]
+    Unknown,
+    #[error(
+        "the token in the edge's --enrolment-token-file was used before, and is good for one key only; give the edge a new \
+         one, as made by: grpc-multiplexer-server new-token"
+    )]
+    Spent,
+    #[error(
+        "the client id '{id}' is not among those that the edge's enrolment token grants: {granted}; give the edge one of \
+         those as --client-id, or a token that grants it"
+    )]
+    OtherId { id: ClientId, granted: String },
+    /// That is nobody's fault who shows a token, and nothing is spent.
+    #[error(
+        "the server cannot write down that the edge enrolled, and why is in its log; until that is mended the token stays good"
+    )]
+    Unwritten,
+}
+
+impl From<TokenDenied> for EnrolmentDenied {
+    fn from(denied: TokenDenied) -> Self {
+        match denied {
+            TokenDenied::OtherId { id, granted } => Self::OtherId { id, granted },
+            TokenDenied::Missing | TokenDenied::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl Enrolled {
+    /// What is known from earlier in the folder at `path`, which is made if it is not there.
+    pub(crate) async fn open(path: PathBuf) -> Result<Self, StateError> {
+        let opened = spawn_blocking(move || Self::of(StateDir::open(&path)?));
+        opened
+            .await
+            .unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
+    }
+
+    fn of(dir: StateDir) -> Result<Self, StateError> {
+        let enrolled = Self {
+            known: watch::Sender::default(),
+            texts: Mutex::default(),
+            dir,
+        };
+        {
+            let mut texts = enrolled.texts();
+            let locked = enrolled.dir.lock()?;
+            let mut files = Files::read(&enrolled.dir)?;
+            // Somebody may have been killed between the two.
+            if files.complete() {
+                locked.replace(&[(SPENT, &files.spent_text)])?;
+            }
+            enrolled.take(&mut texts, files);
+        }
+        Ok(enrolled)
+    }
+
+    /// What is wrong with what is in the folder at `path`, if there is one. Blocks.
+    pub(super) fn check(path: &Path) -> Result<(), StateError> {
+        let dir = StateDir::at(path);
+        dir.check()?;
+        Files::read(&dir).map(drop)
+    }
+
+    /// Whether anybody ever enrolled there. Blocks.
+    pub(super) fn has_been_at(path: &Path) -> bool {
+        StateDir::at(path).path(EDGES).exists()
+    }
+
+    /// What a key grants that was enrolled.
+    pub(crate) fn grants(&self, key: &SshPublicKey) -> Vec<Grant> {
+        self.known.borrow().keys.grants(key).to_vec()
+    }
+
+    /// Sees from now on when a key loses something of what it [grants](Self::grants).
+    pub(crate) fn losses(&self) -> watch::Receiver<Known> {
+        self.known.subscribe()
+    }
+
+    /// Whether the token is known to be spent.
+    pub(crate) fn has_spent(&self, token: &Digest) -> bool {
+        self.known.borrow().spent.contains(token)
+    }
+
+    /// Writes down that an edge enrolled, as one that has that client id and no other. Its token is to be one that grants
+    /// the id.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has begun is brought to its end.
+    pub(crate) async fn enrol(
+        self: &Arc<Self>,
+        wish: Wish,
+        id: &ClientId,
+    ) -> Result<(), EnrolmentDenied> {
+        let (enrolled, id) = (Arc::clone(self), id.clone());
+        let written = spawn_blocking(move || match enrolled.write(wish, &id) {
+            Ok(Ok(())) => {
+                info!(client_id = %id, key = %wish.key, token = %wish.token, "edge enrolled");
+                Ok(())
+            }
+            Ok(Err(denied)) => Err(denied),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                error!(client_id = %id, error, "edge not enrolled: that cannot be written down");
+                Err(EnrolmentDenied::Unwritten)
+            }
+        });
+        // A panic has said so itself.
+        written.await.unwrap_or(Err(EnrolmentDenied::Unwritten))
+    }
+
+    fn write(&self, wish: Wish, id: &ClientId) -> Result<Result<(), EnrolmentDenied>, StateError> {
+        let mut texts = self.texts();
+        let locked = self.dir.lock()?;
+        // Another process may have been here.
+        let read = Files::read(&self.dir)?;
+        let is_known = !read.keys.grants(&wish.key).is_empty();
+        let is_spent = read.spent.contains(&wish.token) || self.has_spent(&wish.token);
+        if is_known || is_spent {
+            self.take(&mut texts, read);
+            // The same edge may come twice at a time.
+            return Ok(if is_known {
+                Ok(())
+            } else {
+                Err(EnrolmentDenied::Spent)
+            });
+        }
+        let files = read.and(wish, id, &self.dir)?;
+        locked.replace(&[(EDGES, &files.edges), (SPENT, &files.spent_text)])?;
+        self.take(&mut texts, files);
+        Ok(Ok(()))
+    }
+
+    /// Looks at the file of enrolled keys again and again: people may edit it, and so may another process.
+    pub(crate) async fn keep(self: Arc<Self>) {
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            let enrolled = Arc::clone(&self);
+            // A panic has said so itself.
+            let _ = spawn_blocking(move || enrolled.look()).await;
+        }
+    }
+
+    fn look(&self) {
+        let mut texts = self.texts();
+        let file = self.dir.path(EDGES);
+        let read = self.dir.read(EDGES);
+        // What cannot be read is an odd text, which is said once.
+        let text = read.unwrap_or_else(|error| error.to_string().into_bytes());
+        if text == texts.known {
+            return;
+        }
+        if text != texts.seen {
+            texts.seen = text;
+            return;
+        }
+        match Files::read(&self.dir) {
+            Ok(files) => {
+                self.take(&mut texts, files);
+                info!(file = %file.display(), "file changed, and taken");
+            }
+            Err(error) => {
+                texts.known = text;
+                let error: &dyn std::error::Error = &error;
+                error!(
+                    error,
+                    "enrolled edges not read again, everything stays as it was"
+                );
+            }
+        }
+    }
+
+    /// Puts in force what the files say. Whoever has a key is told only when one lost something: of an edge more nobody needs
+    /// to know, and there may be thousands.
+    fn take(&self, texts: &mut Texts, files: Files) {
+        self.known.send_if_modified(|known| {
+            known.spent.extend(&files.spent);
+            let before = std::mem::replace(&mut known.keys, files.keys);
+            !before.are_among(&known.keys)
+        });
+        texts.seen.clone_from(&files.edges);
+        texts.known = files.edges;
+    }
+
+    fn texts(&self) -> MutexGuard<'_, Texts> {
+        // A panic while the lock is held leaves what the file said at one time or another.
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

@@ -1,0 +1,208 @@
+//! The folder of what a server must not forget.
+//!
+//! Whoever can write there decides what the server believes of its own past, so it is for the server's user alone. Two server
+//! processes have one such folder while the one takes over from the other: who changes something holds a lock, and reads
+//! anew what it changes.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use grpc_multiplexer_process::OptionSpec;
+
+/// The option.
+pub(crate) const OPTION: OptionSpec = OptionSpec {
+    path: "state-dir",
+    value_name: "FOLDER",
+    default: None,
+    many: false,
+    secret: false,
+    reload: false,
+    help: "Folder of what the server must not forget, such as which edges enrolled; it is made where there is none, and no \
+           other user may reach it. A process that takes over has the same one",
+};
+
+/// Parses its value.
+///
+/// # Errors
+///
+/// Says what would be right.
+pub(crate) fn parse(text: &str) -> Result<PathBuf, &'static str> {
+    if text.is_empty() {
+        return Err("must be a folder, such as /var/lib/grpc-multiplexer");
+    }
+    Ok(text.into())
+}
+
+/// The file that stands for all of them.
+const LOCK: &str = "lock";
+/// How often somebody who has the lock is waited for, and how long each time: no change takes as long.
+const TRIES: u32 = 200;
+const TRY: Duration = Duration::from_millis(10);
+
+/// Such a folder. Everything that is done with it blocks.
+#[derive(Debug, Clone)]
+pub(crate) struct StateDir(PathBuf);
+
+/// While this lives nobody else changes anything.
+#[derive(Debug)]
+pub(crate) struct Locked<'a> {
+    dir: &'a StateDir,
+    _lock: File,
+}
+
+/// Why the folder is of no use.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {reason}")]
+pub struct StateError {
+    path: PathBuf,
+    reason: String,
+}
+
+impl StateError {
+    /// What is wrong with what is at `path`, and would be right.
+    pub(crate) fn wrong(path: &Path, reason: String) -> Self {
+        let path = path.to_owned();
+        Self { path, reason }
+    }
+}
+
+impl StateDir {
+    /// The folder at `path`, which is made if it is not there.
+    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path).map_err(|error| failed(path, error))?;
+        let dir = Self::at(path);
+        dir.check()?;
+        Ok(dir)
+    }
+
+    /// The same for who only reads, and makes nothing.
+    pub(crate) fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Sees that it is a folder of this user's alone, if there is one.
+    pub(crate) fn check(&self) -> Result<(), StateError> {
+        let metadata = match fs::metadata(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            metadata => metadata.map_err(|error| failed(&self.0, error))?,
+        };
+        let wrong = |reason: String| StateError::wrong(&self.0, reason);
+        if !metadata.is_dir() {
+            return Err(wrong("this is no folder; name one".to_owned()));
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            // One of another user's may be for our group, as those are that Kubernetes mounts.
+            let ours = metadata.uid() == rustix::process::geteuid().as_raw();
+            let (others, mode) = if ours { (0o077, "700") } else { (0o007, "770") };
+            if metadata.mode() & others != 0 {
+                let now = metadata.mode() & 0o777;
+                return Err(wrong(format!(
+                    "other users can reach what is in this folder (mode {now:03o}); run: chmod {mode} {}",
+                    self.0.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a file of it is.
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.0.join(file)
+    }
+
+    /// What is in a file of it: nothing, if there is none.
+    pub(crate) fn read(&self, file: &str) -> Result<Vec<u8>, StateError> {
+        let path = self.path(file);
+        match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            read => read.map_err(|error| failed(&path, error)),
+        }
+    }
+
+    /// Keeps others from changing anything, once whoever does just now is done.
+    pub(crate) fn lock(&self) -> Result<Locked<'_>, StateError> {
+        let path = self.path(LOCK);
+        let lock = open(&path).and_then(|file| {
+            lock(&file)?;
+            Ok(file)
+        });
+        Ok(Locked {
+            dir: self,
+            _lock: lock.map_err(|error| failed(&path, error))?,
+        })
+    }
+}
+
+impl Locked<'_> {
+    /// Puts files in place of those of their names, one after the other: each whole, and on the disk when this returns. What
+    /// takes room is done before the first is replaced.
+    pub(crate) fn replace(&self, files: &[(&str, &[u8])]) -> Result<(), StateError> {
+        for (name, contents) in files {
+            let path = self.aside(name);
+            let written = open(&path).and_then(|mut file| {
+                file.set_len(0)?;
+                file.write_all(contents)?;
+                file.sync_all()
+            });
+            written.map_err(|error| failed(&path, error))?;
+        }
+        for (name, _) in files {
+            let path = self.dir.path(name);
+            fs::rename(self.aside(name), &path).map_err(|error| failed(&path, error))?;
+        }
+        // The names are in the folder.
+        #[cfg(unix)]
+        File::open(&self.dir.0)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| failed(&self.dir.0, error))?;
+        Ok(())
+    }
+
+    /// Where a file is written. What somebody left there who was killed is written over.
+    fn aside(&self, name: &str) -> PathBuf {
+        self.dir.path(&format!("{name}.new"))
+    }
+}
+
+/// A file for this user alone.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// The lock goes with the process that has it.
+#[cfg(unix)]
+fn lock(file: &File) -> io::Result<()> {
+    use rustix::fs::{FlockOperation, flock};
+    for _ in 0..TRIES {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => sleep(TRY),
+            locked => return Ok(locked?),
+        }
+    }
+    let waited = TRY * TRIES;
+    let text = format!("another process has held it for {waited:?}");
+    Err(io::Error::new(ErrorKind::TimedOut, text))
+}
+
+/// There is no take-over on such a system.
+#[cfg(not(unix))]
+fn lock(_: &File) -> io::Result<()> {
+    Ok(())
+}
+
+fn failed(path: &Path, error: io::Error) -> StateError {
+    StateError::wrong(path, error.to_string())
+}
