@@ -23,6 +23,7 @@ mod flood;
 pub mod fuzzing;
 mod handshake;
 mod io;
+mod labels;
 mod legacy;
 mod proof;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use handshake::{
     dial, dial_proving, unsupported_in,
 };
 pub use io::{BoxedIo, Io};
+pub use labels::{InvalidLabel, InvalidLabels, Label, Labels};
 pub use legacy::{LegacyEdge, dial_legacy};
 pub use proof::{Channel, KEY_SCHEME};
 pub use session::{BARE_ENDPOINT, InboundStream, Incoming, PendingStream, Session, SessionTask};
