@@ -41,12 +41,13 @@ pub struct OptionSpec {
     /// It is the key in the configuration file, where each part is a level of its own.
     pub path: &'static str,
     /// What stands for the value in the help, as in `HOST:PORT`. It begins with `FILE` where a file is to be named: what looks
-    /// like the contents of one, and not like its name, is not shown then.
+    /// like the contents of one, and not like its name, is not shown then. Several values of `KEY=VALUE` are keys with values
+    /// in the file.
     pub value_name: &'static str,
     /// The value when nothing else gives one, written as a user would write it.
     pub default: Option<&'static str>,
     /// Whether the option takes several values: each by a flag of its own, as a list in the file, separated by commas in
-    /// the environment.
+    /// the environment. Where each is a pair, the flag has the name of one: that of `labels` is `--label`.
     pub many: bool,
     /// Whether the value is never shown, neither in mistakes nor among the options in force.
     pub secret: bool,
@@ -81,7 +82,16 @@ impl OptionSpec {
     }
 
     fn long(&self) -> String {
-        self.path.replace('.', "-")
+        let long = self.path.replace('.', "-");
+        match long.strip_suffix('s') {
+            Some(one) if self.has_pairs() => one.to_owned(),
+            _ => long,
+        }
+    }
+
+    /// Whether its values are keys with values.
+    fn has_pairs(&self) -> bool {
+        self.many && self.value_name == "KEY=VALUE"
     }
 }
 

@@ -58,7 +58,9 @@ impl Program {
             Some(default) => format!("[default: {default}] "),
             None => String::new(),
         };
-        let many = if option.many {
+        let many = if option.has_pairs() {
+            " (repeatable; keys with values in the file, separated by commas in the variable)"
+        } else if option.many {
             " (repeatable; a list in the file, separated by commas in the variable)"
         } else {
             ""

@@ -55,10 +55,10 @@ fn line(text: &mut String, depth: usize, key: &str, option: &OptionSpec, values:
         push(text, format_args!("{before}{key}:\n"));
     }
     for Leaf { value, origin } in values {
-        let item = if option.many {
-            "  -".to_owned()
-        } else {
-            format!("{key}:")
+        let (item, value) = match value.split_once('=') {
+            Some((key, value)) if option.has_pairs() => (format!("  {}:", scalar(key)), value),
+            _ if option.many => ("  -".to_owned(), &**value),
+            _ => (format!("{key}:"), &**value),
         };
         let origin = printable(&origin.to_string());
         push(

@@ -131,6 +131,13 @@ impl<'t> Document<'t> {
     /// The value of an option's key.
     fn value(&mut self, option: &'static OptionSpec) -> Read<()> {
         let leaves = match self.events.next()? {
+            (Event::MappingStart(0, None), at) if option.has_pairs() => self.pairs(option, at)?,
+            (event, at) if option.has_pairs() => {
+                let expected = "expected keys with values below this one, as in `team: red`";
+                self.note_of(at, option.path, unsupported(&event).unwrap_or(expected))?;
+                self.events.skip(&event)?;
+                Vec::new()
+            }
             (Event::SequenceStart(0, None), at) if option.many => self.list(option, at)?,
             (event, at) => Vec::from_iter(self.leaf(option, event, at)?),
         };
@@ -154,6 +161,36 @@ impl<'t> Document<'t> {
         if is_empty {
             let reason = "expected at least one value in the list";
             self.note_of(start, option.path, reason)?;
+        }
+        Ok(leaves)
+    }
+
+    /// The keys with values of a mapping that has begun at `start`, as a flag would have them.
+    fn pairs(&mut self, option: &OptionSpec, start: Marker) -> Read<Vec<Leaf>> {
+        let mut leaves = Vec::new();
+        let mut is_empty = true;
+        loop {
+            match self.events.next()? {
+                (Event::MappingEnd, _) => break,
+                (Event::Scalar(key, _, 0, None), _) if !key.contains('=') => {
+                    let (event, at) = self.events.next()?;
+                    let leaf = self.leaf(option, event, at)?;
+                    leaves.extend(leaf.map(|leaf| Leaf {
+                        value: format!("{key}={}", leaf.value),
+                        ..leaf
+                    }));
+                }
+                (event, at) => {
+                    let expected = "a key must be a plain name without =";
+                    self.note_of(at, option.path, unsupported(&event).unwrap_or(expected))?;
+                    self.events.skip(&event)?;
+                    self.events.skip_next()?;
+                }
+            }
+            is_empty = false;
+        }
+        if is_empty {
+            self.note_of(start, option.path, "expected at least one key")?;
         }
         Ok(leaves)
     }

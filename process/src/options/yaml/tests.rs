@@ -251,6 +251,79 @@ fn every_mistake_has_its_place_and_what_would_be_right() {
     }
 }
 
+const PAIRS: &[OptionSpec] = &[OptionSpec {
+    path: "labels",
+    value_name: "KEY=VALUE",
+    default: None,
+    many: true,
+    secret: false,
+    reload: false,
+    help: "What it is",
+}];
+
+#[test]
+fn keys_with_values_are_read_as_flags_have_them() {
+    let layer = layer(
+        PAIRS,
+        Path::new("/f.yaml"),
+        "labels:\n  team: 0123\n  example.org/a: ''\n",
+    );
+    assert!(layer.mistakes.is_empty(), "{:?}", layer.mistakes);
+    let leaves = layer.values["labels"].iter();
+    let leaves: Vec<_> = leaves
+        .map(|leaf| format!("{}: {}", leaf.origin, leaf.value))
+        .collect();
+    assert_eq!(
+        leaves,
+        ["/f.yaml:2:9: team=0123", "/f.yaml:3:18: example.org/a="]
+    );
+}
+
+#[test]
+fn what_is_no_keys_with_values_is_told() {
+    for (text, wanted) in [
+        (
+            "labels: [team=red]",
+            "1:9: labels: expected keys with values below this one",
+        ),
+        (
+            "labels: team=red",
+            "1:9: labels: expected keys with values below this one",
+        ),
+        (
+            "labels:",
+            "1:7: labels: expected keys with values below this one",
+        ),
+        ("labels: {}", "1:9: labels: expected at least one key"),
+        (
+            "labels: {team: [red]}",
+            "1:16: labels: expected a single value, not a list",
+        ),
+        (
+            "labels: {team: ~}",
+            "1:16: labels: YAML reads this as no value",
+        ),
+        (
+            "labels: {team=red: x}",
+            "1:10: labels: a key must be a plain name without =",
+        ),
+        (
+            "labels: {? [a] : x}",
+            "1:12: labels: a key must be a plain name without =",
+        ),
+        ("labels: &a {b: c}", "1:9: labels: anchors and aliases"),
+    ] {
+        let layer = layer(PAIRS, Path::new("/f.yaml"), text);
+        let said: Vec<_> = layer.mistakes.iter().map(ToString::to_string).collect();
+        let said = said.join("\n");
+        assert!(
+            said.starts_with(&format!("/f.yaml:{wanted}")),
+            "{text}: {said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
 #[test]
 fn what_is_no_yaml_is_told_with_its_place() {
     for (text, place) in [
