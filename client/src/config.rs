@@ -6,7 +6,7 @@ use grpc_multiplexer_process::{
     AdminListener, DRAIN_TIMEOUT, DialTerms, Exposure, HostPort, Reader, TUNNEL_TIMEOUT,
     UPGRADE_SOCKET, boolean, duration, server_name, tunnel_timeout, upgrade_socket,
 };
-use grpc_multiplexer_tunnel::{ALPN, ClientId, SLOTS};
+use grpc_multiplexer_tunnel::{ALPN, ClientId, Label, Labels, SLOTS};
 use rustls::pki_types::ServerName;
 
 use crate::credential::{Credential, OwnKey};
@@ -27,6 +27,9 @@ const SERVER: DialTerms = DialTerms {
 
 /// The file of the key.
 const KEY: &str = "key-file";
+
+/// What else the edge says of itself.
+const LABELS: &str = "labels";
 
 /// TLS towards the backend.
 const BACKEND: DialTerms = DialTerms {
@@ -76,6 +79,7 @@ impl EdgeConfig {
 impl Edge {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
+        let labels = read_labels(reader);
         let servers = reader.many("multiplexer-address", str::parse::<HostPort>);
         let tls = read_server_tls(reader, &servers);
         let credential = read_credential(reader, &servers);
@@ -94,6 +98,7 @@ impl Edge {
             (TOKEN_FILE, "token"),
             (KEY, "key"),
             (ENROLMENT_TOKEN_FILE, "token"),
+            (LABELS, "labels"),
         ] {
             if reader.is_set(path) && tunnel_protocol == Some(TunnelProtocol::Legacy) {
                 let reason = format!(
@@ -107,6 +112,7 @@ impl Edge {
         let mut edge = Self::new(client_id, backend?, servers.next()?)
             .with_further_servers(servers)
             .with_tunnels(tunnels?)
+            .with_labels(labels)
             .with_exit_on_superseded(exit_on_superseded?)
             .with_tunnel_protocol(tunnel_protocol?)
             .with_tunnel_timeout(tunnel_timeout?)
@@ -123,6 +129,14 @@ fn read_tunnels(text: &str) -> Result<u32, String> {
     number
         .filter(|number| (1..=SLOTS).contains(number))
         .ok_or_else(|| format!("must be a number from 1 to {SLOTS}"))
+}
+
+fn read_labels(reader: &mut Reader<'_>) -> Labels {
+    let labels = reader.many(LABELS, str::parse::<Label>);
+    Labels::new(labels).unwrap_or_else(|mistake| {
+        reader.mistake(LABELS, mistake);
+        Labels::default()
+    })
 }
 
 fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
@@ -315,6 +329,27 @@ mod tests {
         let legacy = ["--tunnel-protocol", "legacy", "--tunnels", "2"];
         let said = read(&legacy).unwrap_err();
         assert!(said.contains("one tunnel of an edge"), "{said}");
+    }
+
+    #[test]
+    fn labels_are_those_of_kubernetes_each_once_and_none_for_the_originals() {
+        let edge = read(&["--label", "team=red", "--label=example.org/zone="]).unwrap();
+        assert_eq!(edge.labels.to_string(), "example.org/zone=,team=red");
+        let legacy = &["--label", "a=b", "--tunnel-protocol", "legacy"];
+        for (wrong, why) in [
+            (&["--label", "team"][..], "must be KEY=VALUE"),
+            (&["--label", "te am=red"], "a label's key must be"),
+            (&["--label", "team=r d"], "a label's value must be"),
+            (
+                &["--label", "a=b", "--label", "a=c"],
+                "the label a is given twice",
+            ),
+            (legacy, "the original's wire carries no labels"),
+        ] {
+            let said = read(wrong).unwrap_err();
+            assert!(said.starts_with("flag --label: "), "{said}");
+            assert!(said.contains(why), "{said}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use grpc_multiplexer_process::{HostPort, SshKeyFileError};
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{
-    BARE_ENDPOINT, Established, HandshakeError, Speaks, TunnelConfig, dial_legacy, dial_proving,
+    BARE_ENDPOINT, Established, HandshakeError, Labels, Speaks, TunnelConfig, dial_legacy,
+    dial_proving,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout};
@@ -51,6 +52,10 @@ pub(crate) enum AttemptError {
         "the server is of the original's, which takes one tunnel of an edge: `tunnels` has no effect with it"
     )]
     OneTunnel,
+    #[error(
+        "the server is older than labels, and takes no edge that has any: update it, or leave out `labels`"
+    )]
+    NoLabels(#[source] HandshakeError),
     #[error(transparent)]
     Handshake(HandshakeError),
     #[error("no answer to a hello ({hello}), and none to the original's introduction")]
@@ -99,7 +104,7 @@ impl AttemptError {
             // Whoever answers there now is somebody else.
             Self::Foreign(_) => false,
             Self::Tls(error) => error.is_transient(),
-            Self::PlainToken | Self::Key(_) => false,
+            Self::PlainToken | Self::Key(_) | Self::NoLabels(_) => false,
             Self::Connect(_) | Self::ConnectTimeout | Self::HungUp | Self::Neither { .. } => true,
             Self::OneTunnel => true,
         }
@@ -133,7 +138,9 @@ pub(crate) struct Tunnel {
     /// Which registration of the client id this is, where the server says so.
     pub(crate) generation: Option<u64>,
     pub(crate) proof: Proof,
-    /// What the server was shown.
+    /// What the server was told.
+    pub(crate) labels: Labels,
+    /// What it was shown.
     pub(crate) credential: Option<Credential>,
     /// The same of certificates.
     pub(crate) certificate: Vec<CertificateDer<'static>>,
@@ -182,8 +189,7 @@ pub(crate) async fn attempt(
         (TunnelProtocol::V1, _) | (TunnelProtocol::Auto, Known::AnswersHello) => {
             with_hello(server, edge, &edge.tunnel, introduction).await
         }
-        // The original's server has none, and asks for no credential.
-        (TunnelProtocol::Auto, _) if edge.server_tls().is_some() || edge.credential().is_some() => {
+        (TunnelProtocol::Auto, _) if is_beyond_the_original(edge) => {
             with_hello(server, edge, &edge.tunnel, introduction).await
         }
         (TunnelProtocol::Legacy, _) => with_line(server, edge, introduction).await,
@@ -192,6 +198,11 @@ pub(crate) async fn attempt(
         }
         (TunnelProtocol::Auto, _) => find_out(server, edge, introduction, known).await,
     }
+}
+
+/// Whether an edge has what the original's server knows nothing of.
+fn is_beyond_the_original(edge: &Edge) -> bool {
+    edge.now(|edge| edge.tls.is_some() || edge.credential.is_some() || !edge.labels.is_empty())
 }
 
 /// Says hello, and with no answer the original's line.
@@ -254,7 +265,10 @@ async fn with_hello(
     introduction: &Introduction,
 ) -> Result<Tunnel, AttemptError> {
     // Of one moment, so that no token goes out without the TLS that it was given with.
-    let (credential, tls) = edge.now(|edge| (edge.credential.clone(), edge.tls.clone()));
+    let (labels, credential, tls) = edge.now(|edge| {
+        let credential = edge.credential.clone();
+        (edge.labels.clone(), credential, edge.tls.clone())
+    });
     let shown = credential.as_ref();
     if shown.is_some_and(Credential::is_secret) && tls.is_none() && !server.is_of_this_machine() {
         return Err(AttemptError::PlainToken);
@@ -266,11 +280,17 @@ async fn with_hello(
     let Link { io, alert, channel } = connect(server, edge, tls).await?;
     let hello = Hello {
         auth: shown.and_then(Credential::auth),
-        ..hello(edge, introduction)
+        ..hello(edge, &labels, introduction)
     };
     let prove = |nonce: &[u8]| shown?.sign(&channel.to_sign(nonce));
     let dialled = dial_proving(io, hello, prove, tunnel).await;
-    let (established, welcome) = dialled.map_err(|error| why(&alert, error))?;
+    let dialled = dialled.map_err(|error| match error {
+        HandshakeError::Refused(refused) if is_of_labels(&refused, &labels) => {
+            AttemptError::NoLabels(HandshakeError::Refused(refused))
+        }
+        error => why(&alert, error),
+    });
+    let (established, welcome) = dialled?;
     let proof = Proof {
         server_id: welcome.server_id,
         token: welcome.resume_token,
@@ -280,6 +300,7 @@ async fn with_hello(
         established,
         generation: Some(verdict.generation),
         proof,
+        labels,
         credential,
         certificate,
     })
@@ -305,6 +326,7 @@ async fn with_line(
         established,
         generation: None,
         proof: Proof::default(),
+        labels: edge.labels(),
         // It would have shown no other.
         credential: edge.credential(),
         certificate,
@@ -343,7 +365,12 @@ async fn connect(
         .unwrap_or(Err(AttemptError::ConnectTimeout))
 }
 
-fn hello(edge: &Edge, introduction: &Introduction) -> Hello {
+/// Whether a server refuses labels as something that it does not know.
+fn is_of_labels(refused: &Refused, labels: &Labels) -> bool {
+    refused.code() == Code::Unsupported && refused.text.contains("labels") && !labels.is_empty()
+}
+
+fn hello(edge: &Edge, labels: &Labels, introduction: &Introduction) -> Hello {
     Hello {
         instance_id: introduction.instance_id.clone(),
         resume_token: introduction.resume_token.clone(),
@@ -353,6 +380,7 @@ fn hello(edge: &Edge, introduction: &Introduction) -> Hello {
             client_id: edge.client_id.to_string(),
             scheme: edge.backend.scheme().to_owned(),
             authority: edge.backend.authority().to_owned(),
+            labels: labels.to_map(),
             ..Endpoint::default()
         }],
         ..Hello::default()

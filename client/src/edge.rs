@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness};
-use grpc_multiplexer_tunnel::{BoxedIo, Chance, ClientId, HeartbeatTimes, SLOTS, TunnelConfig};
+use grpc_multiplexer_tunnel::{
+    BoxedIo, Chance, ClientId, HeartbeatTimes, Labels, SLOTS, TunnelConfig,
+};
 use prometheus_client::registry::Registry;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
@@ -42,6 +44,8 @@ pub struct Edge {
     pub(crate) client_id: ClientId,
     /// Whether somebody chose it.
     pub(crate) is_named: bool,
+    /// What else it says of itself.
+    pub(crate) labels: Labels,
     /// Tried in turn.
     pub(crate) servers: Vec<HostPort>,
     /// Without it servers are spoken to in plain text.
@@ -68,6 +72,7 @@ impl Edge {
         Self {
             client_id,
             is_named: true,
+            labels: Labels::default(),
             servers: vec![server],
             tls: None,
             credential: None,
@@ -94,6 +99,14 @@ impl Edge {
     #[must_use]
     pub fn with_tls(mut self, tls: ServerTls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// Says more of the edge than its name: discovery shows it, and a server's policy of callers may go by it. It does not go over
+    /// the original's wire, which is not tried then. Default nothing.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Labels) -> Self {
+        self.labels = labels;
         self
     }
 
@@ -161,7 +174,7 @@ impl Edge {
     }
 
     /// From now on `configs` says how servers and a backend are spoken to with TLS when they are dialled, which token or key
-    /// servers are shown, and how long calls may take to finish; everything else stays as it is.
+    /// servers are shown, which labels the edge has, and how long calls may take to finish; everything else stays as it is.
     #[must_use]
     pub fn reloading(mut self, configs: watch::Receiver<EdgeConfig>) -> Self {
         self.reloads = Some(configs);
@@ -193,30 +206,38 @@ impl Edge {
         self.now(|edge| edge.credential.clone())
     }
 
+    /// What the next server is told beside the name.
+    pub(crate) fn labels(&self) -> Labels {
+        self.now(|edge| edge.labels.clone())
+    }
+
     /// Waits until servers are to be shown something else than `shown`.
     pub(crate) async fn another_credential(&self, shown: Option<&Credential>) {
-        let Some(configs) = &self.reloads else {
-            return pending().await;
-        };
-        let mut configs = configs.clone();
-        let another = configs.wait_for(|config| config.edge.credential.as_ref() != shown);
-        if another.await.is_err() {
-            // Nothing changes any more.
-            pending().await
-        }
+        self.until(|edge| edge.credential.as_ref() != shown).await;
     }
 
     /// Waits until servers are to be shown another certificate than `shown`.
     pub(crate) async fn another_certificate(&self, shown: &[CertificateDer<'static>]) {
+        self.until(|edge| {
+            let certificate = edge.tls.as_ref().map(ServerTls::certificate);
+            certificate.is_some_and(|now| !now.is_empty() && now != shown)
+        })
+        .await;
+    }
+
+    /// Waits until servers are to be told other labels than `said`.
+    pub(crate) async fn other_labels(&self, said: &Labels) {
+        self.until(|edge| edge.labels != *said).await;
+    }
+
+    /// Waits until `holds` is true of what was read last.
+    async fn until(&self, holds: impl Fn(&Self) -> bool) {
         let Some(configs) = &self.reloads else {
             return pending().await;
         };
         let mut configs = configs.clone();
-        let another = configs.wait_for(|config| {
-            let certificate = config.edge.tls.as_ref().map(ServerTls::certificate);
-            certificate.is_some_and(|now| !now.is_empty() && now != shown)
-        });
-        if another.await.is_err() {
+        let holds = configs.wait_for(|config| holds(&config.edge));
+        if holds.await.is_err() {
             // Nothing changes any more.
             pending().await
         }

@@ -35,7 +35,9 @@ pub use grpc_multiplexer_process::{
     HostPort, HostPortError, SshKeyFileError, SshPrivateKey, SshPrivateKeyError,
 };
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
-pub use grpc_multiplexer_tunnel::{ClientId, InvalidClientId};
+pub use grpc_multiplexer_tunnel::{
+    ClientId, InvalidClientId, InvalidLabel, InvalidLabels, Label, Labels,
+};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use legacy::fuzzing;

@@ -69,7 +69,9 @@ impl Metrics {
     pub(crate) fn attempted<T>(&self, attempt: &Result<T, AttemptError>) {
         let result = match attempt {
             Ok(_) => "welcome",
-            Err(AttemptError::Handshake(HandshakeError::Refused(_))) => "refused",
+            Err(
+                AttemptError::Handshake(HandshakeError::Refused(_)) | AttemptError::NoLabels(_),
+            ) => "refused",
             Err(_) => "failed",
         };
         self.handshakes.get_or_create(&By::result(result)).inc();

@@ -33,6 +33,16 @@ const OPTIONS: &[OptionSpec] = &[
                two words",
     },
     OptionSpec {
+        path: "labels",
+        value_name: "KEY=VALUE",
+        default: None,
+        many: true,
+        secret: false,
+        reload: true,
+        help: "What else the edge says of itself, as team=red, by the rules that Kubernetes has for labels: discovery shows it, \
+               and a server's policy of callers may go by it",
+    },
+    OptionSpec {
         path: "multiplexer-address",
         value_name: "HOST:PORT",
         default: Some("localhost:7602"),

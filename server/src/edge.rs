@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use grpc_multiplexer_tunnel::{ClientId, Session};
+use grpc_multiplexer_tunnel::{ClientId, Labels, Session};
 use http::uri::{Authority, Scheme};
 
 use crate::registry::Generation;
@@ -37,6 +37,7 @@ pub(crate) struct EdgeHandle {
     scheme: Scheme,
     authority: Authority,
     software: String,
+    labels: Labels,
     remote: SocketAddr,
     since: SystemTime,
 }
@@ -71,6 +72,11 @@ impl EdgeHandle {
     /// Name and version of the software at the edge, as it says.
     pub(crate) fn software(&self) -> &str {
         &self.software
+    }
+
+    /// What else the edge says of itself.
+    pub(crate) fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     /// Where the tunnel was dialled from.

@@ -263,6 +263,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
             EDGE,
             &[
                 ("client-id", "<ID>", ""),
+                ("labels", "<KEY=VALUE>", ""),
                 (
                     "multiplexer-address",
                     "<HOST:PORT>",
@@ -301,7 +302,12 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
             let mut lines = help.iter();
             for (key, value, default) in own.iter().chain(&common) {
                 let (flag, said) = lines.next().unwrap();
-                assert_eq!(flag, &format!("--{} {value}", key.replace('.', "-")));
+                // Each gives one.
+                let name_of_flag = key.strip_prefix("labels").map_or(*key, |_| "label");
+                assert_eq!(
+                    flag,
+                    &format!("--{} {value}", name_of_flag.replace('.', "-"))
+                );
                 let variable = format!("{name}_{key}")
                     .replace(['-', '.'], "_")
                     .to_uppercase();

@@ -1,5 +1,6 @@
 //! A connected edge, as people and scripts see it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use grpc_multiplexer_proto::v1::Edge;
@@ -9,20 +10,21 @@ use serde_json::{Value, json};
 use super::output::harmless;
 
 /// The heads of [`row`]'s columns.
-pub(super) const HEADS: [&str; 6] = [
+pub(super) const HEADS: [&str; 7] = [
     "CLIENT ID",
     "CONNECTED",
     "ADDRESS",
     "RTT",
     "CALLS",
     "SOFTWARE",
+    "LABELS",
 ];
 
 /// What stands where nothing is known.
 const UNKNOWN: &str = "-";
 
 /// One row of a table.
-pub(super) fn row(edge: &Edge, now: SystemTime) -> [String; 6] {
+pub(super) fn row(edge: &Edge, now: SystemTime) -> [String; 7] {
     [
         harmless(&edge.client_id),
         since(edge).map_or_else(unknown, |since| {
@@ -33,6 +35,7 @@ pub(super) fn row(edge: &Edge, now: SystemTime) -> [String; 6] {
         rtt(edge).map_or_else(unknown, milliseconds),
         since(edge).map_or_else(unknown, |_| edge.calls_in_flight.to_string()),
         text(&edge.version),
+        text(&labels(edge)),
     ]
 }
 
@@ -47,6 +50,7 @@ pub(super) fn object(edge: &Edge) -> Value {
         "calls_in_flight": known.map(|_| edge.calls_in_flight),
         "generation": known.map(|_| edge.generation),
         "version": known.map(|_| &edge.version),
+        "labels": known.map(|_| edge.labels.iter().collect::<BTreeMap<_, _>>()),
     })
 }
 
@@ -59,7 +63,17 @@ pub(super) fn phrase(edge: &Edge) -> String {
     if !edge.version.is_empty() {
         parts.push(harmless(&edge.version));
     }
+    if !edge.labels.is_empty() {
+        parts.push(harmless(&labels(edge)));
+    }
     parts.join(", ")
+}
+
+/// As `team=red,zone=north`.
+fn labels(edge: &Edge) -> String {
+    let sorted: BTreeMap<_, _> = edge.labels.iter().collect();
+    let labels = sorted.iter().map(|(key, value)| format!("{key}={value}"));
+    labels.collect::<Vec<_>>().join(",")
 }
 
 /// As `1.2 ms`.
@@ -127,7 +141,7 @@ mod tests {
         };
         assert_eq!(
             row(&edge, SystemTime::now()),
-            ["old", "-", "-", "-", "-", "-"]
+            ["old", "-", "-", "-", "-", "-", "-"]
         );
         assert_eq!(object(&edge)["calls_in_flight"], Value::Null);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Drain, Superseded};
-use grpc_multiplexer_tunnel::{Backoff, Established, Session};
+use grpc_multiplexer_tunnel::{Backoff, Established, Labels, Session};
 use rustls::pki_types::CertificateDer;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -47,7 +47,9 @@ pub(super) struct Slot {
     eager: usize,
     /// Whether a server that took it for another edge's was shown the other proof since its last tunnel.
     doubted: bool,
-    /// What the server of the tunnel was shown.
+    /// What the server of the tunnel was told.
+    labels: Labels,
+    /// What it was shown.
     shown: Option<Credential>,
     /// And the certificate.
     certificate: Vec<CertificateDer<'static>>,
@@ -71,6 +73,7 @@ impl Slot {
             next,
             eager: 0,
             doubted: false,
+            labels: Labels::default(),
             shown: None,
             certificate: Vec::new(),
             was_up: false,
@@ -123,6 +126,7 @@ impl Slot {
         match attempted {
             Ok(tunnel) => {
                 fleet.identity.welcomed(server, tunnel.proof);
+                self.labels = tunnel.labels;
                 self.shown = tunnel.credential;
                 self.certificate = tunnel.certificate;
                 Ok(self.serve(server, tunnel.established, tunnel.generation))
@@ -201,7 +205,9 @@ impl Slot {
             }
             fleet.edge.another_certificate(&certificate).await;
         };
-        tokio::pin!(another, another_certificate);
+        let labels = self.labels.clone();
+        let other_labels = fleet.edge.other_labels(&labels);
+        tokio::pin!(another, another_certificate, other_labels);
         loop {
             tokio::select! {
                 biased;
@@ -213,6 +219,7 @@ impl Slot {
                 drain = session.peer_drains() => return self.replace(drain),
                 () = &mut another => return self.show_another("credential"),
                 () = &mut another_certificate => return self.show_another("certificate"),
+                () = &mut other_labels => return self.show_another("set of labels"),
                 () = &mut steady, if !proven => {
                     proven = true;
                     self.backoff.reset();
@@ -229,7 +236,7 @@ impl Slot {
         told(drain.retry_after).unwrap_or_default()
     }
 
-    /// There is another token, key or certificate. The next tunnel shows it and takes the place of this one, before the server
+    /// There is another token, key, certificate or set of labels. The next tunnel shows it and takes the place of this one, before the server
     /// forgets the old one together with the tunnels that it let in.
     fn show_another(&self, what: &str) -> Duration {
         info!(client_id = %self.fleet.edge.client_id, "there is another {what}: dialling anew to show it");

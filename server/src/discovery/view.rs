@@ -49,7 +49,7 @@ impl View {
         self.registry.show_revision(self.seen.unwrap_or(revision))
     }
 
-    /// What is shown of an id: its newest tunnel, and the calls on all of them.
+    /// What is shown of an id: its newest tunnel, the calls on all of them, and the labels that all have.
     pub(super) fn describe(&self, sessions: &Sessions) -> Option<Edge> {
         let edge = sessions.newest()?;
         Some(Edge {
@@ -60,6 +60,7 @@ impl View {
             remote_address: edge.remote().to_string(),
             heartbeat_rtt: edge.rtt().and_then(|rtt| rtt.try_into().ok()),
             calls_in_flight: u32::try_from(sessions.calls()).unwrap_or(u32::MAX),
+            labels: sessions.labels().to_map(),
         })
     }
 

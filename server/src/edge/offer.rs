@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
-use grpc_multiplexer_tunnel::{BARE_ENDPOINT, ClientId, Session, unsupported_in};
+use grpc_multiplexer_tunnel::{BARE_ENDPOINT, ClientId, Labels, Session, unsupported_in};
 use http::uri::{Authority, Scheme};
 
 use super::EdgeHandle;
@@ -17,6 +17,7 @@ const SOFTWARE: usize = 128;
 /// One endpoint, and who offers it.
 pub(crate) struct Offer {
     pub(crate) client_id: ClientId,
+    pub(crate) labels: Labels,
     pub(crate) remote: SocketAddr,
     endpoint_id: u32,
     scheme: Scheme,
@@ -41,6 +42,8 @@ impl Offer {
             .client_id
             .parse()
             .map_err(|error| refused(Code::InvalidClientId, &format!("client id {error}")))?;
+        let labels = Labels::try_from(&endpoint.labels)
+            .map_err(|error| refused(Code::Malformed, &format!("labels: {error}")))?;
         let scheme = match endpoint.scheme.as_str() {
             "http" => Scheme::HTTP,
             "https" => Scheme::HTTPS,
@@ -52,6 +55,7 @@ impl Offer {
             .map_err(|_| refused(Code::Malformed, "authority is not HOST or HOST:PORT"))?;
         Ok(Self {
             client_id,
+            labels,
             remote,
             endpoint_id: endpoint.id,
             scheme,
@@ -64,6 +68,7 @@ impl Offer {
     pub(crate) fn legacy(client_id: ClientId, remote: SocketAddr) -> Self {
         Self {
             client_id,
+            labels: Labels::default(),
             remote,
             endpoint_id: BARE_ENDPOINT,
             scheme: Scheme::HTTP,
@@ -89,6 +94,7 @@ impl Offer {
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
             software: self.software.clone(),
+            labels: self.labels.clone(),
             remote: self.remote,
             since: SystemTime::now(),
         }
@@ -114,7 +120,6 @@ pub(crate) fn verdicts(hello: &Hello, generation: Generation) -> Vec<Verdict> {
 /// A field of an endpoint that is set and not served yet.
 fn unserved_field(endpoint: &Endpoint) -> Option<&'static str> {
     [
-        (!endpoint.labels.is_empty(), "labels"),
         (!endpoint.services.is_empty(), "services"),
         (!endpoint.path_prefixes.is_empty(), "path_prefixes"),
         (endpoint.weight != 0, "weight"),

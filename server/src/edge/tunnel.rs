@@ -40,6 +40,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
         client_id = %edge.client_id(),
         generation = edge.generation(),
         software = %edge.software(),
+        labels = (!edge.labels().is_empty()).then(|| tracing::field::display(edge.labels())),
         principal = admission.principal.as_ref().map(tracing::field::display),
         "edge connected"
     );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grpc_multiplexer_tunnel::{ClientId, Session};
+use grpc_multiplexer_tunnel::{ClientId, Labels, Session};
 use rand::Rng as _;
 
 use crate::edge::EdgeHandle;
@@ -12,18 +12,28 @@ use crate::edge::EdgeHandle;
 pub(crate) struct Sessions {
     client_id: ClientId,
     edges: Vec<Arc<EdgeHandle>>,
+    labels: Labels,
 }
 
 impl Sessions {
     pub(super) fn new(client_id: ClientId, edges: impl Iterator<Item = Arc<EdgeHandle>>) -> Self {
+        let edges: Vec<_> = edges.collect();
+        let labels = edges.iter().map(|edge| edge.labels().clone());
+        let labels = labels.reduce(|all, labels| all.in_common(&labels));
         Self {
             client_id,
-            edges: edges.collect(),
+            edges,
+            labels: labels.unwrap_or_default(),
         }
     }
 
     pub(crate) fn client_id(&self) -> &ClientId {
         &self.client_id
+    }
+
+    /// What all of them say. Whoever may call an edge because of a label may call any tunnel of it.
+    pub(crate) fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<EdgeHandle>> {

@@ -61,7 +61,8 @@ async fn edges_are_a_table_for_people_and_objects_for_scripts() {
         assert!(
             row.ends_with(concat!(
                 "  0      grpc-multiplexer/",
-                env!("CARGO_PKG_VERSION")
+                env!("CARGO_PKG_VERSION"),
+                "  -"
             )),
             "{row}"
         );
@@ -82,6 +83,7 @@ async fn edges_are_a_table_for_people_and_objects_for_scripts() {
                 "connected_since",
                 "generation",
                 "heartbeat_rtt_seconds",
+                "labels",
                 "remote_address",
                 "version",
             ]
@@ -96,6 +98,25 @@ async fn edges_are_a_table_for_people_and_objects_for_scripts() {
             "{object}"
         );
     }
+}
+
+#[tokio::test]
+async fn labels_are_the_last_column() {
+    let mux = Mux::start().await;
+    let labels = ["--label", "zone=north", "--label", "team=red"];
+    let edge = Edge::dialling(mux.multiplexer, "ant", NOBODY, &labels);
+    edge.says(" connected ").await;
+    let proxy = mux.proxy.to_string();
+    let table = list(&proxy).await;
+    let mut lines = table.out.lines();
+    assert!(lines.next().unwrap().ends_with("  LABELS"), "{table:?}");
+    assert!(
+        lines.next().unwrap().ends_with("  team=red,zone=north"),
+        "{table:?}"
+    );
+    let listed = list_json(&proxy).await;
+    let labels = &listed.objects()[0]["labels"];
+    assert_eq!(labels.to_string(), r#"{"team":"red","zone":"north"}"#);
 }
 
 #[tokio::test]
@@ -258,7 +279,7 @@ async fn every_page_is_listed_and_no_text_drives_the_terminal() {
     let rows: Vec<_> = said.out.lines().skip(1).collect();
     assert!(rows[0].starts_with("first  "), "{said:?}");
     assert!(rows[1].starts_with("last  "), "{said:?}");
-    assert!(rows[1].ends_with(r"\u{1b}[31mred\u{a}"), "{said:?}");
+    assert!(rows[1].ends_with(r"\u{1b}[31mred\u{a}  -"), "{said:?}");
     assert_eq!(rows.len(), 2);
 }
 
@@ -277,7 +298,7 @@ async fn a_server_without_details_is_listed_by_names() {
     let said = list(&proxy).await;
     assert!(
         said.out
-            .ends_with("last       -          -        -    -      -\n"),
+            .ends_with("last       -          -        -    -      -         -\n"),
         "{said:?}"
     );
     let object = list_json(&proxy).await.objects().remove(0);

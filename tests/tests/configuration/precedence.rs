@@ -242,7 +242,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
 }
 
 /// An option of several values is in another form.
-const OF_SEVERAL: [(&str, &str); 1] = [(EDGE, "multiplexer-address")];
+const OF_SEVERAL: [(&str, &str); 2] = [(EDGE, "multiplexer-address"), (EDGE, "labels")];
 
 #[tokio::test]
 async fn the_higher_of_every_two_sources_wins_for_every_option() {
@@ -320,6 +320,45 @@ async fn several_values_come_from_every_source_and_are_replaced_as_one() {
             "{said}"
         );
     }
+}
+
+#[tokio::test]
+async fn keys_with_values_come_from_every_source_and_are_replaced_as_one() {
+    let folder = Folder::new("pairs");
+    let origin = "variable GRPC_MULTIPLEXER_CLIENT_LABELS";
+    let file = folder.put(
+        "config.yaml",
+        "labels:\n  team: red\n  'example.org/zone': north\n",
+    );
+    let lines = |labels: &[(&str, &str, &str)]| {
+        let line = |(key, value, origin): &(&str, &str, &str)| {
+            format!("  \"{key}\": \"{value}\"  # {origin}\n")
+        };
+        format!("\nlabels:\n{}", labels.iter().map(line).collect::<String>())
+    };
+    let given = |args: &[&str]| with(EDGE, &[&["--config", &file], args].concat());
+    let said = printed(given(&[])).await;
+    let places = [format!("{file}:2:9"), format!("{file}:3:23")];
+    let of_file = [
+        ("team", "red", &*places[0]),
+        ("example.org/zone", "north", &places[1]),
+    ];
+    assert!(said.contains(&lines(&of_file)), "{said}");
+
+    let mut command = given(&[]);
+    command.env("GRPC_MULTIPLEXER_CLIENT_LABELS", "team=blue, empty=");
+    let said = printed(command).await;
+    let of_variable = [("team", "blue", origin), ("empty", "", origin)];
+    assert!(said.contains(&lines(&of_variable)), "{said}");
+
+    let mut command = given(&["--label", "team=green", "--label=a=b"]);
+    command.env("GRPC_MULTIPLEXER_CLIENT_LABELS", "team=blue");
+    let said = printed(command).await;
+    let of_flag = [
+        ("team", "green", "flag --label"),
+        ("a", "b", "flag --label"),
+    ];
+    assert!(said.contains(&lines(&of_flag)), "{said}");
 }
 
 /// So that a new option gets its row.

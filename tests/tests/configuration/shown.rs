@@ -60,6 +60,8 @@ async fn what_is_printed_is_a_file_that_gives_the_same_options() {
             EDGE,
             &[
                 "--client-id=0123",
+                "--label=team=red",
+                "--label=example.org/zone=0123",
                 "--multiplexer-address=a:1",
                 "--multiplexer-address=b:2",
                 "--grpc-server-address=https://c:3",
@@ -97,6 +99,7 @@ async fn the_options_in_force_are_printed_with_their_sources() {
         "\
 # The options of grpc-multiplexer-client {} in force.
 client-id: \"no\"  # FILE:1:12
+# labels: not set
 multiplexer-address:
   - \"a:1\"  # flag --multiplexer-address
 # multiplexer: tls: ca: not set

@@ -4,7 +4,7 @@
 use grpc_multiplexer_tests::yamux::{ACK, DATA, HEADER, data, first_stream};
 use grpc_multiplexer_tests::{Edge, Mux, until, within};
 use grpc_multiplexer_tunnel::message::control::Message;
-use grpc_multiplexer_tunnel::message::{Code, Control, Hello};
+use grpc_multiplexer_tunnel::message::{Code, Control, Hello, Refused};
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -165,4 +165,46 @@ async fn an_edge_goes_on_with_a_server_of_the_first_release() {
     assert_eq!(again.resume_token, b"");
     second.write_all(&data(ACK, &bytes(WELCOME))).await.unwrap();
     edge.says_times(" connected ", 2).await;
+}
+
+#[tokio::test]
+async fn an_edge_with_labels_says_what_to_do_about_a_server_that_knows_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let labels = ["--label", "team=red"];
+    let edge = Edge::dialling(address, "rainbow", "localhost:50051", &labels);
+    let (mut server, _) = within("an edge", listener.accept()).await.unwrap();
+    let (said, _) = hear(&mut server).await;
+    let Message::Hello(said) = said else {
+        panic!("{said:?}");
+    };
+    assert_eq!(said.endpoints[0].labels["team"], "red");
+    let refused = Message::Refused(Refused {
+        code: Code::Unsupported.into(),
+        text: "this server does not serve an endpoint's labels".to_owned(),
+        retry_after: None,
+    });
+    server.write_all(&data(ACK, &frame(refused))).await.unwrap();
+    let said = edge.says("no tunnel, and none until this is mended").await;
+    let advice = "the server is older than labels, and takes no edge that has any: update it, or leave out `labels`";
+    assert!(said.contains(advice), "{said}");
+}
+
+#[tokio::test]
+async fn labels_of_an_edge_that_are_none_are_refused_with_what_is_wrong() {
+    let mux = Mux::start().await;
+    for (key, value, wrong) in [
+        ("te am", "red", "labels: a label's key must be"),
+        ("team", "r\u{1b}d", "labels: a label's value must be"),
+    ] {
+        let mut hello = hello();
+        let labels = [(key.to_owned(), value.to_owned())];
+        hello.endpoints[0].labels = labels.into();
+        let (said, _tunnel) = answer(&mux, &frame(Message::Hello(hello))).await;
+        let Message::Refused(refused) = said else {
+            panic!("{key}={value}: {said:?}");
+        };
+        assert_eq!(refused.code(), Code::Malformed);
+        assert!(refused.text.starts_with(wrong), "{}", refused.text);
+    }
 }

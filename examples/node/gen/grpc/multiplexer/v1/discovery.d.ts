@@ -234,6 +234,15 @@ export interface Edge {
      * @generated from protobuf field: uint32 calls_in_flight = 7
      */
     callsInFlight: number;
+    /**
+     * What the edge says of itself, such as `team`: `red`. Where it has several
+     * tunnels, or several edges share the id, what all of them say.
+     *
+     * @generated from protobuf field: map<string, string> labels = 8
+     */
+    labels: {
+        [key: string]: string;
+    };
 }
 declare class ListGRPCServerRequest$Type extends MessageType<ListGRPCServerRequest> {
     constructor();
@@ -279,6 +288,7 @@ declare class Edge$Type extends MessageType<Edge> {
     constructor();
     create(value?: PartialMessage<Edge>): Edge;
     internalBinaryRead(reader: IBinaryReader, length: number, options: BinaryReadOptions, target?: Edge): Edge;
+    private binaryReadMap8;
     internalBinaryWrite(message: Edge, writer: IBinaryWriter, options: BinaryWriteOptions): IBinaryWriter;
 }
 /**

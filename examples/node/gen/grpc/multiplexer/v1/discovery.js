@@ -359,7 +359,8 @@ class Edge$Type extends runtime_4.MessageType {
             { no: 4, name: "generation", kind: "scalar", T: 4 /*ScalarType.UINT64*/, L: 0 /*LongType.BIGINT*/ },
             { no: 5, name: "remote_address", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
             { no: 6, name: "heartbeat_rtt", kind: "message", T: () => duration_1.Duration },
-            { no: 7, name: "calls_in_flight", kind: "scalar", T: 13 /*ScalarType.UINT32*/ }
+            { no: 7, name: "calls_in_flight", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
+            { no: 8, name: "labels", kind: "map", K: 9 /*ScalarType.STRING*/, V: { kind: "scalar", T: 9 /*ScalarType.STRING*/ } }
         ]);
     }
     create(value) {
@@ -369,6 +370,7 @@ class Edge$Type extends runtime_4.MessageType {
         message.generation = 0n;
         message.remoteAddress = "";
         message.callsInFlight = 0;
+        message.labels = {};
         if (value !== undefined)
             runtime_3.reflectionMergePartial(this, message, value);
         return message;
@@ -399,6 +401,9 @@ class Edge$Type extends runtime_4.MessageType {
                 case /* uint32 calls_in_flight */ 7:
                     message.callsInFlight = reader.uint32();
                     break;
+                case /* map<string, string> labels */ 8:
+                    this.binaryReadMap8(message.labels, reader, options);
+                    break;
                 default:
                     let u = options.readUnknownField;
                     if (u === "throw")
@@ -409,6 +414,22 @@ class Edge$Type extends runtime_4.MessageType {
             }
         }
         return message;
+    }
+    binaryReadMap8(map, reader, options) {
+        let len = reader.uint32(), end = reader.pos + len, key, val;
+        while (reader.pos < end) {
+            let [fieldNo, wireType] = reader.tag();
+            switch (fieldNo) {
+                case 1:
+                    key = reader.string();
+                    break;
+                case 2:
+                    val = reader.string();
+                    break;
+                default: throw new globalThis.Error("unknown map entry field for grpc.multiplexer.v1.Edge.labels");
+            }
+        }
+        map[key ?? ""] = val ?? "";
     }
     internalBinaryWrite(message, writer, options) {
         /* string client_id = 1; */
@@ -432,6 +453,9 @@ class Edge$Type extends runtime_4.MessageType {
         /* uint32 calls_in_flight = 7; */
         if (message.callsInFlight !== 0)
             writer.tag(7, runtime_1.WireType.Varint).uint32(message.callsInFlight);
+        /* map<string, string> labels = 8; */
+        for (let k of globalThis.Object.keys(message.labels))
+            writer.tag(8, runtime_1.WireType.LengthDelimited).fork().tag(1, runtime_1.WireType.LengthDelimited).string(k).tag(2, runtime_1.WireType.LengthDelimited).string(message.labels[k]).join();
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? runtime_2.UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
