@@ -3,7 +3,8 @@
 //! A caller shows a certificate, which counts for all calls of its connection, or a token, which counts for the call that
 //! carries it. A token is a text that the policy knows by its SHA-256, or a JWT. [`CallersPolicy::rights`] is the only place
 //! that says who that is, and [`Rights`] the only one that says what it may: an id is asked for before anything is looked up,
-//! and one that may not be seen is never looked up at all.
+//! and one that may not be seen is never looked up at all, unless labels could bring it into sight. What an edge says of itself
+//! is a claim, so the policy also says which labels count, and of which ids.
 
 mod audit;
 mod bearer;
@@ -12,12 +13,13 @@ mod known;
 mod options;
 mod reading;
 mod shown;
+mod which;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use grpc_multiplexer_tunnel::ClientId;
+use grpc_multiplexer_tunnel::{ClientId, Labels};
 use http::HeaderValue;
 
 use crate::credential::Digest;
@@ -29,6 +31,7 @@ use known::KnownCaller;
 pub use reading::WrongPlace;
 pub(crate) use shown::Certificate;
 use shown::Stranger;
+use which::Trusted;
 
 /// Which callers there are, how each is known, and what each may. Clones share it.
 ///
@@ -67,6 +70,10 @@ struct Known {
     claims: HashMap<Claim, Arc<KnownCaller>>,
     /// The names of those claims, in their order.
     claim_names: Vec<JwtClaim>,
+    /// Which labels count.
+    trusted: Arc<Trusted>,
+    /// The keys of labels that some caller's rules ask for.
+    label_keys: BTreeSet<String>,
 }
 
 /// Something that a JWT says, and where.
@@ -92,6 +99,8 @@ pub(crate) enum Denied {
     Unknown(Stranger),
     /// The id is not for this caller's eyes.
     Hidden(ClientId),
+    /// Labels could let this caller do more at this id. With those that it has it may not even see it, or nobody knows them.
+    Unlabelled(ClientId),
     /// The id is, the method is not.
     Method,
 }
@@ -108,6 +117,9 @@ impl fmt::Display for Denied {
         match self {
             Self::Unknown(stranger) => stranger.fmt(f),
             Self::Hidden(_) => f.write_str("it may neither call nor see this edge"),
+            Self::Unlabelled(_) => {
+                f.write_str("it may not with the labels that this edge has, if it is there at all")
+            }
             Self::Method => f.write_str("it may see this edge, and not call this method there"),
         }
     }
@@ -159,6 +171,17 @@ impl CallersPolicy {
     /// Where calls have their tokens.
     pub(crate) fn token_in(&self) -> TokenMetadata {
         self.token_in
+    }
+
+    /// Those of `labels` that rules ask for, and that do not count where an edge `id` says them.
+    pub(crate) fn not_trusted<'l>(
+        &self,
+        id: &ClientId,
+        labels: &'l Labels,
+    ) -> impl Iterator<Item = (&'l str, &'l str)> {
+        labels.iter().filter(|(key, value)| {
+            self.known.label_keys.contains(*key) && !self.known.trusted.are(id, key, value)
+        })
     }
 
     /// The rights of whoever shows this. A token says whose a call is whatever the certificate says, and one that is not known
@@ -255,17 +278,37 @@ impl Rights {
         self.dry_run
     }
 
-    /// Whether `id` is for these eyes.
-    pub(crate) fn see(&self, id: &ClientId) -> bool {
-        self.dry_run || self.caller.as_ref().is_none_or(|caller| caller.sees(id))
+    /// Whether `id`, which has these labels, is for these eyes.
+    pub(crate) fn see(&self, id: &ClientId, labels: &Labels) -> bool {
+        let sees = |caller: &Arc<KnownCaller>| caller.sees(id, labels);
+        self.dry_run || self.caller.as_ref().is_none_or(sees)
     }
 
-    /// Whether `method` may be called at `id`.
-    pub(crate) fn call(&self, id: &ClientId, method: &str) -> Result<(), Denied> {
-        match &self.caller {
-            Some(caller) if !caller.sees(id) => Err(Denied::Hidden(id.clone())),
-            Some(caller) if !caller.may_call(id, method) => Err(Denied::Method),
-            _ => Ok(()),
+    /// Whether `method` may be called at `id`. What `labels` it has, if that is known, is asked only where it matters.
+    pub(crate) fn call(
+        &self,
+        id: &ClientId,
+        method: &str,
+        labels: impl FnOnce() -> Option<Labels>,
+    ) -> Result<(), Denied> {
+        let Some(caller) = &self.caller else {
+            return Ok(());
+        };
+        let none = Labels::default();
+        if caller.may_call(id, &none, method) {
+            return Ok(());
+        }
+        let asks = caller.asks_labels(id);
+        let known = if asks { labels() } else { None };
+        let labels = known.as_ref().unwrap_or(&none);
+        if caller.may_call(id, labels, method) {
+            Ok(())
+        } else if asks && (known.is_none() || !caller.sees(id, labels)) {
+            Err(Denied::Unlabelled(id.clone()))
+        } else if caller.sees(id, labels) {
+            Err(Denied::Method)
+        } else {
+            Err(Denied::Hidden(id.clone()))
         }
     }
 }

@@ -47,6 +47,7 @@ use crate::overload::{Load, Overload};
 use crate::policy::{Audit, Rights};
 use crate::registry::Registry;
 use crate::settings::{Live, Settings};
+use crate::waiting::Sight;
 use caller::{Caller, OneCall};
 pub(crate) use code::Code;
 use forward::{Ending, Ends, forward};
@@ -170,8 +171,8 @@ impl Proxy {
     async fn steps(&self, call: &mut Call, rights: &Rights) -> Result<Ending, Unanswered> {
         let id = check::client_id(&call.head.headers)?;
         call.id = Some(id.clone());
-        // Before anything is looked up: what may not be seen is like what is not there, also in the time that it takes.
-        self.allow(rights, &id, call.head.uri.path())?;
+        // Before anything else is looked up: what may not be seen is like what is not there, also in the time that it takes.
+        self.allow(call, rights, &id).await?;
         let overload = Failure::Overload { sent: false };
         let _underway = self.overload.call().ok_or(overload)?;
         to_backend(&mut call.head.headers);
@@ -214,25 +215,38 @@ impl Proxy {
         if let Some(edge) = look() {
             return Ok(edge);
         }
+        self.wait(call, id, Sight::Clear, look).await
+    }
+
+    /// Waits until `look` finds what it wants of the edge of that id, as far as edges that are away are waited for.
+    async fn wait<T>(
+        &self,
+        call: &mut Call,
+        id: &ClientId,
+        sight: Sight,
+        look: impl Fn() -> Option<T>,
+    ) -> Result<T, Unanswered> {
         let settings = self.settings.now(Settings::waiting);
         let _counted = self.record.waits();
         let wait = async {
             tokio::select! {
                 biased;
-                found = self.registry.waiting().wait(id, &settings, look) => {
+                found = self.registry.waiting().wait(id, &settings, sight, look) => {
                     found.map_err(|absence| Failure::of_absence(absence, id))
                 }
-                () = self.is_left_for_good(id) => Err(Failure::Draining { sent: false }),
+                () = self.is_left_for_good(id, sight) => Err(Failure::Draining { sent: false }),
             }
         };
         let found = self.while_wanted(&mut call.intake, &mut call.reply, call.deadline, wait);
         Ok(found.await??)
     }
 
-    /// Waits until this server goes away and no tunnel of that id is left: an edge comes back to another server then.
-    async fn is_left_for_good(&self, id: &ClientId) {
+    /// Waits until this server goes away and no tunnel of that id is left that the caller may know of: an edge comes back to
+    /// another server then.
+    async fn is_left_for_good(&self, id: &ClientId, sight: Sight) {
         self.drain.cancelled().await;
-        while let Some(edge) = self.registry.get(id)
+        while sight == Sight::Clear
+            && let Some(edge) = self.registry.get(id)
             && !edge.session().is_closed()
         {
             edge.session().closed().await;

@@ -14,6 +14,7 @@ mod entry;
 mod identity;
 mod kick;
 mod probe;
+mod relabelled;
 mod sessions;
 mod takeovers;
 mod watchers;
@@ -25,7 +26,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use grpc_multiplexer_tunnel::ClientId;
+use grpc_multiplexer_tunnel::{ClientId, Labels};
 use rand::Rng as _;
 use tokio::sync::oneshot;
 
@@ -39,6 +40,7 @@ use entry::Entry;
 pub(crate) use entry::{Ousted, Why};
 pub(crate) use identity::{Identity, Token};
 pub(crate) use kick::NotKicked;
+use relabelled::Relabelled;
 pub(crate) use sessions::Sessions;
 use watchers::Watchers;
 pub(crate) use watchers::{Change, Event, Subscription, TooManyWatchers};
@@ -95,6 +97,7 @@ pub(crate) struct Registered {
 pub(crate) struct Registry {
     state: RwLock<State>,
     waiting: Arc<Waiting>,
+    relabelled: Arc<Relabelled>,
     /// Tells the revisions of one process from another's.
     process: u32,
     marks: RandomState,
@@ -103,7 +106,8 @@ pub(crate) struct Registry {
 impl Snapshot {
     /// What those see of it who have these rights.
     pub(crate) fn seen_by(mut self, rights: &Rights) -> Self {
-        self.edges.retain(|edge| rights.see(edge.client_id()));
+        let sees = |edge: &Arc<Sessions>| rights.see(edge.client_id(), edge.labels());
+        self.edges.retain(sees);
         self
     }
 }
@@ -118,6 +122,8 @@ struct State {
     watchers: Watchers,
     /// Is told, under the same lock, which ids come and leave.
     waiting: Arc<Waiting>,
+    /// The same, of whose labels are others now.
+    relabelled: Arc<Relabelled>,
     revision: u64,
     last_generation: Generation,
 }
@@ -127,6 +133,7 @@ impl Registry {
         let state = State::default();
         Arc::new(Self {
             waiting: Arc::clone(&state.waiting),
+            relabelled: Arc::clone(&state.relabelled),
             state: RwLock::new(state),
             process: rand::rng().random(),
             marks: RandomState::new(),
@@ -136,6 +143,20 @@ impl Registry {
     /// The edge for a new call to that id, if one of its tunnels is up.
     pub(crate) fn get(&self, id: &ClientId) -> Option<Arc<EdgeHandle>> {
         self.read().ids.get(id)?.sessions.pick().cloned()
+    }
+
+    /// The labels of that id: those that all its tunnels have, or had when the last one left. `None` if nothing is known of it.
+    pub(crate) fn labels(&self, id: &ClientId) -> Option<Labels> {
+        let state = self.read();
+        match state.ids.get(id) {
+            Some(entry) => Some(entry.sessions.labels().clone()),
+            None => self.waiting.labels(id),
+        }
+    }
+
+    /// Whom changes of labels are told.
+    pub(crate) fn relabelled(&self) -> &Relabelled {
+        &self.relabelled
     }
 
     /// The calls that wait for edges.
@@ -237,7 +258,7 @@ impl State {
         }
         // An epoch ends when its last tunnel does, and not when that is found to be gone.
         self.remove(id, None, |edge| edge.session().is_closed());
-        let first = !self.ids.contains_key(id);
+        let before = self.ids.get(id).map(|entry| Arc::clone(&entry.sessions));
         let entry = self.ids.entry(id.clone());
         let entry = entry.or_insert_with(|| Entry::new(id.clone()));
         let place = entry.place(newcomer)?;
@@ -247,12 +268,10 @@ impl State {
         let sessions = Arc::clone(&entry.sessions);
         let tunnels = self.tunnels.entry(id.clone()).or_default();
         tunnels.push(Arc::clone(&edge));
-        if first {
-            self.begin_epoch(id, sessions);
-        } else {
-            self.announce(id, Event::Updated(sessions));
-            // The others may owe a sign of life.
-            self.waiting.changed(id);
+        match before {
+            None => self.begin_epoch(id, sessions),
+            // Those there were may owe a sign of life.
+            Some(before) => self.update(id, before.labels(), sessions),
         }
         Ok((edge, ousted))
     }
@@ -267,14 +286,15 @@ impl State {
         let Some(entry) = self.ids.get_mut(id) else {
             return;
         };
+        let before = Arc::clone(&entry.sessions);
         if !entry.remove(gone) {
             return;
         }
         if entry.is_empty() {
-            self.end_epoch(id, reason);
+            self.end_epoch(id, before.labels(), reason);
         } else {
             let sessions = Arc::clone(&entry.sessions);
-            self.announce(id, Event::Updated(sessions));
+            self.update(id, before.labels(), sessions);
         }
     }
 
@@ -291,24 +311,34 @@ impl State {
 
     /// The first tunnel of `id` is up.
     fn begin_epoch(&mut self, id: &ClientId, sessions: Arc<Sessions>) {
-        self.announce(id, Event::Connected(sessions));
+        let before = self.waiting.labels(id).unwrap_or_default();
+        self.relabelled.compare(id, &before, sessions.labels());
+        self.announce(id, &before, Event::Connected(sessions));
         self.waiting.arrived(id);
     }
 
-    /// The last tunnel of `id` is gone.
-    fn end_epoch(&mut self, id: &ClientId, reason: Option<&Arc<str>>) {
-        self.ids.remove(id);
-        self.announce(id, Event::Disconnected(reason.cloned()));
-        self.waiting.left(id);
+    /// Its tunnels are others now.
+    fn update(&mut self, id: &ClientId, before: &Labels, sessions: Arc<Sessions>) {
+        self.relabelled.compare(id, before, sessions.labels());
+        self.announce(id, before, Event::Updated(sessions));
+        self.waiting.changed(id);
     }
 
-    fn announce(&mut self, id: &ClientId, event: Event) {
+    /// The last tunnel of `id` is gone.
+    fn end_epoch(&mut self, id: &ClientId, labels: &Labels, reason: Option<&Arc<str>>) {
+        self.ids.remove(id);
+        self.announce(id, labels, Event::Disconnected(reason.cloned()));
+        self.waiting.left(id, labels);
+    }
+
+    fn announce(&mut self, id: &ClientId, before: &Labels, event: Event) {
         self.revision += 1;
-        self.watchers.tell(&Change {
+        let change = Change {
             client_id: id.clone(),
             event,
             revision: self.revision,
-        });
+        };
+        self.watchers.tell(&change, before);
     }
 }
 

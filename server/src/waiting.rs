@@ -11,7 +11,7 @@ mod options;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use grpc_multiplexer_tunnel::ClientId;
+use grpc_multiplexer_tunnel::{ClientId, Labels};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -30,6 +30,15 @@ pub(crate) enum Absence {
     TooManyForIt,
     /// As many calls wait in the process as may.
     TooMany,
+}
+
+/// What a caller may know of the edge that it waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// Whether it was here.
+    Clear,
+    /// Nothing: it waits as for one that never was.
+    None,
 }
 
 #[derive(Debug)]
@@ -71,9 +80,15 @@ impl Waiting {
         state.tell(id);
     }
 
-    /// The last one is gone.
-    pub(crate) fn left(&self, id: &ClientId) {
-        self.lock().memory.left(id, Instant::now());
+    /// The last one is gone, and had these labels.
+    pub(crate) fn left(&self, id: &ClientId, labels: &Labels) {
+        let now = Instant::now();
+        self.lock().memory.left(id, labels, now);
+    }
+
+    /// The labels of an edge that left, as long as that is remembered.
+    pub(crate) fn labels(&self, id: &ClientId) -> Option<Labels> {
+        self.lock().memory.labels(id).cloned()
     }
 
     /// A tunnel of that id takes calls again.
@@ -81,7 +96,8 @@ impl Waiting {
         self.lock().tell(id);
     }
 
-    /// Waits until `look` finds the edge of that id, for as long as `settings` let it.
+    /// Waits until `look` finds what it wants of the edge of that id, for as long as `settings` let it; `sight` says whether the one
+    /// who waits may know that it was here.
     ///
     /// # Cancel safety
     ///
@@ -90,9 +106,10 @@ impl Waiting {
         &self,
         id: &ClientId,
         settings: &WaitSettings,
+        sight: Sight,
         look: impl Fn() -> Option<T>,
     ) -> Result<T, Absence> {
-        let place = self.enter(id, settings)?;
+        let place = self.enter(id, settings, sight)?;
         debug!(client_id = %id, "a call waits for its edge");
         let found = async {
             loop {
@@ -114,12 +131,14 @@ impl Waiting {
         &'a self,
         id: &'a ClientId,
         settings: &WaitSettings,
+        sight: Sight,
     ) -> Result<Place<'a>, Absence> {
         let now = Instant::now();
         let mut state = self.lock();
         state.memory.forget(now, settings.remember_edges);
         let warming_up = self.started.elapsed() < settings.warm_up;
-        if !warming_up && !state.memory.knows(id) {
+        let is_known = sight == Sight::Clear && state.memory.knows(id);
+        if !warming_up && !is_known {
             return Err(Absence::Unknown);
         }
         if settings.reconnect_wait.is_zero() {

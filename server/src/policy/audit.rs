@@ -56,7 +56,7 @@ impl Denied {
             Self::Unknown(Stranger::Jwt(_)) => "bad-jwt",
             Self::Unknown(Stranger::OtherJwt) => "unknown-jwt",
             Self::Unknown(Stranger::Certificate(_)) => "unknown-certificate",
-            Self::Hidden(_) => "hidden-edge",
+            Self::Hidden(_) | Self::Unlabelled(_) => "hidden-edge",
             Self::Method => "method",
         }
     }

@@ -11,15 +11,15 @@ use http::HeaderValue;
 
 use super::known::{Calls, KnownCaller, Methods};
 use super::reading::{Reading, WrongPlace};
+use super::which::{Trusted, Which};
 use super::{CallersPolicy, Claim, Known, TokenMetadata};
-use crate::credential::{Digest, Grant};
+use crate::credential::Digest;
 
 const URI: &str = "must be a URI as it is in a certificate, such as spiffe://example.org/billing; it is matched exactly";
 const DNS_NAME: &str = "must be a DNS name as it is in a certificate, such as billing.example.org; it is matched exactly";
 const TOKEN: &str = "must be the SHA-256 of a token, 64 hexadecimal digits; the token itself is for the caller alone";
 const SUBJECT: &str = "must be a subject as it is in a JSON Web Token (sub); it is matched exactly";
 const CLAIM: &str = "must be CLAIM=TEXT, such as groups=billing or /realm_access/roles=billing; the text is matched exactly";
-const IDS: &str = "must be a client id, or what ids begin with and *, or '*' for all";
 const METHODS: &str = "must be /package.Service/Method, /package.Service/*, or '*' for all";
 
 /// What there can be of a caller.
@@ -36,8 +36,9 @@ const FIELDS: [&str; 7] = [
 impl CallersPolicy {
     /// Reads a policy: YAML with the callers by their names below `callers`. Each has what it shows, one of which will do:
     /// `uris` and `dns-names` of certificates, the SHA-256 of `tokens`, and of JSON Web Tokens `jwt-subjects` and
-    /// `jwt-claims` such as `groups=billing`; and what it may: `calls` has `ids` and `methods`,
-    /// and `sees` has ids that it may see beside them. With `dry-run: true` nothing is refused, and only said.
+    /// `jwt-claims` such as `groups=billing`; and what it may: `calls` has `ids`, `labels` or both, and `methods`, and `sees`
+    /// has what it may see beside them. Which labels count, and of which ids, is below `edges`, whose entries have `ids` and
+    /// `labels`. With `dry-run: true` nothing is refused, and only said.
     ///
     /// # Errors
     ///
@@ -78,9 +79,13 @@ impl Reading {
                 return known;
             }
         };
-        for entry in self.fields("", &file, &["dry-run", "callers"]) {
+        let mut fields = self.fields("", &file, &["dry-run", "edges", "callers"]);
+        // Callers are read by what edges are trusted with, wherever that stands.
+        fields.sort_by_key(|entry| entry.key == "callers");
+        for entry in fields {
             match entry.key.as_str() {
                 "dry-run" => known.dry_run = self.dry_run(&entry.value),
+                "edges" => known.trusted = Arc::new(self.trusted(&entry.value)),
                 _ => self.callers(&mut known, &entry.value),
             }
         }
@@ -112,6 +117,7 @@ impl Reading {
         }
         let name = HeaderValue::from_str(&entry.key).expect("such names are header values");
         let (mut calls, mut sees, mut shows) = (Vec::new(), Vec::new(), Shows::default());
+        let trusted = Arc::clone(&known.trusted);
         for field in self.fields(&path, &entry.value, &FIELDS) {
             let (path, value) = (format!("{path}: {}", field.key), &field.value);
             match field.key.as_str() {
@@ -120,30 +126,34 @@ impl Reading {
                 "tokens" => shows.tokens = self.values(&path, value, Digest::read, TOKEN),
                 "jwt-subjects" => shows.subjects = self.values(&path, value, subject, SUBJECT),
                 "jwt-claims" => shows.claims = self.values(&path, value, claim, CLAIM),
-                "calls" => calls = self.calls(&path, value),
-                _ => sees = self.list(&path, value, some_ids, IDS),
+                "calls" => calls = self.calls(&path, value, &trusted),
+                _ => sees = self.edges(&path, value, &trusted),
             }
         }
-        let caller = Arc::new(KnownCaller { name, calls, sees });
+        let caller = Arc::new(KnownCaller::new(name, calls, sees, &trusted));
+        known.label_keys.extend(caller.label_keys());
         self.known(known, &path, entry.at, shows, &caller);
     }
 
-    fn calls(&mut self, path: &str, value: &Yaml) -> Vec<Calls> {
+    fn calls(&mut self, path: &str, value: &Yaml, trusted: &Trusted) -> Vec<Calls> {
         let mut all = Vec::new();
         for entry in self.entries(path, value) {
-            let (mut ids, mut methods) = (Vec::new(), Vec::new());
-            let fields = self.fields(path, entry, &["ids", "methods"]);
-            if fields.len() < 2 {
-                self.mistake(entry.at(), path, "each entry needs ids and methods");
+            let (mut which, mut methods) = (Which::default(), Vec::new());
+            let fields = self.fields(path, entry, &["methods", "ids", "labels"]);
+            let has_methods = fields.iter().any(|field| field.key == "methods");
+            if !has_methods || fields.len() < 2 {
+                let mistake = "each entry needs methods, and ids, labels or both";
+                self.mistake(entry.at(), path, mistake);
             }
             for field in fields {
-                let path = format!("{path}: {}", field.key);
-                match field.key.as_str() {
-                    "ids" => ids = self.list(&path, &field.value, some_ids, IDS),
-                    _ => methods = self.list(&path, &field.value, Methods::read, METHODS),
+                if field.key == "methods" {
+                    let path = format!("{path}: methods");
+                    methods = self.list(&path, &field.value, Methods::read, METHODS);
+                } else {
+                    self.which(&mut which, path, field, trusted);
                 }
             }
-            all.push(Calls { ids, methods });
+            all.push(Calls { which, methods });
         }
         all
     }
@@ -201,10 +211,6 @@ impl Reading {
             }
         }
     }
-}
-
-fn some_ids(text: &str) -> Option<Grant> {
-    Grant::parse(text).ok()
 }
 
 fn subject(text: &str) -> Option<String> {

@@ -1,23 +1,27 @@
 //! What a caller that the policy names may.
 
-use grpc_multiplexer_tunnel::ClientId;
+use std::sync::Arc;
+
+use grpc_multiplexer_tunnel::{ClientId, Labels};
 use http::HeaderValue;
 
-use crate::credential::Grant;
+use super::which::{Trusted, Which};
 
 /// A caller that the policy names.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KnownCaller {
     pub(super) name: HeaderValue,
-    pub(super) calls: Vec<Calls>,
-    /// Ids that it may see beside those that it may call.
-    pub(super) sees: Vec<Grant>,
+    calls: Vec<Calls>,
+    /// What it may see beside what it may call.
+    sees: Vec<Which>,
+    /// Which labels count; none where it has no rule that asks for any.
+    trusted: Arc<Trusted>,
 }
 
-/// Some ids, and the methods that may be called there.
+/// Some edges, and the methods that may be called there.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Calls {
-    pub(super) ids: Vec<Grant>,
+    pub(super) which: Which,
     pub(super) methods: Vec<Methods>,
 }
 
@@ -31,15 +35,53 @@ pub(super) enum Methods {
 }
 
 impl KnownCaller {
-    pub(super) fn sees(&self, id: &ClientId) -> bool {
-        let called = self.calls.iter().flat_map(|calls| &calls.ids);
-        called.chain(&self.sees).any(|ids| ids.has(id))
+    pub(super) fn new(
+        name: HeaderValue,
+        calls: Vec<Calls>,
+        sees: Vec<Which>,
+        trusted: &Arc<Trusted>,
+    ) -> Self {
+        let mut caller = Self {
+            name,
+            calls,
+            sees,
+            trusted: Arc::default(),
+        };
+        // Whom it does not matter to is the same caller whatever labels count.
+        if caller.label_keys().next().is_some() {
+            caller.trusted = Arc::clone(trusted);
+        }
+        caller
     }
 
-    pub(super) fn may_call(&self, id: &ClientId, method: &str) -> bool {
+    /// The keys of labels that its rules ask for.
+    pub(super) fn label_keys(&self) -> impl Iterator<Item = String> {
+        let labels = self.which().flat_map(|which| which.labels().iter());
+        labels.map(|(key, _)| key.to_owned())
+    }
+
+    /// All that its rules are about.
+    fn which(&self) -> impl Iterator<Item = &Which> {
+        let called = self.calls.iter().map(|calls| &calls.which);
+        called.chain(&self.sees)
+    }
+
+    /// Whether some rule depends on the labels of `id`.
+    pub(super) fn asks_labels(&self, id: &ClientId) -> bool {
+        self.which()
+            .any(|which| which.asks_labels(id, &self.trusted))
+    }
+
+    pub(super) fn sees(&self, id: &ClientId, labels: &Labels) -> bool {
+        self.which()
+            .any(|which| which.has(id, labels, &self.trusted))
+    }
+
+    pub(super) fn may_call(&self, id: &ClientId, labels: &Labels, method: &str) -> bool {
         self.calls.iter().any(|calls| {
             let mut methods = calls.methods.iter();
-            calls.ids.iter().any(|ids| ids.has(id)) && methods.any(|methods| methods.have(method))
+            calls.which.has(id, labels, &self.trusted)
+                && methods.any(|methods| methods.have(method))
         })
     }
 }

@@ -25,7 +25,7 @@ impl CallersPolicy {
         reload: true,
         help: "YAML file of who may call, which no other user may be able to read: callers by the names in their certificates \
                or by the SHA-256 of their tokens, each with the client ids and methods that it may call, and the ids that \
-               it may see. Read again when it changes",
+               it may see, or the labels of such edges. Read again when it changes",
     };
 
     /// Where tokens are.

@@ -1,5 +1,7 @@
 //! Who a caller is, what it may, and what is wrong with a policy.
 
+mod labels;
+
 use grpc_multiplexer_process::CertificateNames;
 use proptest::prelude::*;
 
@@ -156,13 +158,21 @@ fn a_caller_may_what_its_policy_says_and_nothing_else() {
         (&nobody_asked, "rainbow", "/any/Thing", Ok(())),
     ] {
         let id: ClientId = id.parse().unwrap();
-        let found = rights.call(&id, path).map_err(|denied| match denied {
-            Denied::Unknown(_) => "unknown",
-            Denied::Hidden(_) => "hidden",
-            Denied::Method => "method",
-        });
+        let found =
+            rights
+                .call(&id, path, || panic!("nobody asks"))
+                .map_err(|denied| match denied {
+                    Denied::Unknown(_) => "unknown",
+                    Denied::Hidden(_) => "hidden",
+                    Denied::Unlabelled(_) => "unlabelled",
+                    Denied::Method => "method",
+                });
         assert_eq!(found, wanted, "{rights:?} {id} {path}");
-        assert_eq!(rights.see(&id), wanted != hidden, "{rights:?} {id}");
+        assert_eq!(
+            rights.see(&id, &Labels::default()),
+            wanted != hidden,
+            "{rights:?} {id}"
+        );
     }
 }
 
@@ -190,7 +200,7 @@ callers:
     );
     let said = mistakes(&text);
     for wanted in [
-        "line 1, column 1: unknown key; there can be dry-run, callers",
+        "line 1, column 1: unknown key; there can be dry-run, edges, callers",
         "line 3, column 3: callers: a caller's name must be",
         "line 5, column 12: callers: a: uris: must be a URI",
         "line 5, column 20: callers: a: uris: must be a URI",
@@ -203,7 +213,7 @@ callers:
         "line 10, column 19: callers: a: calls: methods: must be /package.Service/Method",
         "line 10, column 27: callers: a: calls: methods: must be",
         "line 10, column 36: callers: a: calls: methods: must be",
-        "line 11, column 9: callers: a: calls: each entry needs ids and methods",
+        "line 11, column 9: callers: a: calls: each entry needs methods, and ids, labels or both",
         "line 13, column 5: callers: a: the key is given twice",
         "line 15, column 11: callers: b: sees: expected at least one value",
         "line 16, column 13: callers: b: tokens: expected a list",

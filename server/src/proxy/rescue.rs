@@ -135,7 +135,7 @@ impl Failure {
     pub(crate) fn of_denied(denied: Denied) -> Self {
         match denied {
             Denied::Unknown(_) => Self::Unauthenticated,
-            Denied::Hidden(id) => Self::UnknownEdge(id),
+            Denied::Hidden(id) | Denied::Unlabelled(id) => Self::UnknownEdge(id),
             Denied::Method => Self::NotAllowed,
         }
     }

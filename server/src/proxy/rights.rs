@@ -1,4 +1,5 @@
-//! What a call may: asked once when it comes, whatever becomes of it then, and again only when the policy changes meanwhile.
+//! What a call may: asked once when it comes, whatever becomes of it then, and again only when the policy changes meanwhile, or
+//! the labels of its edge.
 
 use std::future::pending;
 
@@ -7,9 +8,10 @@ use http::request::Parts;
 use tokio::time::sleep;
 
 use super::caller::Caller;
-use super::{Failure, Proxy};
+use super::{Call, Failure, Proxy, Unanswered};
 use crate::policy::{Denied, Rights};
 use crate::settings::Settings;
+use crate::waiting::Sight;
 
 impl Proxy {
     /// The rights of whoever makes a call, by what it shows, which is taken off. A no may take its time.
@@ -44,26 +46,59 @@ impl Proxy {
         Err(Failure::of_denied(denied))
     }
 
-    /// Sees that who has these rights may call `method` at `id`.
-    pub(super) fn allow(
+    /// Sees that who has these rights may make this call at `id`.
+    pub(super) async fn allow(
         &self,
+        call: &mut Call,
         rights: &Rights,
         id: &ClientId,
-        method: &str,
-    ) -> Result<(), Failure> {
-        let Err(denied) = rights.call(id, method) else {
-            self.audit.allowed(rights, Some(id), method);
+    ) -> Result<(), Unanswered> {
+        let method = call.head.uri.path().to_owned();
+        let look = || rights.call(id, &method, || self.registry.labels(id));
+        let dry_run = rights.are_dry_run();
+        let verdict = match look() {
+            // It may yet come with the labels that it needs, and nobody must see from the answer whether it is there without.
+            Err(denied @ Denied::Unlabelled(_)) if !dry_run => {
+                let waited = self.until_labelled(call, id, look).await;
+                if let Err(Unanswered::Failed(_)) = waited {
+                    self.audit.denied(rights, Some(id), &method, &denied, false);
+                }
+                waited?
+            }
+            verdict => verdict,
+        };
+        let Err(denied) = verdict else {
+            self.audit.allowed(rights, Some(id), &method);
             return Ok(());
         };
         self.audit
-            .denied(rights, Some(id), method, &denied, rights.are_dry_run());
-        if rights.are_dry_run() {
+            .denied(rights, Some(id), &method, &denied, dry_run);
+        if dry_run {
             return Ok(());
         }
-        Err(Failure::of_denied(denied))
+        Err(Failure::of_denied(denied).into())
     }
 
-    /// Waits until a call that was allowed is so no more, by the policy or because of who its caller was taken for.
+    /// Waits as for an edge that is not there, until `look` says something else than that a label is missing.
+    async fn until_labelled(
+        &self,
+        call: &mut Call,
+        id: &ClientId,
+        look: impl Fn() -> Result<(), Denied>,
+    ) -> Result<Result<(), Denied>, Unanswered> {
+        let _underway = self
+            .overload
+            .call()
+            .ok_or(Failure::Overload { sent: false })?;
+        let look = || match look() {
+            Err(Denied::Unlabelled(_)) => None,
+            verdict => Some(verdict),
+        };
+        self.wait(call, id, Sight::None, look).await
+    }
+
+    /// Waits until a call that was allowed is so no more, by the policy, by what its edge says of itself, or because of who its
+    /// caller was taken for.
     pub(super) async fn revoked(
         &self,
         caller: &Caller,
@@ -71,15 +106,33 @@ impl Proxy {
         id: &ClientId,
         method: &str,
     ) -> Failure {
-        let denied = self.until_rights(caller, rights, |now| {
-            now.and_then(|now| now.call(id, method)).err()
-        });
+        let denied = async {
+            loop {
+                // From before the look on, so that no change is missed.
+                let relabelled = self.registry.relabelled().wait(id);
+                let denied = self.until_rights(caller, rights, |now| self.denied(now, id, method));
+                tokio::select! {
+                    biased;
+                    denied = denied => return denied,
+                    () = relabelled, if rights.caller().is_some() => {}
+                }
+            }
+        };
         tokio::select! {
             biased;
             () = caller.distrusted() => {}
             denied = denied => self.audit.denied(rights, Some(id), method, &denied, false),
         }
         Failure::Revoked
+    }
+
+    /// Why a call that was allowed is so no more.
+    fn denied(&self, now: Result<Rights, Denied>, id: &ClientId, method: &str) -> Option<Denied> {
+        match now.and_then(|now| now.call(id, method, || self.registry.labels(id))) {
+            // What was forgotten was not taken away.
+            Err(Denied::Unlabelled(_)) if self.registry.labels(id).is_none() => None,
+            verdict => verdict.err(),
+        }
     }
 
     /// Waits until whoever asks one of our own services has other rights than these.

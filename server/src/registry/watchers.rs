@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use grpc_multiplexer_tunnel::ClientId;
+use grpc_multiplexer_tunnel::{ClientId, Labels};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -59,18 +59,34 @@ struct Watcher {
 
 impl Watcher {
     /// Tells it, or cuts it if it is too far behind. False when it is no watcher any more.
-    fn tell(&self, change: &Change) -> bool {
-        if matches!(change.event, Event::Updated(_)) && !self.updates {
+    fn tell(&self, change: &Change, was: &Labels) -> bool {
+        let Some(event) = self.event(change, was) else {
             return true;
-        }
-        if !self.rights.see(&change.client_id) {
-            return true;
-        }
-        let told = self.changes.try_send(change.clone());
+        };
+        let told = self.changes.try_send(Change {
+            event,
+            ..change.clone()
+        });
         if let Err(mpsc::error::TrySendError::Full(_)) = told {
             self.cut.cancel();
         }
         told.is_ok()
+    }
+
+    /// What a change is to this watcher. An edge that has other labels now may come into its sight, or go.
+    fn event(&self, change: &Change, was: &Labels) -> Option<Event> {
+        let sees = |labels: &Labels| self.rights.see(&change.client_id, labels);
+        let as_it_is = || change.event.clone();
+        match &change.event {
+            Event::Connected(now) => sees(now.labels()).then(as_it_is),
+            Event::Disconnected(_) => sees(was).then(as_it_is),
+            Event::Updated(now) => match (sees(was), sees(now.labels())) {
+                (true, true) => self.updates.then(as_it_is),
+                (false, true) => Some(Event::Connected(Arc::clone(now))),
+                (true, false) => Some(Event::Disconnected(None)),
+                (false, false) => None,
+            },
+        }
     }
 }
 
@@ -123,8 +139,8 @@ impl Watchers {
         })
     }
 
-    /// Tells every watcher. One that is full is cut, one that is gone is freed.
-    pub(super) fn tell(&mut self, change: &Change) {
-        self.watchers.retain(|watcher| watcher.tell(change));
+    /// Tells every watcher of a change at an edge that had the labels `was`. One that is full is cut, one that is gone is freed.
+    pub(super) fn tell(&mut self, change: &Change, was: &Labels) {
+        self.watchers.retain(|watcher| watcher.tell(change, was));
     }
 }

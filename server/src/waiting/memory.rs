@@ -3,19 +3,30 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use grpc_multiplexer_tunnel::ClientId;
+use grpc_multiplexer_tunnel::{ClientId, Labels};
 use tokio::time::Instant;
 
 /// Edges that left and are remembered, at some 300 bytes each; who left first is forgotten first. Only an edge that was
 /// admitted gets in, so callers cannot fill it.
 const MOST: usize = 100_000;
+/// Characters of their labels.
+const LABELS: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// With the departure of those that left.
     seen: HashMap<ClientId, Option<Departure>>,
-    left: BTreeMap<Departure, (ClientId, Instant)>,
+    left: BTreeMap<Departure, Left>,
+    /// Characters in their labels.
+    labels: usize,
     last: Departure,
+}
+
+#[derive(Debug)]
+struct Left {
+    id: ClientId,
+    since: Instant,
+    labels: Labels,
 }
 
 /// Counts departures, in their order.
@@ -24,35 +35,54 @@ type Departure = u64;
 impl Memory {
     pub(super) fn arrived(&mut self, id: &ClientId) {
         if let Some(Some(departure)) = self.seen.insert(id.clone(), None) {
-            self.left.remove(&departure);
+            self.remove(departure);
         }
     }
 
-    pub(super) fn left(&mut self, id: &ClientId, now: Instant) {
+    pub(super) fn left(&mut self, id: &ClientId, labels: &Labels, now: Instant) {
         self.last += 1;
         // Twice gone is gone.
         if let Some(Some(before)) = self.seen.insert(id.clone(), Some(self.last)) {
-            self.left.remove(&before);
+            self.remove(before);
         }
-        self.left.insert(self.last, (id.clone(), now));
-        if self.left.len() > MOST {
+        let left = Left {
+            id: id.clone(),
+            since: now,
+            labels: labels.clone(),
+        };
+        self.left.insert(self.last, left);
+        self.labels += labels.length();
+        while self.left.len() > MOST || self.labels > LABELS {
             self.forget_first();
         }
     }
 
     /// Forgets who left that long ago.
     pub(super) fn forget(&mut self, now: Instant, after: Duration) {
-        while let Some((_, (_, since))) = self.left.first_key_value()
-            && now.saturating_duration_since(*since) >= after
+        while let Some((_, left)) = self.left.first_key_value()
+            && now.saturating_duration_since(left.since) >= after
         {
             self.forget_first();
         }
     }
 
     fn forget_first(&mut self) {
-        if let Some((_, (id, _))) = self.left.pop_first() {
-            self.seen.remove(&id);
+        if let Some((_, left)) = self.left.pop_first() {
+            self.labels -= left.labels.length();
+            self.seen.remove(&left.id);
         }
+    }
+
+    fn remove(&mut self, departure: Departure) {
+        if let Some(left) = self.left.remove(&departure) {
+            self.labels -= left.labels.length();
+        }
+    }
+
+    /// The labels of one that left.
+    pub(super) fn labels(&self, id: &ClientId) -> Option<&Labels> {
+        let departure = (*self.seen.get(id)?)?;
+        Some(&self.left.get(&departure)?.labels)
     }
 
     pub(super) fn knows(&self, id: &ClientId) -> bool {
@@ -62,6 +92,8 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
+    use grpc_multiplexer_tunnel::Label;
+
     use super::*;
 
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -78,7 +110,7 @@ mod tests {
         assert!(!memory.knows(&here));
         memory.arrived(&here);
         memory.arrived(&left);
-        memory.left(&left, now);
+        memory.left(&left, &Labels::default(), now);
         memory.forget(now + DAY / 2, DAY);
         assert!(memory.knows(&left));
         memory.forget(now + DAY, DAY);
@@ -91,9 +123,9 @@ mod tests {
     fn who_comes_back_is_not_forgotten_with_who_left() {
         let mut memory = Memory::default();
         let now = Instant::now();
-        memory.left(&id("a"), now);
+        memory.left(&id("a"), &Labels::default(), now);
         memory.arrived(&id("a"));
-        memory.left(&id("b"), now + DAY);
+        memory.left(&id("b"), &Labels::default(), now + DAY);
         memory.forget(now + DAY, DAY);
         assert!(memory.knows(&id("a")));
         assert_eq!((memory.seen.len(), memory.left.len()), (2, 1));
@@ -104,16 +136,38 @@ mod tests {
         let mut memory = Memory::default();
         let now = Instant::now();
         for n in 0..=MOST {
-            memory.left(&id(n), now);
+            memory.left(&id(n), &Labels::default(), now);
         }
         assert!(!memory.knows(&id(0)));
         assert!(memory.knows(&id(1)));
         assert_eq!((memory.seen.len(), memory.left.len()), (MOST, MOST));
         // One that flaps takes one place.
         for _ in 0..10 {
-            memory.left(&id("flaps"), now);
+            memory.left(&id("flaps"), &Labels::default(), now);
         }
         assert!(memory.knows(&id(2)));
         assert_eq!((memory.seen.len(), memory.left.len()), (MOST, MOST));
+    }
+
+    #[test]
+    fn the_labels_of_those_who_left_are_bounded_too() {
+        let mut memory = Memory::default();
+        let now = Instant::now();
+        let value = "v".repeat(60);
+        let labels = (10..40).map(|n| Label::new(format!("k{n}"), &*value).unwrap());
+        let labels = Labels::new(labels).unwrap();
+        let most = LABELS / labels.length();
+        for n in 0..=most {
+            memory.left(&id(n), &labels, now);
+        }
+        assert_eq!(memory.labels(&id(0)), None);
+        assert!(!memory.knows(&id(0)));
+        assert_eq!(memory.labels(&id(1)), Some(&labels));
+        memory.arrived(&id(1));
+        memory.left(&id(2), &Labels::default(), now);
+        assert_eq!(memory.labels(&id(1)), None, "it is here");
+        assert_eq!(memory.labels, (most - 2) * labels.length());
+        memory.forget(now + DAY, DAY);
+        assert_eq!((memory.labels, memory.left.len()), (0, 0));
     }
 }

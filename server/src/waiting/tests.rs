@@ -28,7 +28,7 @@ fn settings() -> WaitSettings {
 fn left() -> (Waiting, ClientId) {
     let (waiting, a) = (Waiting::default(), id("a"));
     waiting.arrived(&a);
-    waiting.left(&a);
+    waiting.left(&a, &Labels::default());
     (waiting, a)
 }
 
@@ -39,7 +39,9 @@ fn never() -> Option<()> {
 #[tokio::test(start_paused = true)]
 async fn who_was_never_here_is_not_waited_for() {
     let (waiting, settings) = (Waiting::default(), settings());
-    let absence = waiting.wait(&id("a"), &settings, never).now_or_never();
+    let absence = waiting
+        .wait(&id("a"), &settings, Sight::Clear, never)
+        .now_or_never();
     assert_eq!(absence, Some(Err(Absence::Unknown)));
 }
 
@@ -47,7 +49,7 @@ async fn who_was_never_here_is_not_waited_for() {
 async fn who_left_is_waited_for_as_long_as_the_settings_say() {
     let (waiting, a) = left();
     let started = Instant::now();
-    let absence = waiting.wait(&a, &settings(), never).await;
+    let absence = waiting.wait(&a, &settings(), Sight::Clear, never).await;
     assert_eq!(absence, Err(Absence::Away));
     assert_eq!(started.elapsed(), SECOND * 5);
 }
@@ -58,7 +60,7 @@ async fn one_that_is_here_and_takes_no_calls_is_waited_for() {
     waiting.arrived(&a);
     let takes = AtomicBool::new(false);
     let look = || takes.load(Ordering::Relaxed).then_some(());
-    let mut wait = Box::pin(waiting.wait(&a, &settings, look));
+    let mut wait = Box::pin(waiting.wait(&a, &settings, Sight::Clear, look));
     assert!(wait.as_mut().now_or_never().is_none());
     takes.store(true, Ordering::Relaxed);
     assert!(wait.as_mut().now_or_never().is_none());
@@ -78,7 +80,9 @@ async fn without_a_wait_or_a_memory_the_answer_comes_at_once() {
             remember_edges,
             ..settings()
         };
-        let found = waiting.wait(&a, &settings, never).now_or_never();
+        let found = waiting
+            .wait(&a, &settings, Sight::Clear, never)
+            .now_or_never();
         assert_eq!(found, Some(Err(absence)));
     }
 }
@@ -87,12 +91,14 @@ async fn without_a_wait_or_a_memory_the_answer_comes_at_once() {
 async fn after_a_start_everybody_is_waited_for() {
     let (waiting, a, settings) = (Waiting::default(), id("a"), WaitSettings::default());
     advance(SECOND * 29).await;
-    let mut wait = Box::pin(waiting.wait(&a, &settings, never));
+    let mut wait = Box::pin(waiting.wait(&a, &settings, Sight::Clear, never));
     assert!(wait.as_mut().now_or_never().is_none());
     // Who came in time may wait on.
     advance(SECOND * 2).await;
     assert!(wait.as_mut().now_or_never().is_none());
-    let late = waiting.wait(&a, &settings, never).now_or_never();
+    let late = waiting
+        .wait(&a, &settings, Sight::Clear, never)
+        .now_or_never();
     assert_eq!(late, Some(Err(Absence::Unknown)));
 }
 
@@ -105,7 +111,7 @@ async fn who_waits_is_bounded_and_a_place_is_given_back() {
     };
     let (waiting, a, b) = (Waiting::default(), id("a"), id("b"));
     let start = |id| {
-        let mut wait = Box::pin(waiting.wait(id, &settings, never));
+        let mut wait = Box::pin(waiting.wait(id, &settings, Sight::Clear, never));
         match wait.as_mut().now_or_never() {
             None => Ok(wait),
             Some(absence) => Err(absence),
@@ -139,7 +145,10 @@ async fn all_go_on_in_their_order() {
         let (here, order) = (Arc::clone(&here), Arc::clone(&order));
         calls.spawn(async move {
             let look = || here.load(Ordering::Relaxed).then_some(());
-            waiting.wait(&a, &settings(), look).await.unwrap();
+            waiting
+                .wait(&a, &settings(), Sight::Clear, look)
+                .await
+                .unwrap();
             order.lock().unwrap().push(n);
         });
         tokio::task::yield_now().await;

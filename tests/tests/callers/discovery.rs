@@ -8,7 +8,8 @@ use grpc_multiplexer_tests::{Edge, Mux, within};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Streaming};
 
-use crate::{BILLING, SUPPORT, bearer, policy, server};
+use crate::labels::labelled;
+use crate::{BILLING, SUPPORT, bearer, labels, policy, server};
 
 /// Where no backend is.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -55,6 +56,62 @@ async fn watch(mux: &Mux, token: &str) -> Streaming<WatchGrpcServerResponse> {
 async fn next(watch: &mut Streaming<WatchGrpcServerResponse>) -> (Event, String, String) {
     let event = within("an event", watch.message()).await.unwrap().unwrap();
     (event.event(), event.server, event.revision)
+}
+
+/// What becomes of an edge's labels is what becomes of the edge, for those who see it by them.
+#[tokio::test]
+async fn an_edge_comes_into_sight_with_a_label_and_goes_with_it() {
+    let options = ["--duplicate-client-id", "balance"];
+    let (mux, _folder) = server(&labels::policy(), &options).await;
+    let request = || ListGrpcServerRequest {
+        details: true,
+        ..ListGrpcServerRequest::default()
+    };
+    let mut billing = watch(&mux, BILLING[0]).await;
+    let mut support = watch(&mux, SUPPORT[0]).await;
+    for watch in [&mut billing, &mut support] {
+        assert_eq!(next(watch).await.0, Event::SnapshotEnd);
+    }
+    let _claims = labelled(&mux, "blue-1", NOWHERE, &["team=red"]).await;
+    let red = ["team=red", "zone=north"];
+    let mut first = labelled(&mux, "red-1", NOWHERE, &red).await;
+    let listed = list(&mux, BILLING[0], request()).await;
+    let [edge] = &listed.edges[..] else {
+        panic!("{listed:?}")
+    };
+    let labels: Vec<_> = red
+        .iter()
+        .filter_map(|label| label.split_once('='))
+        .collect();
+    let said = labels
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    assert_eq!(edge.labels, said.collect());
+    // Another edge of the name, that is not of the team; and then only that one.
+    let _second = labelled(&mux, "red-1", NOWHERE, &["zone=north"]).await;
+    assert!(list(&mux, BILLING[0], request()).await.servers.is_empty());
+    first.kill().await;
+    mux.says("edge disconnected").await;
+    assert!(list(&mux, BILLING[0], request()).await.servers.is_empty());
+    let _garden = labelled(&mux, "garden", NOWHERE, &[]).await;
+    for (wanted, id) in [
+        (Event::Connected, "red-1"),
+        (Event::Disconnected, "red-1"),
+        (Event::Connected, "garden"),
+    ] {
+        let (event, server, _) = next(&mut billing).await;
+        assert_eq!((event, &*server), (wanted, id));
+    }
+    for (wanted, id) in [
+        (Event::Connected, "blue-1"),
+        (Event::Connected, "red-1"),
+        (Event::Updated, "red-1"),
+        (Event::Updated, "red-1"),
+        (Event::Connected, "garden"),
+    ] {
+        let (event, server, _) = next(&mut support).await;
+        assert_eq!((event, &*server), (wanted, id));
+    }
 }
 
 #[tokio::test]

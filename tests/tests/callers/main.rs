@@ -7,6 +7,7 @@
 )]
 
 mod discovery;
+mod labels;
 mod log;
 mod mistakes;
 mod policy;

@@ -2,7 +2,7 @@
 
 use grpc_multiplexer_tests::{Folder, checked};
 
-use crate::{BILLING, policy};
+use crate::{BILLING, labels, policy};
 
 const SERVER: &str = "grpc-multiplexer-server";
 
@@ -23,7 +23,14 @@ fn every_mistake_names_its_place() {
         ),
         (
             file("key", "caller: {}"),
-            "key\": line 1, column 1: unknown key; there can be dry-run, callers",
+            "key\": line 1, column 1: unknown key; there can be dry-run, edges, callers",
+        ),
+        (
+            file(
+                "labels",
+                &labels::policy().replace("{team: red, room: '*'}", "{room: '*'}"),
+            ),
+            "labels\": line 9, column 24: callers: billing: calls: labels: no entry of edges lets this label count",
         ),
         (
             file("name", by_name),

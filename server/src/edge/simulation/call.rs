@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::super::EdgeHandle;
 use crate::registry::Registry;
-use crate::waiting::WaitSettings;
+use crate::waiting::{Sight, WaitSettings};
 
 /// What a backend may take to be there.
 const DIAL: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ impl Call {
         let settings = WaitSettings::default();
         let waiting = self.registry.waiting();
         let edge = waiting
-            .wait(&self.id, &settings, || self.edge())
+            .wait(&self.id, &settings, Sight::Clear, || self.edge())
             .await
             .ok()?;
         let opened = edge.session().open(Kind::H2, BARE_ENDPOINT, DIAL).await;

@@ -123,7 +123,7 @@ impl Bench {
             (Does::Leave, true) => {
                 self.here.remove(&n);
                 takes.remove(&n);
-                self.waiting.left(&name);
+                self.waiting.left(&name, &Labels::default());
             }
             (Does::FallSilent, true) => {
                 takes.remove(&n);
@@ -151,14 +151,18 @@ impl Bench {
         let look = move || takes.lock().unwrap().contains(&n).then_some(());
         if refusal.is_some() {
             let (id, settings) = (id(IDS[n]), Self::settings());
-            let answer = waiting.wait(&id, &settings, look).now_or_never();
+            let answer = waiting
+                .wait(&id, &settings, Sight::Clear, look)
+                .now_or_never();
             assert_eq!(answer.and_then(Result::err), refusal);
             return;
         }
         self.begun += 1;
         let number = self.begun;
         let call = self.calls.spawn(async move {
-            let found = waiting.wait(&id(IDS[n]), &Self::settings(), look).await;
+            let found = waiting
+                .wait(&id(IDS[n]), &Self::settings(), Sight::Clear, look)
+                .await;
             (number, found)
         });
         self.open.insert(number, (n, Instant::now(), call));
