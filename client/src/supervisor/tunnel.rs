@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::message::{Code, open::Kind};
-use grpc_multiplexer_tunnel::{Established, InboundStream, Incoming, PendingStream, Session};
+use grpc_multiplexer_tunnel::{
+    Established, InboundStream, Incoming, PendingStream, Session, SessionError,
+};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -53,9 +55,11 @@ impl Tunnel {
         }
         let end = session.closed().await;
         let (client_id, server) = (&self.fleet.edge.client_id, &self.server);
+        // A server may close the old tunnel before this end has seen that the next one is up.
+        let is_in_order = matches!(end, SessionError::Goodbye { code: Code::Ok, .. });
         if stop.is_cancelled() {
             info!(%client_id, reason = %end, "tunnel drained");
-        } else if self.replaced.is_cancelled() {
+        } else if self.replaced.is_cancelled() || is_in_order {
             info!(%client_id, %server, reason = %end, "old tunnel closed");
         } else {
             warn!(%client_id, %server, reason = %end, "tunnel lost");
