@@ -116,7 +116,7 @@ async fn dark(ways: &[Way], load: bool) -> anyhow::Result<Score> {
     for way in ways {
         world.net().lose(*way, 1.0)?;
     }
-    world.detected().await?;
+    world.detected(VICTIM).await?;
     world.pass(5).await;
     mended(&mut world).await?;
     world.judge(LOST).await
@@ -130,7 +130,7 @@ async fn dark_and_full() -> anyhow::Result<Score> {
         world.net().lose(way, 1.0)?;
     }
     world.strike();
-    world.detected().await?;
+    world.detected(VICTIM).await?;
     world.pass(5).await;
     mended(&mut world).await?;
     world.judge(LOST).await
@@ -223,7 +223,7 @@ async fn flapping() -> anyhow::Result<Score> {
 async fn rebound() -> anyhow::Result<Score> {
     let mut world = World::start(RELAYED).await?;
     world.relay().forget();
-    world.detected().await?;
+    world.detected(VICTIM).await?;
     world.heal();
     world.all_up().await?;
     world.pass(6).await;

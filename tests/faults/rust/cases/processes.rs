@@ -184,7 +184,7 @@ async fn edge_killed(moment: Moment) -> anyhow::Result<Score> {
         world.victim().says("signal received").await;
     }
     world.victim().kill().await;
-    world.detected().await?;
+    world.detected(VICTIM).await?;
     world.pass(1).await;
     world.edge_again(VICTIM)?;
     world.heal();
@@ -244,7 +244,7 @@ async fn backend_away() -> anyhow::Result<Score> {
 async fn edge_stopped() -> anyhow::Result<Score> {
     let mut world = World::start(Setup::PLAIN).await?;
     world.victim().signal("STOP");
-    world.detected().await?;
+    world.detected(VICTIM).await?;
     let stopped = Duration::from_secs(60).saturating_sub(world.score.detect.unwrap_or_default());
     sleep(stopped).await;
     world.victim().signal("CONT");

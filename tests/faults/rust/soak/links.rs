@@ -106,7 +106,7 @@ async fn held_to(stage: &mut Stage, link: Link) -> anyhow::Result<()> {
 /// The server has two tunnels of the edge for a moment, one of which is silent.
 async fn forgotten(stage: &mut Stage) -> anyhow::Result<()> {
     stage.world.relay().forget();
-    stage.world.detected().await?;
+    stage.world.detected(stage.victim).await?;
     stage.world.heal();
     Ok(())
 }

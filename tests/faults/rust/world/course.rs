@@ -5,7 +5,7 @@ use std::time::Duration;
 use grpc_multiplexer_tests::{Process, metric};
 use tokio::time::{Instant, interval, sleep};
 
-use super::{Excuse, Fault, LIMIT, VICTIM, World};
+use super::{Excuse, Fault, LIMIT, World};
 use crate::baseline::is_direct;
 
 /// What a fault that nobody announces may take until the server knows of it, 20 s, and until that is seen here.
@@ -69,14 +69,14 @@ impl World {
         Ok(())
     }
 
-    /// Waits until the server knows that it lost the victim: its tunnel is gone, or it is back with another. Where nothing
-    /// is in between, nobody knows, and it takes as long as that may.
-    pub(crate) async fn detected(&mut self) -> anyhow::Result<()> {
+    /// Waits until the server knows that it lost an edge: its tunnel is gone, or it is back with another. Where nothing is in
+    /// between, nobody knows, and it takes as long as that may.
+    pub(crate) async fn detected(&mut self, victim: usize) -> anyhow::Result<()> {
         if is_direct() {
             sleep(DETECT).await;
             return Ok(());
         }
-        let connected = |world: &Self| world.said(VICTIM, " connected client_id=");
+        let connected = |world: &Self| world.said(victim, " connected client_id=");
         let (before, world) = (connected(self), &*self);
         let known = |up| up < world.all() || connected(world) > before;
         world.tunnels(known).await?;
