@@ -26,7 +26,8 @@ use crate::registry::Identity;
 pub fn judge(hello: &Hello) -> Result<(ClientId, Vec<Verdict>), Refused> {
     let offer = Offer::of(hello, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)))?;
     let credential = Credential::default().and(hello.auth.as_ref())?;
-    Grants::default().admit(&credential, &offer.client_id)?;
+    let admitted = Grants::default().admit(&credential, &offer.client_id);
+    admitted.map_err(|denied| refused(denied.code(), &denied.to_string()))?;
     Identity::of(hello).map_err(|error| refused(Code::Malformed, &error.to_string()))?;
     Ok((offer.client_id, verdicts(hello, 1)))
 }
