@@ -28,12 +28,15 @@ fuzz_target!(|input: Input| {
     let Ok(given) = given(program, &input) else {
         return;
     };
-    if input.is_edge {
-        read(&given, EdgeConfig::read);
+    let is_right = if input.is_edge {
+        is_right(&given, EdgeConfig::read)
     } else {
-        read(&given, ServerConfig::read);
+        is_right(&given, ServerConfig::read)
+    };
+    // Where there are mistakes, these are told instead.
+    if is_right {
+        prints_as_it_is(program, &given);
     }
-    prints_as_it_is(program, &given);
 });
 
 fn given(program: &'static Program, input: &Input<'_>) -> Result<Leaves, ()> {
@@ -51,21 +54,29 @@ fn given(program: &'static Program, input: &Input<'_>) -> Result<Leaves, ()> {
 }
 
 /// Mistakes are said, or there is a configuration.
-fn read<C>(given: &Leaves, read: fn(&mut Reader<'_>) -> Option<C>) {
+fn is_right<C>(given: &Leaves, read: fn(&mut Reader<'_>) -> Option<C>) -> bool {
     let mut reader = Reader::new(given);
     let config = read(&mut reader);
-    if let Err(mistakes) = reader.finish(|| config) {
-        assert!(!mistakes.to_string().is_empty());
+    match reader.finish(|| config) {
+        Ok(_) => true,
+        Err(mistakes) => {
+            assert!(!mistakes.to_string().is_empty());
+            false
+        }
     }
 }
 
-/// What is printed as the options in force gives the same ones.
+/// What is printed as the options in force gives the same ones. Those that are not set, or hidden, are comments.
 fn prints_as_it_is(program: &'static Program, given: &Leaves) {
     let file = printed(program, given);
     let again = leaves(program, &file, [], [program.name.into()]).expect("no flags");
     let finished = Reader::new(&again).finish(|| Some(()));
     assert!(finished.is_ok(), "{}\n{file}", finished.unwrap_err());
-    for option in program.options.iter().filter(|option| !option.secret) {
+    for option in program.options {
+        let left_out = format!("\n# {}: ", option.path.replace('.', ": "));
+        if file.contains(&left_out) {
+            continue;
+        }
         let values = |leaves: &Leaves| {
             let values = leaves.at(option.path).iter();
             values.map(|leaf| leaf.value.clone()).collect::<Vec<_>>()
