@@ -10,7 +10,7 @@
 //! RFC 7519, and RFC 8725 for what goes wrong.
 //!
 //! The parts: `token` (the text), `keys` (JWKS, signatures), `claims` (what it says), `issuer` and `options` (whom to
-//! believe), `url` and `fetch` (keys from elsewhere), `verifier` and `keeper` (all of it together).
+//! believe), `fetch` (keys from elsewhere), `verifier` and `keeper` (all of it together).
 
 mod cache;
 mod claims;
@@ -22,7 +22,6 @@ mod options;
 #[cfg(test)]
 pub(crate) mod signer;
 mod token;
-mod url;
 mod verifier;
 
 use std::fmt;

@@ -18,6 +18,7 @@ mod edge;
 pub mod fuzzing;
 mod greet;
 mod guard;
+mod http1;
 mod jwt;
 mod limits;
 mod metrics;
@@ -37,6 +38,7 @@ mod state_dir;
 mod subcommand;
 mod trust;
 mod upgrade;
+mod url;
 mod waiting;
 mod windows;
 

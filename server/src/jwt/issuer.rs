@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::keys::Keys;
-use super::url::JwksUrl;
 use super::{JwtDenied, Verified, WrongKeys};
+use crate::url::Url;
 
 /// An issuer of tokens, and for whom they must be. Clones share its keys.
 ///
@@ -26,7 +26,7 @@ pub struct JwtIssuer {
 #[derive(Clone)]
 pub(super) enum KeySource {
     Here(Arc<Keys>),
-    At(JwksUrl),
+    At(Url),
 }
 
 impl JwtIssuer {
@@ -45,7 +45,7 @@ impl JwtIssuer {
     }
 
     /// From where its keys are to be fetched, if they are.
-    pub(crate) fn url(&self) -> Option<&JwksUrl> {
+    pub(crate) fn url(&self) -> Option<&Url> {
         match &self.keys {
             KeySource::Here(_) => None,
             KeySource::At(url) => Some(url),

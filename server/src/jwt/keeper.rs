@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::Verifier;
 use super::fetch::{FetchError, fetch};
 use super::keys::Keys;
-use super::url::JwksUrl;
+use crate::url::Url;
 
 /// How old keys may get.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
@@ -31,7 +31,7 @@ const RETRY_MOST: Duration = Duration::from_secs(60);
 /// Keys, and from where they are.
 #[derive(Debug)]
 pub(super) struct Fetched {
-    pub(super) from: JwksUrl,
+    pub(super) from: Url,
     pub(super) keys: Arc<Keys>,
 }
 
@@ -79,7 +79,7 @@ impl Verifier {
         }
     }
 
-    fn take(&self, url: &JwksUrl, fetched: Result<Keys, FetchError>) {
+    fn take(&self, url: &Url, fetched: Result<Keys, FetchError>) {
         let of = self.of;
         let result = if fetched.is_ok() { "ok" } else { "failed" };
         self.fetches.get_or_create(&KeyFetch { of, result }).inc();
@@ -97,7 +97,7 @@ impl Verifier {
     }
 
     /// Whoever holds a token is told only of other keys than before.
-    fn put_in_force(&self, url: &JwksUrl, keys: Keys) {
+    fn put_in_force(&self, url: &Url, keys: Keys) {
         let count = keys.len();
         let is_other = self.fetched.send_if_modified(|fetched| {
             let is_known = |known: &Fetched| known.from == *url && *known.keys == keys;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use grpc_multiplexer_process::{Exposure, NamedFile, OptionSpec, Reader};
+use grpc_multiplexer_process::{Exposure, NamedFile, OptionSpec, Reader, authorities_of};
 
 use super::issuer::KeySource;
 use super::keys::Keys;
-use super::url::{self, JwksUrl};
 use super::{JwtClaim, JwtIssuer};
+use crate::http1;
+use crate::url::{self, Url};
 
 /// At which options the description of an issuer is.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +105,7 @@ impl JwtTerms {
 
     fn read_keys(&self, reader: &mut Reader<'_>) -> Option<KeySource> {
         let url = reader.optional(self.keys, |text| match url::is_url(text) {
-            true => text.parse::<JwksUrl>().map(Some),
+            true => text.parse::<Url>().map(Some),
             false => Ok(None),
         });
         let is_secure = matches!(&url, Some(Some(url)) if url.is_secure());
@@ -116,7 +117,11 @@ impl JwtTerms {
             );
         }
         match url {
-            Some(Some(url)) => url.with_authorities(reader, self.ca).map(KeySource::At),
+            Some(Some(url)) if url.is_secure() => {
+                let tls = authorities_of(reader, self.ca, http1::ALPN)?;
+                Some(KeySource::At(url.with_tls(tls)))
+            }
+            Some(Some(url)) => Some(KeySource::At(url)),
             Some(None) => self.read_file(reader),
             None => None,
         }

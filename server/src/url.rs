@@ -1,21 +1,26 @@
-//! Where keys can be fetched.
+//! Whom to ask over HTTP: who has the keys of an issuer, and hooks.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use grpc_multiplexer_process::{HostPort, Reader, authorities_of, server_name};
+use grpc_multiplexer_process::{HostPort, server_name};
+use grpc_multiplexer_tunnel::{BoxedIo, tune};
 use http::Uri;
 use http::uri::{PathAndQuery, Scheme};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-/// What is spoken within TLS (ALPN).
-const HTTP1: &str = "http/1.1";
+/// How long what was sent may be left unacknowledged.
+const SILENCE: Duration = Duration::from_secs(20);
 
-/// The URL of a JWKS. Two are the same that are written so. Its text has no query, which may be a secret.
+/// A URL that can be asked. Two are the same that are written so. Its text has no query, which may be a secret.
 #[derive(Debug, Clone)]
-pub(crate) struct JwksUrl {
+pub(crate) struct Url {
     host: HostPort,
     path: PathAndQuery,
     /// What stands in `Host`.
@@ -26,15 +31,24 @@ pub(crate) struct JwksUrl {
 
 /// The text is no such URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a URL such as https://id.example.org/jwks.json, without a user or a fragment")]
+#[error("must be a URL such as https://example.org/path, without a user or a fragment")]
 pub(crate) struct NoUrl;
 
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConnectError {
+    #[error("it cannot be reached")]
+    Tcp(#[source] io::Error),
+    #[error("TLS with it failed")]
+    Tls(#[source] io::Error),
+}
+
 /// Whether a text is meant as a URL, and not as a file's path.
-pub(super) fn is_url(text: &str) -> bool {
+pub(crate) fn is_url(text: &str) -> bool {
     text.contains("://")
 }
 
-impl FromStr for JwksUrl {
+impl FromStr for Url {
     type Err = NoUrl;
 
     fn from_str(text: &str) -> Result<Self, NoUrl> {
@@ -68,21 +82,14 @@ impl FromStr for JwksUrl {
     }
 }
 
-impl JwksUrl {
-    /// The same, trusting the authorities at the option `ca`.
-    pub(super) fn with_authorities(
-        self,
-        reader: &mut Reader<'_>,
-        ca: &'static str,
-    ) -> Option<Self> {
-        if !self.is_secure() {
-            return Some(self);
-        }
-        let tls = Some(authorities_of(reader, ca, HTTP1)?);
-        Some(Self { tls, ..self })
+impl Url {
+    /// The same, with what a secure one needs.
+    pub(crate) fn with_tls(self, tls: Arc<ClientConfig>) -> Self {
+        let tls = self.is_secure().then_some(tls);
+        Self { tls, ..self }
     }
 
-    /// Whether it is fetched over TLS.
+    /// Whether it is asked over TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.name.is_some()
     }
@@ -93,28 +100,37 @@ impl JwksUrl {
     }
 
     /// For what.
-    pub(super) fn path(&self) -> &PathAndQuery {
+    pub(crate) fn path(&self) -> &PathAndQuery {
         &self.path
     }
 
-    pub(super) fn authority(&self) -> &str {
+    pub(crate) fn authority(&self) -> &str {
         &self.authority
     }
 
-    /// TLS, and whose certificate it must be; `None` for plain text.
-    pub(super) fn tls(&self) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
-        Some((self.tls.clone()?, self.name.clone()?))
+    /// A connection to whoever is asked. It has no deadline of its own.
+    pub(crate) async fn connect(&self) -> Result<BoxedIo, ConnectError> {
+        let to = (self.host.host(), self.host.port());
+        let socket = TcpStream::connect(to).await.map_err(ConnectError::Tcp)?;
+        tune(&socket, SILENCE).map_err(ConnectError::Tcp)?;
+        match (&self.tls, &self.name) {
+            (Some(tls), Some(name)) => {
+                let connect = TlsConnector::from(Arc::clone(tls)).connect(name.clone(), socket);
+                Ok(Box::new(connect.await.map_err(ConnectError::Tls)?))
+            }
+            _ => Ok(Box::new(socket)),
+        }
     }
 }
 
-impl PartialEq for JwksUrl {
+impl PartialEq for Url {
     fn eq(&self, other: &Self) -> bool {
         let of = |url: &Self| (url.is_secure(), url.host.to_string(), url.path.clone());
         of(self) == of(other)
     }
 }
 
-impl fmt::Display for JwksUrl {
+impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_secure() { "https" } else { "http" };
         write!(f, "{scheme}://{}{}", self.authority, self.path.path())
@@ -140,7 +156,7 @@ mod tests {
             ),
             ("https://[::1]:9/x", "[::1]:9", "https://[::1]:9/x"),
         ] {
-            let url: JwksUrl = text.parse().unwrap();
+            let url: Url = text.parse().unwrap();
             assert_eq!((&*url.host().to_string(), &*url.to_string()), (host, shown));
             assert_eq!(url.is_secure(), text.starts_with("https"));
         }
@@ -154,7 +170,7 @@ mod tests {
             "https://id test/x",
             "//id.test/x",
         ] {
-            assert!(wrong.parse::<JwksUrl>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Url>().is_err(), "{wrong}");
         }
     }
 }
