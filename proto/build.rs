@@ -8,6 +8,7 @@ use prost::Message as _;
 fn main() -> Result<(), Box<dyn Error>> {
     compile("grpc/multiplexer/v1/discovery.proto", "discovery")?;
     compile("grpc/multiplexer/admin/v1/admin.proto", "admin")?;
+    compile("grpc/multiplexer/hooks/v1/hooks.proto", "hooks")?;
     compile("grpc/multiplexer/tunnel/v1/tunnel.proto", "tunnel")?;
     compile("grpc/testing/test.proto", "testing")?;
     Ok(())

@@ -1,6 +1,7 @@
 //! The wire messages of grpc-multiplexer, generated at build time from the `.proto` files of this crate.
 //!
-//! Nothing here has behaviour. The public API is [`v1`], that for operators [`admin::v1`]; what edges and servers say to
+//! Nothing here has behaviour. The public API is [`v1`], that for operators [`admin::v1`], and
+//! what users implement [`hooks::v1`]; what edges and servers say to
 //! each other is [`tunnel::v1`], and may not be used by anything but the tunnel crate's handshake and session. [`testing`] is
 //! gRPC's own, for whoever tests that calls pass.
 
@@ -30,6 +31,24 @@ pub mod admin {
         /// Encoded `FileDescriptorSet` of this package and of what it imports, for reflection.
         pub const FILE_DESCRIPTOR_SET: &[u8] =
             include_bytes!(concat!(env!("OUT_DIR"), "/admin.bin"));
+    }
+}
+
+/// What users implement, to decide who comes and to hear who came.
+pub mod hooks {
+    /// Version 1: package `grpc.multiplexer.hooks.v1`.
+    pub mod v1 {
+        #![allow(
+            missing_docs,
+            clippy::use_self,
+            clippy::allow_attributes_without_reason,
+            reason = "generated code"
+        )]
+        tonic::include_proto!("grpc.multiplexer.hooks.v1");
+
+        /// Encoded `FileDescriptorSet` of this package and of what it imports, for reflection and JSON.
+        pub const FILE_DESCRIPTOR_SET: &[u8] =
+            include_bytes!(concat!(env!("OUT_DIR"), "/hooks.bin"));
     }
 }
 

@@ -76,8 +76,15 @@ class WatchGRPCServerResponse(_message.Message):
     def __init__(self, server: _Optional[str] = ..., event: _Optional[_Union[WatchGRPCServerResponse.Event, str]] = ..., revision: _Optional[str] = ..., edge: _Optional[_Union[Edge, _Mapping]] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Edge(_message.Message):
-    __slots__ = ("client_id", "version", "connected_since", "generation", "remote_address", "heartbeat_rtt", "calls_in_flight", "labels")
+    __slots__ = ("client_id", "version", "connected_since", "generation", "remote_address", "heartbeat_rtt", "calls_in_flight", "labels", "context")
     class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +99,7 @@ class Edge(_message.Message):
     HEARTBEAT_RTT_FIELD_NUMBER: _ClassVar[int]
     CALLS_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     client_id: str
     version: str
     connected_since: _timestamp_pb2.Timestamp
@@ -100,4 +108,5 @@ class Edge(_message.Message):
     heartbeat_rtt: _duration_pb2.Duration
     calls_in_flight: int
     labels: _containers.ScalarMap[str, str]
-    def __init__(self, client_id: _Optional[str] = ..., version: _Optional[str] = ..., connected_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., remote_address: _Optional[str] = ..., heartbeat_rtt: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., calls_in_flight: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    context: _containers.ScalarMap[str, str]
+    def __init__(self, client_id: _Optional[str] = ..., version: _Optional[str] = ..., connected_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., generation: _Optional[int] = ..., remote_address: _Optional[str] = ..., heartbeat_rtt: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., calls_in_flight: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ..., context: _Optional[_Mapping[str, str]] = ...) -> None: ...

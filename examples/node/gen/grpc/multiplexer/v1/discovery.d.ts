@@ -243,6 +243,14 @@ export interface Edge {
     labels: {
         [key: string]: string;
     };
+    /**
+     * What the hook of the server said of it when the tunnel came up.
+     *
+     * @generated from protobuf field: map<string, string> context = 9
+     */
+    context: {
+        [key: string]: string;
+    };
 }
 declare class ListGRPCServerRequest$Type extends MessageType<ListGRPCServerRequest> {
     constructor();
@@ -289,6 +297,7 @@ declare class Edge$Type extends MessageType<Edge> {
     create(value?: PartialMessage<Edge>): Edge;
     internalBinaryRead(reader: IBinaryReader, length: number, options: BinaryReadOptions, target?: Edge): Edge;
     private binaryReadMap8;
+    private binaryReadMap9;
     internalBinaryWrite(message: Edge, writer: IBinaryWriter, options: BinaryWriteOptions): IBinaryWriter;
 }
 /**

@@ -360,7 +360,8 @@ class Edge$Type extends runtime_4.MessageType {
             { no: 5, name: "remote_address", kind: "scalar", T: 9 /*ScalarType.STRING*/ },
             { no: 6, name: "heartbeat_rtt", kind: "message", T: () => duration_1.Duration },
             { no: 7, name: "calls_in_flight", kind: "scalar", T: 13 /*ScalarType.UINT32*/ },
-            { no: 8, name: "labels", kind: "map", K: 9 /*ScalarType.STRING*/, V: { kind: "scalar", T: 9 /*ScalarType.STRING*/ } }
+            { no: 8, name: "labels", kind: "map", K: 9 /*ScalarType.STRING*/, V: { kind: "scalar", T: 9 /*ScalarType.STRING*/ } },
+            { no: 9, name: "context", kind: "map", K: 9 /*ScalarType.STRING*/, V: { kind: "scalar", T: 9 /*ScalarType.STRING*/ } }
         ]);
     }
     create(value) {
@@ -371,6 +372,7 @@ class Edge$Type extends runtime_4.MessageType {
         message.remoteAddress = "";
         message.callsInFlight = 0;
         message.labels = {};
+        message.context = {};
         if (value !== undefined)
             runtime_3.reflectionMergePartial(this, message, value);
         return message;
@@ -404,6 +406,9 @@ class Edge$Type extends runtime_4.MessageType {
                 case /* map<string, string> labels */ 8:
                     this.binaryReadMap8(message.labels, reader, options);
                     break;
+                case /* map<string, string> context */ 9:
+                    this.binaryReadMap9(message.context, reader, options);
+                    break;
                 default:
                     let u = options.readUnknownField;
                     if (u === "throw")
@@ -427,6 +432,22 @@ class Edge$Type extends runtime_4.MessageType {
                     val = reader.string();
                     break;
                 default: throw new globalThis.Error("unknown map entry field for grpc.multiplexer.v1.Edge.labels");
+            }
+        }
+        map[key ?? ""] = val ?? "";
+    }
+    binaryReadMap9(map, reader, options) {
+        let len = reader.uint32(), end = reader.pos + len, key, val;
+        while (reader.pos < end) {
+            let [fieldNo, wireType] = reader.tag();
+            switch (fieldNo) {
+                case 1:
+                    key = reader.string();
+                    break;
+                case 2:
+                    val = reader.string();
+                    break;
+                default: throw new globalThis.Error("unknown map entry field for grpc.multiplexer.v1.Edge.context");
             }
         }
         map[key ?? ""] = val ?? "";
@@ -456,6 +477,9 @@ class Edge$Type extends runtime_4.MessageType {
         /* map<string, string> labels = 8; */
         for (let k of globalThis.Object.keys(message.labels))
             writer.tag(8, runtime_1.WireType.LengthDelimited).fork().tag(1, runtime_1.WireType.LengthDelimited).string(k).tag(2, runtime_1.WireType.LengthDelimited).string(message.labels[k]).join();
+        /* map<string, string> context = 9; */
+        for (let k of globalThis.Object.keys(message.context))
+            writer.tag(9, runtime_1.WireType.LengthDelimited).fork().tag(1, runtime_1.WireType.LengthDelimited).string(k).tag(2, runtime_1.WireType.LengthDelimited).string(message.context[k]).join();
         let u = options.writeUnknownFields;
         if (u !== false)
             (u == true ? runtime_2.UnknownFieldHandler.onWrite : u)(this.typeName, message, writer);
