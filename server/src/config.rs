@@ -56,6 +56,9 @@ impl ServerConfig {
             if let Some(policy) = policy {
                 policy.look(reader, &mut exposure);
             }
+            if let Some(hooks) = &settings.hooks {
+                hooks.look(reader, &mut exposure);
+            }
             admin.look(reader, &mut exposure);
             if let Some(Some(operator)) = &operator_listener {
                 let tls = (operator::TLS.options, settings.operator_tls.as_ref());

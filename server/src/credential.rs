@@ -13,6 +13,7 @@ mod lines;
 mod options;
 mod proof;
 mod tokens;
+mod told;
 
 use std::fmt;
 

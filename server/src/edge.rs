@@ -2,6 +2,7 @@
 
 mod admit;
 pub(crate) mod age;
+mod authorize;
 mod budget;
 pub(crate) mod comers;
 mod enrol;
@@ -24,6 +25,7 @@ use std::time::{Duration, SystemTime};
 use grpc_multiplexer_tunnel::{ClientId, Labels, Session};
 use http::uri::{Authority, Scheme};
 
+use crate::hooks::Context;
 use crate::registry::Generation;
 use lanes::Lanes;
 
@@ -38,6 +40,7 @@ pub(crate) struct EdgeHandle {
     authority: Authority,
     software: String,
     labels: Labels,
+    context: Context,
     remote: SocketAddr,
     since: SystemTime,
 }
@@ -77,6 +80,11 @@ impl EdgeHandle {
     /// What else the edge says of itself.
     pub(crate) fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// What the hook said of it.
+    pub(crate) fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Where the tunnel was dialled from.

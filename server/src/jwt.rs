@@ -60,6 +60,11 @@ impl Verified {
         self.claims.texts(claim)
     }
 
+    /// All that it says, as the text of a JSON object.
+    pub(crate) fn claims(&self) -> String {
+        self.claims.text()
+    }
+
     /// Whom it is about; empty where it does not say.
     pub(crate) fn subject(&self) -> &str {
         self.claims.subject()

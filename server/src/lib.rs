@@ -18,6 +18,7 @@ mod edge;
 pub mod fuzzing;
 mod greet;
 mod guard;
+mod hooks;
 mod http1;
 mod jwt;
 mod limits;
@@ -46,6 +47,7 @@ use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use grpc_multiplexer_process::{AdminError, HandoverError, Readiness, Remarks, Seldom, Sockets};
 use prometheus_client::registry::Registry as Families;
@@ -53,6 +55,7 @@ use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -60,6 +63,7 @@ use credential::{Enrolled, Failures};
 use doors::{Doors, MULTIPLEXER, PROXY};
 use edge::listener::Edges;
 use guard::Floods;
+use hooks::Hooks;
 use jwt::Verifier;
 use metrics::{EdgesNow, Metrics};
 use newcomers::Newcomers;
@@ -81,6 +85,7 @@ pub use credential::{
 pub use duplicates::{DuplicateClientId, DuplicateClientIdError};
 pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
+pub use hooks::HookSettings;
 pub use jwt::{JwtClaim, JwtClaimError, JwtIssuer, WrongKeys};
 pub use limits::{Limits, MetadataLimits};
 pub use options::PROGRAM;
@@ -90,6 +95,9 @@ pub use settings::Settings;
 pub use state_dir::StateError;
 pub use subcommand::subcommand;
 pub use waiting::WaitSettings;
+
+/// How long the hook may take to hear that all edges are gone, when a server stops.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// A server whose sockets listen, ready to run.
 ///
@@ -313,7 +321,19 @@ impl Server {
             watch.spawn(Arc::clone(enrolled).keep());
         }
         let registry = self.registry;
+        let outbox = Arc::clone(registry.outbox());
         let (services, health) = services::own_services(Arc::clone(&registry)).await?;
+        let server_id = format!("{:032x}", rand::rng().random::<u128>());
+        let hooks = Hooks::new(
+            self.settings.clone(),
+            server_id.clone(),
+            self.metrics.hooks.clone(),
+        );
+        let hooks = Arc::new(hooks);
+        if hooks.is_told() {
+            outbox.open(self.metrics.hooks.clone());
+            watch.spawn(Arc::clone(&hooks).tell(Arc::clone(&outbox)));
+        }
         let floods = Arc::new(Floods::new(self.metrics.clone()));
         let edges = Arc::new(Edges {
             floods: Arc::clone(&floods),
@@ -331,7 +351,8 @@ impl Server {
             jwts: Arc::clone(&edges_jwts),
             enrolled,
             metrics: self.metrics.clone(),
-            server_id: format!("{:032x}", rand::rng().random::<u128>()),
+            server_id,
+            hooks: Arc::clone(&hooks),
             close: shutdown.close_tunnels.clone(),
             tasks: TaskTracker::new(),
         });
@@ -344,6 +365,7 @@ impl Server {
         let callers = Arc::new(Callers {
             proxy: Arc::new(Proxy {
                 registry,
+                hooks,
                 settings: self.settings.clone(),
                 local: Local::new(services, overload.stalled(), shutdown.drain.clone()),
                 record,
@@ -392,6 +414,8 @@ impl Server {
         shutdown
             .run(doors, &edges, &callers, &health, drain_timeout)
             .await;
+        // What it was not told by then it does not hear any more.
+        let _ = timeout(LAST_EVENTS, outbox.emptied()).await;
         // What it took so far ended in order, whatever the reason.
         Ok(served.transpose().map(drop)?)
     }

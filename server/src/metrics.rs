@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry as Families;
 
+use crate::hooks::HookMetrics;
 use crate::jwt::KeyFetches;
 use crate::proxy::Code;
 use crate::registry::Why;
@@ -53,6 +54,8 @@ pub(crate) struct Metrics {
     pub(crate) cancels: Cancels,
     /// Keys of JWTs that were fetched, or not.
     pub(crate) key_fetches: KeyFetches,
+    /// Questions to the hook.
+    pub(crate) hooks: HookMetrics,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -128,6 +131,7 @@ impl Default for Metrics {
             tunnels: Gauge::default(),
             cancels: Cancels::default(),
             key_fetches: KeyFetches::default(),
+            hooks: HookMetrics::default(),
         }
     }
 }
@@ -213,6 +217,7 @@ impl Metrics {
             "Requests for keys of JWTs, by whose they are, edges or callers, and by result: ok or failed",
             self.key_fetches.clone(),
         );
+        self.hooks.register(families);
         self.cancels.register(families);
     }
 

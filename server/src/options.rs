@@ -6,7 +6,7 @@ use grpc_multiplexer_process::{
 };
 
 use crate::edge::age;
-use crate::{CallersPolicy, Grants, operator, state_dir};
+use crate::{CallersPolicy, Grants, HookSettings, operator, state_dir};
 
 /// The command line.
 pub const PROGRAM: Program = Program {
@@ -64,6 +64,15 @@ const OPTIONS: &[OptionSpec] = &[
     Grants::JWT_KEYS,
     Grants::JWT_KEYS_CA,
     Grants::JWT_CLAIM,
+    HookSettings::ADDRESS,
+    HookSettings::URL,
+    HookSettings::CA,
+    HookSettings::CERTIFICATE,
+    HookSettings::KEY,
+    HookSettings::FOR,
+    HookSettings::TIMEOUT,
+    HookSettings::ON_FAILURE,
+    HookSettings::SEND_TOKENS,
     age::OPTION,
     state_dir::OPTION,
     AdminListener::option("127.0.0.1:7612"),

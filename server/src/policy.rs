@@ -23,6 +23,7 @@ use grpc_multiplexer_tunnel::{ClientId, Labels};
 use http::HeaderValue;
 
 use crate::credential::Digest;
+use crate::hooks::{Allowed, Context};
 use crate::jwt::{JwtClaim, JwtIssuer, Verified};
 pub(crate) use audit::Audit;
 pub(crate) use bearer::Bearer;
@@ -90,6 +91,8 @@ pub(crate) struct Rights {
     /// Kept, because the policy may change.
     bearer: Bearer,
     dry_run: bool,
+    /// What the hook says, which holds in a dry run, too.
+    hook: Arc<Allowed>,
 }
 
 /// Why a call may not run.
@@ -197,6 +200,7 @@ impl CallersPolicy {
             caller: Some(Arc::clone(caller)),
             bearer,
             dry_run: self.known.dry_run,
+            hook: Arc::default(),
         })
     }
 
@@ -206,6 +210,7 @@ impl CallersPolicy {
             caller: None,
             bearer,
             dry_run: self.known.dry_run,
+            hook: Arc::default(),
         }
     }
 }
@@ -263,8 +268,33 @@ impl Rights {
         self.caller.as_ref().map(|caller| &caller.name)
     }
 
+    /// The same, as far as the hook lets them.
+    pub(crate) fn within(self, hook: Arc<Allowed>) -> Self {
+        Self { hook, ..self }
+    }
+
+    /// The same, as far as the hook let these.
+    pub(crate) fn within_those(self, others: &Self) -> Self {
+        self.within(Arc::clone(&others.hook))
+    }
+
+    /// Whether the hook lets them have `id`.
+    pub(crate) fn are_let(&self, id: &ClientId) -> bool {
+        self.hook.has(id)
+    }
+
+    /// What the hook wants to be known of the caller.
+    pub(crate) fn context(&self) -> &Context {
+        self.hook.context()
+    }
+
+    /// Whether there may be edges that are not for these eyes.
+    pub(crate) fn are_bound(&self) -> bool {
+        self.caller.is_some() || self.hook.is_bound()
+    }
+
     /// The same for people.
-    fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.caller()?.to_str().ok()
     }
 
@@ -281,7 +311,8 @@ impl Rights {
     /// Whether `id`, which has these labels, is for these eyes.
     pub(crate) fn see(&self, id: &ClientId, labels: &Labels) -> bool {
         let sees = |caller: &Arc<KnownCaller>| caller.sees(id, labels);
-        self.dry_run || self.caller.as_ref().is_none_or(sees)
+        let sees = self.dry_run || self.caller.as_ref().is_none_or(sees);
+        sees && self.hook.has(id)
     }
 
     /// Whether `method` may be called at `id`. What `labels` it has, if that is known, is asked only where it matters.

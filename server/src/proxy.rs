@@ -9,6 +9,7 @@ mod farewell;
 mod flow;
 mod forward;
 mod forwarded;
+mod hooked;
 mod intake;
 pub(crate) mod listener;
 mod local;
@@ -40,6 +41,7 @@ use crate::credential::Failures;
 use crate::edge::EdgeHandle;
 use crate::edge::lane::LaneStream;
 use crate::edge::lanes::{NoLane, Slot};
+use crate::hooks::Hooks;
 use crate::jwt::Verifier;
 use crate::limits::MetadataLimits;
 use crate::moment;
@@ -70,6 +72,7 @@ pub(crate) struct Proxy {
     /// Wrong tokens of callers.
     pub(crate) failures: Failures,
     pub(crate) jwts: Arc<Verifier>,
+    pub(crate) hooks: Arc<Hooks>,
     pub(crate) metadata: MetadataLimits,
     pub(crate) overload: Arc<Overload>,
     /// Cancelled when the server goes away: edges that left come back to another one.
@@ -123,7 +126,7 @@ impl Proxy {
         // First, so that what is no gRPC request gets the same answer whatever edges there are.
         let checked = match check::request(&head, self.metadata) {
             Ok(deadline) => self
-                .rights(&mut head, &caller)
+                .admitted(&mut head, &caller, deadline)
                 .await
                 .map(|rights| (deadline, rights)),
             Err(failure) => Err(failure),
@@ -181,6 +184,7 @@ impl Proxy {
         if let Some(name) = rights.caller() {
             call.head.headers.insert(MUX_CALLER, name.clone());
         }
+        rights.context().put(&mut call.head.headers);
         let (caller, uri) = (Arc::clone(call.intake.caller()), call.head.uri.clone());
         tokio::select! {
             biased;
@@ -372,6 +376,7 @@ impl Call {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = Uri::from_parts(uri).ok()?;
         *request.headers_mut() = self.head.headers.clone();
+        edge.context().put(request.headers_mut());
         if let Some(deadline) = self.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             request

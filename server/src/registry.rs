@@ -32,6 +32,7 @@ use tokio::sync::oneshot;
 
 use crate::DuplicateClientId;
 use crate::edge::EdgeHandle;
+use crate::hooks::Outbox;
 use crate::policy::Rights;
 use crate::waiting::Waiting;
 pub(crate) use bans::Ban;
@@ -98,6 +99,7 @@ pub(crate) struct Registry {
     state: RwLock<State>,
     waiting: Arc<Waiting>,
     relabelled: Arc<Relabelled>,
+    outbox: Arc<Outbox>,
     /// Tells the revisions of one process from another's.
     process: u32,
     marks: RandomState,
@@ -124,6 +126,8 @@ struct State {
     waiting: Arc<Waiting>,
     /// The same, of whose labels are others now.
     relabelled: Arc<Relabelled>,
+    /// Is told so, too, of epochs.
+    outbox: Arc<Outbox>,
     revision: u64,
     last_generation: Generation,
 }
@@ -134,6 +138,7 @@ impl Registry {
         Arc::new(Self {
             waiting: Arc::clone(&state.waiting),
             relabelled: Arc::clone(&state.relabelled),
+            outbox: Arc::clone(&state.outbox),
             state: RwLock::new(state),
             process: rand::rng().random(),
             marks: RandomState::new(),
@@ -162,6 +167,11 @@ impl Registry {
     /// The calls that wait for edges.
     pub(crate) fn waiting(&self) -> &Waiting {
         &self.waiting
+    }
+
+    /// What the hook is to be told of edges.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
     }
 
     /// Gives `newcomer` its id, and makes it reachable as what `edge` makes of its generation.
@@ -260,16 +270,17 @@ impl State {
         self.remove(id, None, |edge| edge.session().is_closed());
         let before = self.ids.get(id).map(|entry| Arc::clone(&entry.sessions));
         let entry = self.ids.entry(id.clone());
-        let entry = entry.or_insert_with(|| Entry::new(id.clone()));
+        let next = self.last_generation + 1;
+        let entry = entry.or_insert_with(|| Entry::new(id.clone(), next));
         let place = entry.place(newcomer)?;
-        self.last_generation += 1;
+        self.last_generation = next;
         let edge = Arc::new(edge(self.last_generation));
         let ousted = entry.take(place, Arc::clone(&edge), identity);
         let sessions = Arc::clone(&entry.sessions);
         let tunnels = self.tunnels.entry(id.clone()).or_default();
         tunnels.push(Arc::clone(&edge));
         match before {
-            None => self.begin_epoch(id, sessions),
+            None => self.begin_epoch(&edge, sessions),
             // Those there were may owe a sign of life.
             Some(before) => self.update(id, before.labels(), sessions),
         }
@@ -310,9 +321,11 @@ impl State {
     }
 
     /// The first tunnel of `id` is up.
-    fn begin_epoch(&mut self, id: &ClientId, sessions: Arc<Sessions>) {
+    fn begin_epoch(&mut self, edge: &EdgeHandle, sessions: Arc<Sessions>) {
+        let id = edge.client_id();
         let before = self.waiting.labels(id).unwrap_or_default();
         self.relabelled.compare(id, &before, sessions.labels());
+        self.outbox.connected(edge);
         self.announce(id, &before, Event::Connected(sessions));
         self.waiting.arrived(id);
     }
@@ -326,7 +339,9 @@ impl State {
 
     /// The last tunnel of `id` is gone.
     fn end_epoch(&mut self, id: &ClientId, labels: &Labels, reason: Option<&Arc<str>>) {
-        self.ids.remove(id);
+        if let Some(Entry { epoch, .. }) = self.ids.remove(id) {
+            self.outbox.disconnected(id, epoch, reason);
+        }
         self.announce(id, labels, Event::Disconnected(reason.cloned()));
         self.waiting.left(id, labels);
     }

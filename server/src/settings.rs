@@ -11,6 +11,7 @@ use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
 
 use crate::edge::{age, comers};
+use crate::hooks::HookSettings;
 use crate::operator;
 use crate::proxy;
 use crate::state_dir;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub edges: Grants,
     /// The folder of what must outlive the server, which is made if it is not there. Without one nothing does. Default none.
     pub state_dir: Option<PathBuf>,
+    /// Who else is asked, and told of edges. Default nobody.
+    pub hooks: Option<HookSettings>,
     /// How old a tunnel gets: its edge is asked for the next one before, and shows anew who it is. Default as old as it gets.
     pub max_tunnel_age: Option<Duration>,
     /// Timeouts of tunnels.
@@ -72,6 +75,7 @@ impl Default for Settings {
             callers: None,
             edges: Grants::default(),
             state_dir: None,
+            hooks: None,
             max_tunnel_age: None,
             tunnel: TunnelConfig::default(),
             waiting: WaitSettings::default(),
@@ -105,6 +109,7 @@ impl Settings {
         let callers = CallersPolicy::read(reader);
         let state_dir = reader.optional(state_dir::OPTION.path, state_dir::parse);
         let edges = Grants::read(reader, state_dir.as_deref());
+        let hooks = HookSettings::read(reader);
         let max_tunnel_age = reader.one(age::OPTION.path, age::parse);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
@@ -121,6 +126,7 @@ impl Settings {
             callers,
             edges,
             state_dir,
+            hooks,
             max_tunnel_age: max_tunnel_age?,
             tunnel,
             waiting: waiting?,

@@ -11,6 +11,10 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
         "not-allowed" => {
             "the server's --callers-policy lets this caller see the edge, and not call it: ask whoever wrote it"
         }
+        "hook-refused" => "the server's hook refuses this caller: ask whoever wrote it",
+        "hook-failed" => {
+            "the server's hook gives no answer: the server's log says why; try again when it does"
+        }
         "revoked" => "the server's --callers-policy changed under the call, and allows it no more",
         "policy-changed" => "the server's --callers-policy shows other edges now: watch again",
         "unknown-edge" => {

@@ -17,7 +17,7 @@ const ID: &str = "CLIENT_ID";
 const LIST_JSON: &str = "\
 With --json, each edge is an object with client_id, connected_since (RFC 3339, by the server's clock), remote_address, \
 heartbeat_rtt_seconds (null before the first heartbeat), calls_in_flight, generation (grows with every registration), \
-version and labels. A server that tells names only leaves the others null.";
+version, labels and context (what the server's hook says of the edge). A server that tells names only leaves the others null.";
 const WATCH_JSON: &str = "\
 With --json, each event is an object with time (RFC 3339) and event. About an edge: present (it was there already), \
 connected, disconnected and updated have client_id, revision, edge, which is an object as `list` prints it, or null, \

@@ -51,6 +51,7 @@ pub(super) fn object(edge: &Edge) -> Value {
         "generation": known.map(|_| edge.generation),
         "version": known.map(|_| &edge.version),
         "labels": known.map(|_| edge.labels.iter().collect::<BTreeMap<_, _>>()),
+        "context": known.map(|_| &edge.context),
     })
 }
 

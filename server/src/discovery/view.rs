@@ -16,7 +16,7 @@ use crate::registry::{Change, Event, Registry, Sessions, Snapshot};
 #[derive(Debug)]
 pub(super) struct View {
     registry: Arc<Registry>,
-    /// The marks of the ids that are seen, taken together; `None` without a policy.
+    /// The marks of the ids that are seen, taken together; `None` for who may see all of them without a policy.
     seen: Option<u64>,
 }
 
@@ -30,8 +30,8 @@ impl View {
         Self {
             registry: Arc::clone(registry),
             seen: rights
-                .caller()
-                .map(|_| marks.fold(0, |all, mark| all ^ mark)),
+                .are_bound()
+                .then(|| marks.fold(0, |all, mark| all ^ mark)),
         }
     }
 
@@ -61,6 +61,7 @@ impl View {
             heartbeat_rtt: edge.rtt().and_then(|rtt| rtt.try_into().ok()),
             calls_in_flight: u32::try_from(sessions.calls()).unwrap_or(u32::MAX),
             labels: sessions.labels().to_map(),
+            context: edge.context().shown(),
         })
     }
 

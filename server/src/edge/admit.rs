@@ -106,6 +106,8 @@ impl Edges {
         let offer = Offer::of(accepted.hello(), remote)?;
         let credential = self.ask(accepted, credential, &offer).await?;
         let admission = self.check(credential, &offer).await?;
+        let auth = accepted.hello().auth.as_ref();
+        let offer = self.authorize(offer, &admission, auth).await?;
         let identity = Identity::of(accepted.hello())
             .map_err(|error| refused(Code::Malformed, &error.to_string()))?;
         let session = accepted.session();
@@ -154,6 +156,7 @@ impl Edges {
     ) -> Result<Admitted, Refused> {
         let offer = Offer::legacy(edge.client_id().clone(), remote);
         let admission = self.check(credential, &offer).await?;
+        let offer = self.authorize(offer, &admission, None).await?;
         let tunnel = edge.take(&self.config);
         let registered = self.register(&offer, None, &tunnel.session).await?;
         Ok(Admitted {
@@ -299,7 +302,7 @@ fn banned(ban: &Ban, client_id: &ClientId) -> Refused {
 }
 
 /// A no for a reason that time may mend.
-fn for_now(code: Code, text: &str, retry_after: Duration) -> Refused {
+pub(super) fn for_now(code: Code, text: &str, retry_after: Duration) -> Refused {
     Refused {
         retry_after: prost_types::Duration::try_from(retry_after).ok(),
         ..refused(code, text)

@@ -20,6 +20,7 @@ use super::tunnel::run;
 use crate::accept::accept_loop;
 use crate::credential::{Credential, Enrolled, Failures};
 use crate::guard::Floods;
+use crate::hooks::Hooks;
 use crate::jwt::Verifier;
 use crate::limits::Limits;
 use crate::metrics::{Introduction, Metrics};
@@ -53,6 +54,7 @@ pub(crate) struct Edges {
     pub(crate) jwts: Arc<Verifier>,
     /// Who enrolled, where that is written down.
     pub(crate) enrolled: Option<Arc<Enrolled>>,
+    pub(crate) hooks: Arc<Hooks>,
     pub(crate) metrics: Metrics,
     pub(crate) floods: Arc<Floods>,
     /// Cancelled when tunnels must end.

@@ -9,6 +9,7 @@ use http::uri::{Authority, Scheme};
 
 use super::EdgeHandle;
 use super::lanes::{Lanes, Terms};
+use crate::hooks::Context;
 use crate::registry::Generation;
 
 /// Longest description of its software that an edge may give.
@@ -22,7 +23,9 @@ pub(crate) struct Offer {
     endpoint_id: u32,
     scheme: Scheme,
     authority: Authority,
-    software: String,
+    pub(super) software: String,
+    /// What the hook says of it, once it was asked.
+    context: Context,
 }
 
 impl Offer {
@@ -61,6 +64,7 @@ impl Offer {
             scheme,
             authority,
             software: software(hello),
+            context: Context::default(),
         })
     }
 
@@ -75,7 +79,13 @@ impl Offer {
             // Such an edge makes calls of its own of ours, with an authority of its own.
             authority: Authority::from_static("localhost"),
             software: "legacy".to_owned(),
+            context: Context::default(),
         }
+    }
+
+    /// The same, once the hook said what is to be known of it.
+    pub(super) fn known(self, context: Context) -> Self {
+        Self { context, ..self }
     }
 
     /// The edge, once it has its generation.
@@ -95,6 +105,7 @@ impl Offer {
             authority: self.authority.clone(),
             software: self.software.clone(),
             labels: self.labels.clone(),
+            context: self.context.clone(),
             remote: self.remote,
             since: SystemTime::now(),
         }

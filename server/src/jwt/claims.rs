@@ -92,6 +92,11 @@ impl Claims {
         }
     }
 
+    /// All of them, as the text of a JSON object.
+    pub(super) fn text(&self) -> String {
+        self.0.to_string()
+    }
+
     pub(super) fn subject(&self) -> &str {
         self.0
             .get(SUBJECT)

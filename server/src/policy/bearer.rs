@@ -113,15 +113,26 @@ impl TokenMetadata {
 
     /// Takes off what a call carries.
     pub(crate) fn take(self, headers: &mut HeaderMap) -> Carried {
-        let name = self.name();
-        let mut values = headers.get_all(&name).iter();
-        let carried = match (values.next(), values.next()) {
-            (None, _) => return Carried::Nothing,
+        let carried = self.look(headers);
+        headers.remove(self.name());
+        carried
+    }
+
+    /// The token that a call carries, if it is one.
+    pub(crate) fn find(self, headers: &HeaderMap) -> Option<Box<[u8]>> {
+        match self.look(headers) {
+            Carried::Token(token) => Some(token),
+            Carried::Nothing | Carried::Malformed => None,
+        }
+    }
+
+    fn look(self, headers: &HeaderMap) -> Carried {
+        let mut values = headers.get_all(self.name()).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Carried::Nothing,
             (Some(value), None) => token(value).map_or(Carried::Malformed, Carried::Token),
             (Some(_), Some(_)) => Carried::Malformed,
-        };
-        headers.remove(name);
-        carried
+        }
     }
 }
 

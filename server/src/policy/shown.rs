@@ -16,6 +16,13 @@ pub(crate) struct Certificate {
     pub(super) dns_names: Vec<String>,
 }
 
+impl Certificate {
+    /// Its URI and its DNS names.
+    pub(crate) fn names(&self) -> (Option<&String>, &[String]) {
+        (self.uri.as_ref(), &self.dns_names)
+    }
+}
+
 impl From<CertificateNames> for Certificate {
     fn from(mut names: CertificateNames) -> Self {
         for name in &mut names.dns {

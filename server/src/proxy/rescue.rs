@@ -32,6 +32,10 @@ pub(crate) enum Failure {
     UnknownEdge(ClientId),
     /// Its caller may not call this method there.
     NotAllowed,
+    /// The hook refuses its caller, and why.
+    HookRefused(String),
+    /// The hook does not say whether its caller may come.
+    HookFailed,
     /// It was here lately, and did not come back in time.
     EdgeAway(ClientId),
     /// The edge cannot reach its backend.

@@ -53,6 +53,9 @@ impl Proxy {
         rights: &Rights,
         id: &ClientId,
     ) -> Result<(), Unanswered> {
+        if !rights.are_let(id) {
+            return Err(Failure::UnknownEdge(id.clone()).into());
+        }
         let method = call.head.uri.path().to_owned();
         let look = || rights.call(id, &method, || self.registry.labels(id));
         let dry_run = rights.are_dry_run();
@@ -138,7 +141,7 @@ impl Proxy {
     /// Waits until whoever asks one of our own services has other rights than these.
     pub(super) async fn changed(&self, caller: &Caller, rights: &Rights) -> Failure {
         let failure = self.until_rights(caller, rights, |now| match now {
-            Ok(now) if now == *rights => None,
+            Ok(now) if now.clone().within_those(rights) == *rights => None,
             Ok(_) => Some(Failure::PolicyChanged),
             Err(_) => Some(Failure::Revoked),
         });

@@ -57,6 +57,8 @@ pub(super) enum Place {
 
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// The generation of the first tunnel.
+    pub(super) epoch: Generation,
     /// Oldest first.
     members: Vec<Member>,
     pub(super) sessions: Arc<Sessions>,
@@ -67,8 +69,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(client_id: ClientId) -> Self {
+    pub(super) fn new(client_id: ClientId, epoch: Generation) -> Self {
         Self {
+            epoch,
             members: Vec::new(),
             sessions: Arc::new(Sessions::new(client_id, std::iter::empty())),
             proofs: Vec::new(),

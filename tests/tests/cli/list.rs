@@ -81,6 +81,7 @@ async fn edges_are_a_table_for_people_and_objects_for_scripts() {
                 "calls_in_flight",
                 "client_id",
                 "connected_since",
+                "context",
                 "generation",
                 "heartbeat_rtt_seconds",
                 "labels",

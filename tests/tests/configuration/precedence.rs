@@ -119,6 +119,30 @@ fn rows_of_jwts(folder: &Folder) -> Vec<Row> {
     rows
 }
 
+/// Options of the hook.
+fn rows_of_hooks(folder: &Folder) -> Vec<Row> {
+    let authority = Authority::new("hooks");
+    let leaf = authority.signs("localhost");
+    let ca = copies(folder, "hooks-ca", &authority.pem());
+    let certificate = copies(folder, "hooks-certificate", &leaf.certificate);
+    let key = copies(folder, "hooks-key", &leaf.key);
+    let [ca, certificate, key] =
+        [&ca, &certificate, &key].map(|files| files.each_ref().map(String::as_str));
+    let on = ("hooks-url", "https://localhost:1/a");
+    let row = |name: &str, values| row(SERVER, &format!("hooks-{name}"), values);
+    let urls = ["http://localhost:1", "https://b", "https://c:3"];
+    vec![
+        row("address", urls),
+        row("url", urls),
+        row("ca", [ca[0], "system", ca[2]]).beside(&[on]),
+        row("certificate", certificate).beside(&[on, ("hooks-key", key[0])]),
+        row("key", key).beside(&[on, ("hooks-certificate", certificate[0])]),
+        row("timeout", ["1s", "10ms", "2s"]).beside(&[on]),
+        row("on-failure", ["allow", "deny", "allow"]).beside(&[on]),
+        row("send-tokens", ["true", "false", "true"]).beside(&[on]),
+    ]
+}
+
 /// Options that name files of TLS.
 fn rows_of_tls(folder: &Folder) -> Vec<Row> {
     let authority = Authority::new("authority");
@@ -229,6 +253,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
     rows.extend(rows_of_credentials(folder));
     rows.extend(rows_of_policy(folder));
     rows.extend(rows_of_jwts(folder));
+    rows.extend(rows_of_hooks(folder));
     for program in [SERVER, EDGE] {
         rows.push(row(program, "admin-listener", ["a:1", "off", "c:3"]));
         rows.push(row(program, "tunnel-timeout", ["2s", "1m", "1h"]));
@@ -242,7 +267,11 @@ fn rows(folder: &Folder) -> Vec<Row> {
 }
 
 /// An option of several values is in another form.
-const OF_SEVERAL: [(&str, &str); 2] = [(EDGE, "multiplexer-address"), (EDGE, "labels")];
+const OF_SEVERAL: [(&str, &str); 3] = [
+    (EDGE, "multiplexer-address"),
+    (EDGE, "labels"),
+    (SERVER, "hooks-for"),
+];
 
 #[tokio::test]
 async fn the_higher_of_every_two_sources_wins_for_every_option() {

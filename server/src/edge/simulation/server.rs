@@ -19,6 +19,7 @@ use super::doomed::Doomed;
 use super::network::{Arrival, Door};
 use crate::credential::{Credential, Failures};
 use crate::guard::Floods;
+use crate::hooks::Hooks;
 use crate::jwt::{KeyFetches, Verifier};
 use crate::metrics::Metrics;
 use crate::newcomers::Newcomers;
@@ -112,6 +113,7 @@ pub(super) fn edges(duplicates: DuplicateClientId, chance: &Chance) -> Edges {
         limits,
         jwts: Arc::new(Verifier::of_edges(settings.clone(), KeyFetches::default())),
         enrolled: None,
+        hooks: Hooks::none(),
         settings,
         server_id: "simulated".to_owned(),
         proxy_port: 0,

@@ -23,6 +23,8 @@ pub(super) fn examples() -> Vec<Failure> {
         Failure::BadId,
         Failure::UnknownEdge(id.clone()),
         Failure::NotAllowed,
+        Failure::HookRefused("not paid for".to_owned()),
+        Failure::HookFailed,
         Failure::EdgeAway(id.clone()),
         Failure::EdgeBusy(id.clone()),
         Failure::Unprocessed(id.clone()),

@@ -78,6 +78,8 @@ reasons! {
     BadId "bad-id"
     UnknownEdge "unknown-edge"
     NotAllowed "not-allowed"
+    HookRefused "hook-refused"
+    HookFailed "hook-failed"
     EdgeAway "edge-away"
     EdgeBusy "edge-busy"
     BackendConnect "backend-connect"
@@ -145,6 +147,19 @@ impl Failure {
                 No,
                 "mux: not allowed",
             ),
+            Self::HookRefused(reason) => row(
+                Reason::HookRefused,
+                Code::PermissionDenied,
+                No,
+                format!("mux: the server's hook refuses it: {reason}"),
+            ),
+            Self::HookFailed => row(
+                Reason::HookFailed,
+                Code::Unavailable,
+                No,
+                "mux: the server's hook does not say who may call",
+            )
+            .again_soon(),
             Self::NoId => row(
                 Reason::NoId,
                 Code::InvalidArgument,

@@ -1,0 +1,260 @@
+//! A hook over gRPC, as a user may write one.
+
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use grpc_multiplexer_proto::hooks::v1::authorize_request::Who;
+use grpc_multiplexer_proto::hooks::v1::hooks_service_server::{HooksService, HooksServiceServer};
+use grpc_multiplexer_proto::hooks::v1::{
+    ArrivingCaller, ArrivingEdge, AuthorizeRequest, AuthorizeResponse, ConnectedRequest,
+    ConnectedResponse, DisconnectedRequest, DisconnectedResponse,
+};
+use grpc_multiplexer_tests::{Caller, until, within};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+/// What is said of an edge; `None` for nothing, ever.
+type Decide = dyn Fn(&ArrivingEdge) -> Option<Result<AuthorizeResponse, Status>> + Send + Sync;
+
+/// What is said of a caller.
+type DecideOnCallers = dyn Fn(&ArrivingCaller) -> Result<AuthorizeResponse, Status> + Send + Sync;
+
+/// What it was told.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Told {
+    Connected(ConnectedRequest),
+    Disconnected(DisconnectedRequest),
+}
+
+impl Told {
+    pub(crate) fn epoch(&self) -> &str {
+        match self {
+            Self::Connected(told) => &told.epoch,
+            Self::Disconnected(told) => &told.epoch,
+        }
+    }
+
+    pub(crate) fn client_id(&self) -> &str {
+        match self {
+            Self::Connected(told) => &told.client_id,
+            Self::Disconnected(told) => &told.client_id,
+        }
+    }
+
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self, Self::Disconnected(_))
+    }
+}
+
+/// What it saw, and how it behaves.
+#[derive(Clone)]
+struct Shared {
+    decide: Arc<Decide>,
+    decide_on_callers: Arc<DecideOnCallers>,
+    callers: Arc<Mutex<Vec<ArrivingCaller>>>,
+    asked: Arc<Mutex<Vec<ArrivingEdge>>>,
+    told: Arc<Mutex<Vec<Told>>>,
+    /// Whether it fails when it is told something, though it heard it.
+    fails: Arc<AtomicBool>,
+    /// Where it calls an edge as soon as it is told of it, and what comes of that.
+    calls: Arc<Mutex<Option<SocketAddr>>>,
+    codes: Arc<Mutex<Vec<Option<u32>>>>,
+}
+
+/// One that runs until it is stopped or dropped.
+pub(crate) struct Hook {
+    pub(crate) address: SocketAddr,
+    shared: Shared,
+    stop: CancellationToken,
+    work: JoinSet<()>,
+}
+
+impl Hook {
+    /// One that answers all edges alike.
+    pub(crate) async fn saying(answer: AuthorizeResponse) -> Self {
+        Self::start(move |_| Some(Ok(answer.clone()))).await
+    }
+
+    pub(crate) async fn start(
+        decide: impl Fn(&ArrivingEdge) -> Option<Result<AuthorizeResponse, Status>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let shared = Shared {
+            decide: Arc::new(decide),
+            decide_on_callers: Arc::new(|_| Err(Status::internal("no caller was expected"))),
+            callers: Arc::default(),
+            asked: Arc::default(),
+            told: Arc::default(),
+            fails: Arc::default(),
+            calls: Arc::default(),
+            codes: Arc::default(),
+        };
+        Self::at("127.0.0.1:0", shared).await
+    }
+
+    /// One that lets all edges in, and decides on callers.
+    pub(crate) async fn of_callers(
+        decide: impl Fn(&ArrivingCaller) -> Result<AuthorizeResponse, Status> + Send + Sync + 'static,
+    ) -> Self {
+        let hook = Self::saying(crate::yes()).await;
+        let mut stopped = hook.stop().await;
+        stopped.shared.decide_on_callers = Arc::new(decide);
+        stopped.back().await
+    }
+
+    /// Of which callers it was asked.
+    pub(crate) fn callers(&self) -> Vec<ArrivingCaller> {
+        self.shared.callers.lock().unwrap().clone()
+    }
+
+    async fn at(address: &str, shared: Shared) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let (service, stopped) = (shared.clone(), stop.clone().cancelled_owned());
+        let mut work = JoinSet::new();
+        work.spawn(async move {
+            let sockets = TcpListenerStream::new(listener);
+            let served = tonic::transport::Server::builder()
+                .add_service(HooksServiceServer::new(service))
+                .serve_with_incoming_shutdown(sockets, stopped);
+            served.await.unwrap();
+        });
+        Self {
+            address,
+            shared,
+            stop,
+            work,
+        }
+    }
+
+    /// Goes away, with its connections.
+    pub(crate) async fn stop(mut self) -> Stopped {
+        self.stop.cancel();
+        within("the end of a hook", self.work.join_next()).await;
+        Stopped {
+            address: self.address,
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Hears what it is told from now on, and says that it failed; or not any more.
+    pub(crate) fn fails(&self, fails: bool) {
+        self.shared.fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// Calls each edge that it is told of by way of `proxy`, before it answers.
+    pub(crate) fn calls_back(&self, proxy: SocketAddr) {
+        *self.shared.calls.lock().unwrap() = Some(proxy);
+    }
+
+    /// What came of that.
+    pub(crate) fn codes(&self) -> Vec<Option<u32>> {
+        self.shared.codes.lock().unwrap().clone()
+    }
+
+    /// Of which edges it was asked.
+    pub(crate) fn asked(&self) -> Vec<ArrivingEdge> {
+        self.shared.asked.lock().unwrap().clone()
+    }
+
+    /// Waits until it was asked so often.
+    pub(crate) async fn asked_times(&self, times: usize) -> Vec<ArrivingEdge> {
+        let asked = async || Some(self.asked()).filter(|asked| asked.len() >= times);
+        until(&format!("{times} questions to a hook"), asked).await
+    }
+
+    /// What it was told of, everything.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.shared.told.lock().unwrap().clone()
+    }
+
+    /// Waits until it was told so much of `id`, what was told again left out.
+    pub(crate) async fn told_of(&self, id: &str, times: usize) -> Vec<Told> {
+        let told = async || Some(once(&self.told(), id)).filter(|told| told.len() >= times);
+        until(&format!("{times} things told of {id}"), told).await
+    }
+}
+
+/// One that went away.
+pub(crate) struct Stopped {
+    address: SocketAddr,
+    shared: Shared,
+}
+
+impl Stopped {
+    /// Comes back where it was.
+    pub(crate) async fn back(self) -> Hook {
+        Hook::at(&self.address.to_string(), self.shared).await
+    }
+}
+
+/// What was told of `id`, without what was told again.
+pub(crate) fn once(told: &[Told], id: &str) -> Vec<Told> {
+    let mut of_id: Vec<_> = told.iter().filter(|told| told.client_id() == id).collect();
+    of_id.dedup();
+    of_id.into_iter().cloned().collect()
+}
+
+#[tonic::async_trait]
+impl HooksService for Shared {
+    async fn authorize(
+        &self,
+        request: Request<AuthorizeRequest>,
+    ) -> Result<Response<AuthorizeResponse>, Status> {
+        let edge = match request.into_inner().who {
+            Some(Who::Edge(edge)) => edge,
+            Some(Who::Caller(caller)) => {
+                self.callers.lock().unwrap().push(caller.clone());
+                return (self.decide_on_callers)(&caller).map(Response::new);
+            }
+            None => return Err(Status::invalid_argument("nobody")),
+        };
+        self.asked.lock().unwrap().push(edge.clone());
+        match (self.decide)(&edge) {
+            Some(answer) => answer.map(Response::new),
+            None => pending().await,
+        }
+    }
+
+    async fn connected(
+        &self,
+        request: Request<ConnectedRequest>,
+    ) -> Result<Response<ConnectedResponse>, Status> {
+        let told = request.into_inner();
+        let calls = *self.calls.lock().unwrap();
+        if let Some(proxy) = calls {
+            let caller = Caller::connect(proxy).await;
+            let metadata = [("client-id", &*told.client_id)];
+            let answer = caller.call("/s/m", &metadata, b"x").await;
+            self.codes.lock().unwrap().push(answer.code());
+        }
+        self.heard(Told::Connected(told))?;
+        Ok(Response::new(ConnectedResponse {}))
+    }
+
+    async fn disconnected(
+        &self,
+        request: Request<DisconnectedRequest>,
+    ) -> Result<Response<DisconnectedResponse>, Status> {
+        self.heard(Told::Disconnected(request.into_inner()))?;
+        Ok(Response::new(DisconnectedResponse {}))
+    }
+}
+
+impl Shared {
+    fn heard(&self, told: Told) -> Result<(), Status> {
+        self.told.lock().unwrap().push(told);
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(Status::internal("it fails"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,103 @@
+//! A hook that takes its time with one edge.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use grpc_multiplexer_client::{Backend, Edge, EdgeEnd};
+use grpc_multiplexer_tests::{Caller, until, within};
+use http::Response;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::hook::Hook;
+use crate::{edge, server, yes};
+
+/// Edges beside the one, and callers of each.
+const EDGES: usize = 100;
+/// What anything of theirs may take on a busy machine; a hook's whole time is several of it.
+const BOUND: Duration = Duration::from_secs(2);
+/// Between two calls of one caller.
+const PACE: Duration = Duration::from_millis(100);
+
+/// An edge in this process, whose backend answers every call.
+async fn others(multiplexer: std::net::SocketAddr, id: String, stop: CancellationToken) -> EdgeEnd {
+    let (backend, mut incoming) = Backend::in_process();
+    let edge = Edge::new(id.parse().unwrap(), backend, multiplexer.into());
+    let serve = async {
+        let mut connections = JoinSet::new();
+        while let Some(Ok(stream)) = incoming.next().await {
+            connections.spawn(async {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_, mut respond))) = connection.accept().await {
+                    let mut answer = Response::new(());
+                    let headers = answer.headers_mut();
+                    headers.insert("grpc-status", "0".parse().unwrap());
+                    let _ = respond.send_response(answer, true);
+                }
+            });
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = edge.run(stop) => ended,
+        never = serve => never,
+    }
+}
+
+#[tokio::test]
+async fn a_slow_hook_delays_only_the_edge_that_it_decides_on() {
+    let hook = Hook::start(|edge| (edge.client_id != "slow").then(|| Ok(yes()))).await;
+    let mux = server(hook.address, &["--hooks-timeout=8s", "--log-level", "info"]).await;
+    // One that knows which server it dials waits for it.
+    let slow = edge(&mux, "slow", &["--tunnel-protocol=1"]);
+    let asked = hook.asked_times(1).await;
+    assert_eq!(asked[0].client_id, "slow");
+    let began = Instant::now();
+    let stop = CancellationToken::new();
+    let mut edges = JoinSet::new();
+    for number in 0..EDGES {
+        let id = format!("edge-{number}");
+        edges.spawn(others(mux.multiplexer, id, stop.clone()));
+    }
+    until("all others are connected", async || {
+        (mux.listed().await.len() == EDGES).then_some(())
+    })
+    .await;
+    let mut callers = JoinSet::new();
+    let stopped = Arc::new(CancellationToken::new());
+    for number in 0..EDGES {
+        let (proxy, stopped) = (mux.proxy, Arc::clone(&stopped));
+        callers.spawn(async move {
+            let caller = Caller::connect(proxy).await;
+            let id = format!("edge-{number}");
+            let mut longest = Duration::ZERO;
+            let mut pace = interval(PACE);
+            // At least one each, and as long as the slow one is decided on.
+            loop {
+                let made = Instant::now();
+                let answer = caller.call("/s/m", &[("client-id", &*id)], b"").await;
+                assert_eq!(answer.code(), Some(0), "{answer:?}");
+                longest = longest.max(made.elapsed());
+                if stopped.is_cancelled() {
+                    return longest;
+                }
+                pace.tick().await;
+            }
+        });
+    }
+    let said = slow.says("no tunnel").await;
+    assert!(said.contains("the server's hook does not say"), "{said}");
+    assert!(
+        began.elapsed() >= Duration::from_secs(7),
+        "{:?}",
+        began.elapsed()
+    );
+    stopped.cancel();
+    let mut longest = within("all callers", callers.join_all()).await;
+    longest.sort();
+    let p99 = longest[EDGES * 99 / 100 - 1];
+    assert!(p99 < BOUND, "{longest:?}");
+    assert_eq!(mux.listed().await.len(), EDGES);
+}
