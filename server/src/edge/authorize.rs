@@ -28,6 +28,7 @@ impl Edges {
             remote_address: offer.remote.to_string(),
             version: offer.software.clone(),
             credentials: Some(admission.told(auth.filter(|_| send_tokens))),
+            labels: offer.labels.to_map(),
         };
         // Boxed: large, and seldom.
         let authorize = Box::pin(self.hooks.authorize_edge(asked, &offer.client_id));

@@ -19,7 +19,10 @@ async fn an_edge_that_the_hook_refuses_is_told_why_and_is_nowhere() {
     })
     .await;
     let mux = server(hook.address, &[]).await;
-    let (refused, let_in) = (edge(&mux, "kitchen", &[]), edge(&mux, "rainbow", &[]));
+    let (refused, let_in) = (
+        edge(&mux, "kitchen", &[]),
+        edge(&mux, "rainbow", &["--label=team=red"]),
+    );
     let said = refused.says("no tunnel").await;
     let why = "the server's hook refuses it: it is not paid for";
     assert!(said.contains(why), "{said}");
@@ -32,6 +35,7 @@ async fn an_edge_that_the_hook_refuses_is_told_why_and_is_nowhere() {
     assert!(asked.version.starts_with("grpc-multiplexer/"), "{asked:?}");
     let credentials = asked.credentials.clone().unwrap();
     assert_eq!(credentials, Default::default());
+    assert_eq!(asked.labels["team"], "red");
     // Nor is one of the original's, which is not told why.
     let legacy = edge(&mux, "old", &["--tunnel-protocol=legacy"]);
     legacy.says("or this one may not").await;
