@@ -5,7 +5,7 @@
 //! call, so [`rewrite`] fills in what the backend wants to see. And when that connection has ended, for whatever reason,
 //! the server has no way to begin another: the tunnel must end with it, and the next one starts afresh.
 
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod rewrite;
 

@@ -38,7 +38,7 @@ pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use grpc_multiplexer_tunnel::{
     ClientId, InvalidClientId, InvalidLabel, InvalidLabels, Label, Labels,
 };
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub use legacy::fuzzing;
 pub use options::PROGRAM;

@@ -40,7 +40,7 @@ pub use listen::{BindError, bind, local_addresses};
 pub use openssh::{
     SshKeyFileError, SshPrivateKey, SshPrivateKeyError, SshPublicKey, SshPublicKeyError,
 };
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub use options::fuzzing;
 pub use options::{

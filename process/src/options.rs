@@ -8,7 +8,7 @@
 mod command;
 mod environment;
 mod file;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod hidden;
 mod leaves;

@@ -1,4 +1,5 @@
-//! What fuzz targets reach of this crate beyond its interface. Built only with `--cfg fuzzing`, as cargo-fuzz does.
+//! What fuzz targets reach of this crate beyond its interface. Built with `--cfg fuzzing`, as cargo-fuzz does, and with
+//! this crate's tests, so that what no longer compiles is seen at once.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

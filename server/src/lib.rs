@@ -13,7 +13,7 @@ mod discovery;
 mod doors;
 mod duplicates;
 mod edge;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod greet;

@@ -18,7 +18,7 @@ mod client_id;
 mod config;
 mod error;
 mod flood;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
