@@ -244,6 +244,22 @@ impl Process {
         assert!(sent.success(), "kill -{name} failed");
     }
 
+    /// Has its configuration, with all files that it names, read again.
+    ///
+    /// # Panics
+    ///
+    /// When it does not take it.
+    pub async fn reload(&self) {
+        const TAKEN: &str = "configuration reloaded";
+        let before = self
+            .log()
+            .iter()
+            .filter(|line| line.contains(TAKEN))
+            .count();
+        self.signal("HUP");
+        self.says_times(TAKEN, before + 1).await;
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

@@ -213,8 +213,7 @@ async fn a_ban_holds_over_a_reload_and_ends_when_an_operator_says_so() {
         said.contains(&format!("{OUT} 3600s: under repair")),
         "{said}"
     );
-    mux.signal("HUP");
-    mux.says("configuration reloaded").await;
+    mux.reload().await;
     let listed = bans(&mut operator).await;
     let ids: Vec<_> = listed.iter().map(|ban| ban.client_id.as_str()).collect();
     assert_eq!(ids, ["attic", "kitchen", "rainbow"]);

@@ -1,12 +1,8 @@
 //! A policy that changes while calls run.
 
-use grpc_multiplexer_tests::{Caller, Load, Mux, Process};
+use grpc_multiplexer_tests::{Caller, Load, Mux};
 
 use crate::{BILLING, METHOD, SUPPORT, bearer, call, edge, policy, server};
-
-async fn taken(process: &Process, times: usize) {
-    process.says_times("file changed, and taken", times).await;
-}
 
 /// Calls with a token.
 async fn calls(mux: &Mux, token: &str) -> Load {
@@ -24,15 +20,15 @@ async fn tokens_change_under_load_and_no_call_fails() {
         caller.replace(BILLING[1], token)
     };
     folder.put("policy.yaml", only(BILLING[1]));
-    taken(&mux, 1).await;
+    mux.reload().await;
     let first = calls(&mux, BILLING[0]).await;
     let both = format!("{}, {}", BILLING[1], SUPPORT[1]);
     folder.put("policy.yaml", only(&both));
-    taken(&mux, 2).await;
+    mux.reload().await;
     let second = calls(&mux, SUPPORT[0]).await;
     first.none_failed().await;
     folder.put("policy.yaml", only(SUPPORT[1]));
-    taken(&mux, 3).await;
+    mux.reload().await;
     let caller = Caller::connect(mux.proxy).await;
     let answer = call(&caller, BILLING[0], "rainbow", METHOD).await;
     assert_eq!(answer.mux_error(), Some("unauthenticated"));
@@ -68,7 +64,7 @@ async fn a_policy_with_a_mistake_is_refused_whole() {
         assert_eq!(answer.mux_error(), Some("unknown-edge"));
     }
     folder.put("policy.yaml", policy().replace(BILLING[1], &"0".repeat(64)));
-    taken(&mux, 1).await;
+    mux.says("file changed, and taken").await;
     let answer = call(&caller, BILLING[0], "rainbow", METHOD).await;
     assert_eq!(answer.mux_error(), Some("unauthenticated"));
 }

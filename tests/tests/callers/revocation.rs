@@ -16,11 +16,10 @@ fn both() -> String {
     )
 }
 
-/// A policy takes the place of the one before. Each is the `times`th.
-async fn reload(mux: &Mux, folder: &Folder, text: String, times: usize) {
+/// A policy takes the place of the one before.
+async fn reload(mux: &Mux, folder: &Folder, text: String) {
     folder.put("policy.yaml", text);
-    mux.signal("HUP");
-    mux.says_times("configuration reloaded", times).await;
+    mux.reload().await;
 }
 
 async fn start(caller: &Caller, token: &str) -> Call {
@@ -53,7 +52,7 @@ async fn a_call_that_may_run_no_more_is_cut_and_no_other() {
     {
         let mut call = start(&caller, BILLING[0]).await;
         call.bytes(4).await;
-        reload(&mux, &folder, both().replace(from, to), 2 * round + 1).await;
+        reload(&mux, &folder, both().replace(from, to)).await;
         if to == "  billings:" {
             // Another name, and the same rights.
             call.data(b"", true).await;
@@ -67,7 +66,7 @@ async fn a_call_that_may_run_no_more_is_cut_and_no_other() {
             backend.call_ended(round + 1).await,
             Ended::Reset(Reason::CANCEL)
         );
-        reload(&mux, &folder, both(), 2 * round + 2).await;
+        reload(&mux, &folder, both()).await;
     }
     other.data(b"", true).await;
     assert_eq!(other.answer().await.code(), Some(0));
@@ -83,7 +82,7 @@ async fn a_call_that_waits_for_its_edge_is_cut_too() {
     let call = start(&caller, BILLING[0]).await;
     mux.says("a call waits for its edge").await;
     let without = both().replace(BILLING[1], &"0".repeat(64));
-    reload(&mux, &folder, without, 1).await;
+    reload(&mux, &folder, without).await;
     is_revoked(&call.answer().await);
 }
 
@@ -102,8 +101,8 @@ async fn what_a_dry_run_let_in_is_looked_at_when_it_ends() {
     let sees_all = discovery.watch_grpc_server(watch).await;
     mux.says("reason=\"nothing-shown\"").await;
     // Nothing ends while it is one.
-    reload(&mux, &folder, tried(&both()), 1).await;
-    reload(&mux, &folder, policy(), 2).await;
+    reload(&mux, &folder, tried(&both())).await;
+    reload(&mux, &folder, policy()).await;
     is_revoked(&stranger.answer().await);
     let gone = ends(sees_all.unwrap().into_inner()).await;
     assert_eq!(gone.metadata().get("x-mux-error").unwrap(), "revoked");
@@ -140,7 +139,7 @@ async fn a_watch_ends_when_its_caller_may_see_something_else() {
             .into_inner()
     };
     let (billing, mut support) = (watch(BILLING[0]).await, watch(SUPPORT[0]).await);
-    reload(&mux, &folder, policy().replace("[garden]", "[attic]"), 1).await;
+    reload(&mux, &folder, policy().replace("[garden]", "[attic]")).await;
     let changed = ends(billing).await;
     assert_eq!(changed.code(), Code::Unavailable);
     assert_eq!(
@@ -150,7 +149,7 @@ async fn a_watch_ends_when_its_caller_may_see_something_else() {
     let (_backend, _edge) = edge(&mux, "attic").await;
     let event = within("an event", support.message()).await;
     assert_eq!(event.unwrap().unwrap().server, "attic");
-    reload(&mux, &folder, "callers: {}".to_owned(), 2).await;
+    reload(&mux, &folder, "callers: {}".to_owned()).await;
     let gone = ends(support).await;
     assert_eq!(gone.code(), Code::PermissionDenied);
     assert_eq!(gone.metadata().get("x-mux-error").unwrap(), "revoked");

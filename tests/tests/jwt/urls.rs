@@ -210,12 +210,10 @@ async fn keys_outlive_a_reload_and_another_url_takes_their_place() {
     let [old, new] = [&first, &second].map(|signer| signer.token("svc-billing"));
     is_taken(&caller, &old).await;
     publisher.says(Says::Nothing);
-    mux.signal("HUP");
-    mux.says_times("configuration reloaded", 1).await;
+    mux.reload().await;
     assert_eq!(call(&caller, &old).await.body, b"pong");
     folder.put("server.yaml", text(&other.url()));
-    mux.signal("HUP");
-    mux.says_times("configuration reloaded", 2).await;
+    mux.reload().await;
     is_taken(&caller, &new).await;
     assert_eq!(
         call(&caller, &old).await.mux_error(),

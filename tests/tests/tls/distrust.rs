@@ -86,9 +86,7 @@ async fn an_authority_that_is_taken_out_takes_its_tunnels_along() {
     stays.says(" connected ").await;
     for (round, protocol) in ["1", "legacy"].into_iter().enumerate() {
         pki.folder.put("ca.pem", &both);
-        mux.signal("HUP");
-        mux.says_times("configuration reloaded", 2 * round + 1)
-            .await;
+        mux.reload().await;
         let protocol = [format!("--tunnel-protocol={protocol}")];
         let options = [&pki.edge(&other.signs("bad.test"), "bad")[..], &protocol].concat();
         let goes = Edge::dialling(mux.multiplexer, "kitchen", NOWHERE, &borrowed(&options));
@@ -164,7 +162,7 @@ async fn a_certificate_that_was_renewed_can_be_revoked_under_load_and_no_call_fa
     let pki = Pki::new("renewed");
     let backend = Backend::pong().await;
     let address = backend.address.to_string();
-    let (options, list) = revoking(&pki, "multiplexer");
+    let (options, _) = revoking(&pki, "multiplexer");
     let mux = server(&options).await;
     let old = pki.authority.signs("edge.test");
     let edge = edge(&mux, &address, &pki.edge(&old, "edge"));
@@ -174,7 +172,7 @@ async fn a_certificate_that_was_renewed_can_be_revoked_under_load_and_no_call_fa
     edge.says("there is another certificate").await;
     edge.says("old tunnel closed").await;
     pki.folder.put("crl.pem", pki.authority.revokes(&[&old]));
-    taken(&mux, &list, 1).await;
+    mux.reload().await;
     load.none_failed().await;
     edge.says_times(" connected ", 2).await;
     was_not_cut(&edge);

@@ -203,7 +203,7 @@ async fn an_edge_enrols_and_has_its_id_from_then_on() {
         assert!(line.contains(part), "{line}");
     }
     // The file of the key is there now, which is no news.
-    taken(&rainbow, &key.display().to_string(), 1).await;
+    rainbow.reload().await;
     rainbow.kill().await;
     assert!(
         !rainbow
@@ -225,8 +225,8 @@ async fn an_edge_enrols_and_has_its_id_from_then_on() {
     rainbow.kill().await;
     // A new key, by a new token. The old one's line can go then.
     fs::remove_file(&key).unwrap();
-    let tokens = folder.put("tokens", lines(&[(SECOND, "rainbow")]));
-    taken(&mux, &tokens, 1).await;
+    folder.put("tokens", lines(&[(SECOND, "rainbow")]));
+    mux.reload().await;
     folder.put("key-token", SECOND[0]);
     let rainbow = edge(&mux, &backend, &enrols);
     rainbow.says(" connected ").await;

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use grpc_multiplexer_tests::{Backend, Caller, Edge, KEYS, KeyFiles, Load, Mux, checked};
 
 use crate::exposure::OPEN;
-use crate::reload::taken;
 use crate::tunnel::{is_reached, is_refused};
 use crate::{NOWHERE, Pki, borrowed, edge, pong, server, tokens};
 
@@ -206,18 +205,17 @@ async fn keys_change_under_load_and_no_call_fails() {
     let pki = Pki::new("key-rotation");
     let backend = Backend::pong().await;
     let mux = server(&takes(&pki, &[(FIRST, "rainbow"), (SECOND, "rainbow")])).await;
-    let keys = pki.folder.0.join("authorized-edges").display().to_string();
     let address = backend.address.to_string();
     let edge = edge(&mux, &address, &has(&pki, "key", FIRST));
     edge.says(" connected ").await;
     let load = Load::start(&mux).await;
-    let key = pki.folder.put("key", SECOND.private);
-    taken(&edge, &key, 1).await;
+    pki.folder.put("key", SECOND.private);
+    edge.reload().await;
     edge.says_times(" connected ", 2).await;
     edge.says("old tunnel closed").await;
     pki.folder
         .put("authorized-edges", lines(&[(SECOND, "rainbow")]));
-    taken(&mux, &keys, 1).await;
+    mux.reload().await;
     load.none_failed().await;
     edge.never_said("tunnel lost");
 }

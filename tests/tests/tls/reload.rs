@@ -46,8 +46,7 @@ async fn a_new_certificate_is_shown_without_a_word_and_at_sighup() {
     taken(&mux, &key, 1).await;
     let third = pki.authority.signs("127.0.0.1");
     third.put(&pki.folder, "multiplexer");
-    mux.signal("HUP");
-    mux.says("configuration reloaded").await;
+    mux.reload().await;
     assert_eq!(shown(&pki, mux.multiplexer).await, third.der());
 }
 
@@ -93,8 +92,7 @@ async fn what_cannot_be_used_is_named_and_not_taken() {
         assert!(!line.contains(first.key.lines().nth(1).unwrap()), "{line}");
         assert_eq!(shown_to(&pki, &mux, &first).await, first.der());
         fs::write(file, right).unwrap();
-        mux.signal("HUP");
-        mux.says_times("configuration reloaded", round + 1).await;
+        mux.reload().await;
     }
     edge.never_said("tunnel lost");
 }
@@ -148,7 +146,7 @@ async fn whose_certificate_was_revoked_gets_no_further_tunnel() {
     let mut first = edge(&mux, NOWHERE, &options);
     first.says(" connected ").await;
     pki.folder.put("crl.pem", pki.authority.revokes(&[&leaf]));
-    taken(&mux, &list, 1).await;
+    mux.reload().await;
     first.kill().await;
     let second = edge(&mux, NOWHERE, &options);
     second.says("(it is revoked)").await;
@@ -173,22 +171,24 @@ async fn authorities_and_certificates_change_under_load_and_no_call_fails() {
             .await;
     };
 
+    let reload = async || {
+        mux.reload().await;
+        first.reload().await;
+    };
+
     let new = Authority::new("new");
     pki.folder
         .put("ca.pem", [pki.authority.pem(), new.pem()].concat());
-    taken(&mux, &pki.ca, 1).await;
-    taken(&first, &pki.ca, 1).await;
+    reload().await;
     further("both-authorities").await;
 
-    let [of_server, _] = new.signs("127.0.0.1").put(&pki.folder, "multiplexer");
-    let [of_edge, _] = new.signs("edge.test").put(&pki.folder, "edge");
-    taken(&mux, &of_server, 1).await;
-    taken(&first, &of_edge, 1).await;
+    new.signs("127.0.0.1").put(&pki.folder, "multiplexer");
+    new.signs("edge.test").put(&pki.folder, "edge");
+    reload().await;
     further("new-certificates").await;
 
     pki.folder.put("ca.pem", new.pem());
-    taken(&mux, &pki.ca, 2).await;
-    taken(&first, &pki.ca, 2).await;
+    reload().await;
     further("new-authority").await;
 
     load.none_failed().await;

@@ -72,9 +72,7 @@ async fn a_pattern_that_takes_no_certificate_of_it_takes_a_tunnel_along() {
     let options = pki.edge(&pki.authority.signs("rainbow.test"), "rainbow");
     for (round, protocol) in ["1", "legacy"].into_iter().enumerate() {
         write("{id}.test");
-        mux.signal("HUP");
-        mux.says_times("configuration reloaded", 2 * round + 1)
-            .await;
+        mux.reload().await;
         let protocol = [format!("--tunnel-protocol={protocol}")];
         let edge = edge(&mux, NOWHERE, &[&options[..], &protocol].concat());
         edge.says(" connected ").await;

@@ -12,7 +12,6 @@ use grpc_multiplexer_tunnel::message::Code;
 use tokio::time::Instant;
 
 use crate::exposure::OPEN;
-use crate::reload::taken;
 use crate::tunnel::{is_reached, is_refused};
 use crate::{NOWHERE, Pki, borrowed, edge, pong, server};
 
@@ -157,9 +156,7 @@ async fn tokens_change_under_load_and_no_call_fails() {
     let backend = Backend::pong().await;
     let address = backend.address.to_string();
     let mux = server(&takes(&pki, &[(FIRST, "*")])).await;
-    let tokens = pki.folder.0.join("tokens").display().to_string();
     let options = shows(&pki, "token", FIRST[0]);
-    let token = pki.folder.0.join("token").display().to_string();
     let first = edge(&mux, &address, &options);
     first.says(" connected ").await;
     let load = Load::start(&mux).await;
@@ -170,15 +167,15 @@ async fn tokens_change_under_load_and_no_call_fails() {
     };
     pki.folder
         .put("tokens", lines(&[(FIRST, "*"), (SECOND, "*")]));
-    taken(&mux, &tokens, 1).await;
+    mux.reload().await;
     further("both-tokens").await;
     pki.folder.put("token", SECOND[0]);
-    taken(&first, &token, 1).await;
+    first.reload().await;
     further("new-token").await;
     first.says_times(" connected ", 2).await;
     first.says("old tunnel closed").await;
     pki.folder.put("tokens", lines(&[(SECOND, "*")]));
-    taken(&mux, &tokens, 2).await;
+    mux.reload().await;
     further("new-token-alone").await;
     load.none_failed().await;
     first.never_said("tunnel lost");

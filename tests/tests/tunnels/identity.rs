@@ -461,8 +461,7 @@ async fn what_becomes_of_twins_reloads() {
     let first = Tunnel::open(&mux, &Who::instance(1), &backend).await;
     Tunnel::refused(&mux, &Who::instance(2), &backend).await;
     folder.put("server.yaml", "duplicate-client-id: balance\n");
-    mux.signal("HUP");
-    mux.says("configuration reloaded").await;
+    mux.reload().await;
     let _second = Tunnel::open(&mux, &Who::instance(2), &backend).await;
     assert!(!first.session.is_closed());
 }
