@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::secrets::plant_words;
+use crate::secrets::plant_file;
 
 /// A folder of a test's own, removed with it.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl Folder {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &contents).unwrap();
         if is_secret(&path) {
-            plant_words(contents);
+            plant_file(contents);
         }
         path.display().to_string()
     }
@@ -54,7 +54,7 @@ impl Folder {
         use std::os::unix::fs::PermissionsExt as _;
         let path = self.put(path, &contents);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        plant_words(contents);
+        plant_file(contents);
         path
     }
 }

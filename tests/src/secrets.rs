@@ -7,12 +7,16 @@ use std::collections::HashSet;
 use std::sync::{LazyLock, PoisonError, RwLock};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// What is looked for has so many bytes: too many to be anywhere by chance, and few enough that half a token is found.
 const PIECE: usize = 16;
 /// Shorter words of a file are names.
 const SHORTEST: usize = 32;
+
+/// What stands before the private half of a key: in PKCS #8, a version and the length of an octet string; in OpenSSH's format,
+/// the length of both halves. *Source:* RFC 5915, section 3, and OpenSSH's `PROTOCOL.key`.
+const KEY_BEGINS: [&[u8]; 2] = [&[2, 1, 1, 4, 32], &[0, 0, 0, 64]];
 
 type Pieces = HashSet<[u8; PIECE]>;
 
@@ -26,7 +30,29 @@ pub fn plant(secret: impl AsRef<[u8]>) {
     planted.extend(pieces);
 }
 
-/// The same of every word of a text that is as long as a token or a line of a key. Paths and methods are none.
+/// The same of what a file says: every word that is as long as a token or a line of a key, and the private half of a key as
+/// bytes. Paths and methods are none.
+pub fn plant_file(text: impl AsRef<[u8]>) {
+    plant_words(&text);
+    for part in String::from_utf8_lossy(text.as_ref()).split("-----") {
+        let base64: String = part.split_ascii_whitespace().collect();
+        // What stands around it is none.
+        let bytes = STANDARD.decode(base64).unwrap_or_default();
+        if let Some(half) = private_half(&bytes) {
+            plant(half);
+        }
+    }
+}
+
+/// The 32 bytes of a P-256 or an Ed25519 key. The other half is no secret: certificates are in the log of TLS.
+fn private_half(key: &[u8]) -> Option<&[u8; 32]> {
+    KEY_BEGINS.iter().find_map(|begins| {
+        let at = key.windows(begins.len()).position(|part| part == *begins)?;
+        key[at + begins.len()..].first_chunk()
+    })
+}
+
+/// The same of every word of a text that is long enough.
 pub fn plant_words(text: impl AsRef<[u8]>) {
     let is_of_word = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=._~-".contains(&byte);
     for word in text.as_ref().split(|byte| !is_of_word(*byte)) {
@@ -141,12 +167,25 @@ mod tests {
     fn words_of_a_file_are_secrets_where_they_are_as_long_as_one() {
         let [token, line, method] = ["kq", "+/Az", "Zx"].map(|word| word.repeat(20));
         let path = format!("/{method}.Service/{method}");
-        plant_words(format!(
+        plant_file(format!(
             "# a file\n{token} rainbow\n[{path}]\n-----BEGIN\n{line}=\n"
         ));
         assert!(found_in(format!("{{{token}}}")).is_some());
         assert!(found_in(&line).is_some());
         assert_eq!(found_in(path), None);
         assert_eq!(found_in("# a file, rainbow, -----BEGIN"), None);
+    }
+
+    #[test]
+    fn the_private_half_of_a_key_is_a_secret_and_the_other_is_none() {
+        let halves = [[0xfa; 32], [0xfb; 32]];
+        for begins in KEY_BEGINS {
+            let key = [b"a key of a kind: ", begins, &halves.concat()].concat();
+            let pem = STANDARD.encode(key);
+            let (one, two) = pem.split_at(20);
+            plant_file(format!("-----BEGIN A KEY-----\n{one}\n{two}\n-----END"));
+            assert!(found_in(format!("{:?}", halves[0])).is_some());
+            assert_eq!(found_in(format!("{:?}", halves[1])), None);
+        }
     }
 }

@@ -17,7 +17,7 @@ mod world;
 
 use grpc_multiplexer_tests::secrets::{are_not_in, found_in};
 
-use world::{Tls, World};
+use world::{Tls, World, is_clean};
 
 /// Edges and callers by each of their credentials, operators, and whoever looks at pages.
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn what_works_shows_no_secret() {
         world.crash().await;
         edges[0].says_times(&world.connected(), 2).await;
         for process in edges.iter().map(|edge| &**edge).chain([&world.server]) {
-            world.is_clean(process);
+            is_clean(process);
         }
         world.nothing_is_readable_on_the_way();
     }
@@ -65,10 +65,9 @@ async fn in_plain_text_secrets_are_readable_on_the_way() {
     let answer = world.call("/s/m", &world.caller_token).await;
     assert_eq!(answer.body, world.body.as_bytes(), "{answer:?}");
     for tap in [&world.to_proxy, &world.to_multiplexer] {
-        let found = found_in(tap.seen()).expect("all of it is readable");
-        assert!(!found.is_empty());
+        assert!(found_in(tap.seen()).is_some());
     }
     for process in edges.iter().map(|edge| &**edge).chain([&world.server]) {
-        world.is_clean(process);
+        is_clean(process);
     }
 }

@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 
-use grpc_multiplexer_tests::secrets::plant;
 use grpc_multiplexer_tests::signer::{AUDIENCE, ISSUER, Signer, jwks};
 use grpc_multiplexer_tests::{Authority, Backend, Folder, KEYS, Process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::material::{scalar, sha256, token};
+use crate::material::{sha256, token};
 
 /// Who may come: an edge and a caller by a token, an edge by a key, edges and a caller by tokens of `signer`.
 pub(crate) fn put_files(folder: &Folder, signer: &Signer, [edge, caller]: [&str; 2]) {
@@ -58,7 +57,6 @@ pub(crate) fn tls_options(folder: &Folder, authority: &Authority) -> Vec<String>
     let mut options = Vec::new();
     for listener in ["proxy", "multiplexer", "admin", "operator"] {
         let leaf = authority.signs("127.0.0.1");
-        plant(scalar(&leaf));
         let [certificate, key] = leaf.put(folder, listener);
         options.push(format!("--{listener}-tls-certificate={certificate}"));
         options.push(format!("--{listener}-tls-key={key}"));

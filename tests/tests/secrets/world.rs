@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::material::{scalar, seed, token};
+use crate::material::token;
 use crate::server::{configuration, options, publisher, put_files, started, tls_options};
 
 const EDGE: &str = "grpc-multiplexer-client";
@@ -54,9 +54,7 @@ impl World {
         let [proxy, multiplexer, admin, operator] = free();
         let (folder, authority) = (Folder::new("secrets"), Authority::new("secrets"));
         let (signer, edge_token, caller_token) = (Signer::new("a"), token(), token());
-        for secret in [MARKER.as_bytes(), &seed()] {
-            plant(secret);
-        }
+        plant(MARKER);
         let publisher = publisher(&jwks(&[&signer])).await;
         put_files(&folder, &signer, [&edge_token, &caller_token]);
         folder.put("ca.pem", authority.pem());
@@ -198,7 +196,6 @@ impl World {
 
     /// The options of one for operators.
     pub(crate) fn operator(&self, leaf: &Leaf) -> Vec<String> {
-        plant(scalar(leaf));
         let [certificate, key] = leaf.put(&self.folder, "operator-own");
         vec![
             format!("--operator-address={}", self.operator),
@@ -227,17 +224,6 @@ impl World {
         answer
     }
 
-    /// What others on the same machine see of a process, and what it said so far.
-    pub(crate) fn is_clean(&self, process: &Process) {
-        for file in ["cmdline", "environ"] {
-            let shown = fs::read(format!("/proc/{}/{file}", process.pid())).unwrap();
-            are_not_in(file, shown);
-        }
-        let log = process.log();
-        assert!(log.iter().any(|line| line.contains("TRACE")), "{log:?}");
-        are_not_in("a log", log.join("\n"));
-    }
-
     pub(crate) fn nothing_is_readable_on_the_way(&self) {
         for tap in [&self.to_proxy, &self.to_multiplexer] {
             let seen = tap.seen();
@@ -249,4 +235,15 @@ impl World {
     pub(crate) fn file(&self, name: &str) -> String {
         self.folder.0.join(name).display().to_string()
     }
+}
+
+/// What others on the same machine see of a process, and what it said so far.
+pub(crate) fn is_clean(process: &Process) {
+    for file in ["cmdline", "environ"] {
+        let shown = fs::read(format!("/proc/{}/{file}", process.pid())).unwrap();
+        are_not_in(file, shown);
+    }
+    let log = process.log();
+    assert!(log.iter().any(|line| line.contains("TRACE")), "{log:?}");
+    are_not_in("a log", log.join("\n"));
 }
