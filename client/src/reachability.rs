@@ -11,6 +11,9 @@ use tracing::{info, warn};
 use crate::Backend;
 use crate::backend::DialError;
 
+const SILENT: &str =
+    "it hangs up without a word: if it speaks TLS, write its address as https://HOST:PORT";
+
 /// Whether the backend answered last time, and as what.
 #[derive(Debug, Default)]
 pub(crate) struct Reachability {
@@ -44,6 +47,8 @@ impl Reachability {
     pub(crate) fn heard(&self, backend: &Backend, first: Result<&[u8], &io::Error>) {
         let advice = match first {
             Ok(first) => Self::advice(first),
+            // As most systems hang up on what they did not read.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Some(SILENT),
             Err(error) => of_alert(error),
         };
         let was_foreign = self.is_foreign.swap(advice.is_some(), Ordering::Relaxed);
@@ -54,9 +59,7 @@ impl Reachability {
 
     fn advice(first: &[u8]) -> Option<&'static str> {
         match Speaks::of_server(first) {
-            _ if first.is_empty() => Some(
-                "it hangs up without a word: if it speaks TLS, write its address as https://HOST:PORT",
-            ),
+            _ if first.is_empty() => Some(SILENT),
             Some(Speaks::Tls) => Some("it speaks TLS: write its address as https://HOST:PORT"),
             Some(Speaks::Http1) => Some("it speaks HTTP/1, and gRPC needs HTTP/2"),
             _ => None,

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use grpc_multiplexer_tunnel::{BoxedIo, PeerEnd, StreamEnd, TunnelStream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Bytes on their way in one direction.
 const BUFFER: usize = 64 * 1024;
 /// How long the server's word on a stream's end may trail the end itself: it travels on the control stream.
 const WORD_OF_END: Duration = Duration::from_secs(10);
+/// How long the other direction goes on when the backend takes no more bytes: it ends by itself, with the last that it said.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why a splice stopped before both halves were closed.
 #[derive(Debug)]
@@ -41,7 +43,11 @@ pub(crate) async fn splice(
                 to_backend.shutdown().await.map_err(|_| Cut::Backend)
             }
             Ok(_) | Err(Side::Source) => Err(Cut::Server),
-            Err(Side::Target) => Err(Cut::Backend),
+            Err(Side::Target) => {
+                // What it said before it hung up can still be read.
+                sleep(LAST_WORDS).await;
+                Err(Cut::Backend)
+            }
         }
     };
     let down = async {
