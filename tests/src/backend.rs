@@ -488,6 +488,15 @@ impl H2Call {
         self.trailers(&[("grpc-status", "0")]);
     }
 
+    /// Answers with the request's body, once that has ended.
+    pub async fn echo(&mut self) {
+        let mut body = Vec::new();
+        while let Some(chunk) = self.chunk().await {
+            body.extend_from_slice(&chunk);
+        }
+        self.ok(&body).await;
+    }
+
     /// Resets the call.
     pub fn reset(&mut self, reason: Reason) {
         match &mut self.stream {

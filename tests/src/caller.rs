@@ -112,6 +112,17 @@ impl Caller {
         call.answer().await
     }
 
+    /// Makes a whole call to a backend that [echoes](crate::H2Call::echo) it.
+    ///
+    /// # Panics
+    ///
+    /// When it fails, or the answer is another.
+    pub async fn echoes(&self, metadata: &[(&str, &str)], body: &[u8]) {
+        let answer = self.call("/s/echo", metadata, body).await;
+        assert_eq!(answer.code(), Some(0), "{:?}", answer.error);
+        assert!(answer.body == body, "another body");
+    }
+
     /// Sends any request's headers.
     ///
     /// # Panics

@@ -11,9 +11,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::pending;
 use futures::stream::FuturesUnordered;
-use grpc_multiplexer_tests::{
-    Backend, Call, Caller, Edge, H2Call, Mux, metric, page, until, within,
-};
+use grpc_multiplexer_tests::{Backend, Call, Caller, Edge, Mux, metric, page, until, within};
 use h2::Reason;
 use h2::server::Builder;
 use tokio::io::AsyncReadExt as _;
@@ -22,20 +20,6 @@ use tokio::time::Instant;
 
 const ID: (&str, &str) = ("client-id", "rainbow");
 const KIB: usize = 1024;
-
-async fn echo(call: &mut H2Call) {
-    let mut body = Vec::new();
-    while let Some(chunk) = call.chunk().await {
-        body.extend_from_slice(&chunk);
-    }
-    call.ok(&body).await;
-}
-
-async fn succeeds(caller: &Caller, body: &[u8]) {
-    let answer = caller.call("/s/echo", &[ID], body).await;
-    assert_eq!(answer.code(), Some(0), "{answer:?}");
-    assert_eq!(answer.body, body);
-}
 
 /// One that answers `/s/echo`, and sends more than anybody takes for anything else.
 async fn flooding() -> Backend {
@@ -46,7 +30,7 @@ async fn flooding() -> Backend {
         .data_frame_budget(1 << 40);
     Backend::h2_with(&settings, |mut call| async move {
         if call.request.uri().path() == "/s/echo" {
-            return echo(&mut call).await;
+            return call.echo().await;
         }
         call.headers();
         call.data(&vec![0; 512 * KIB]).await;
@@ -196,7 +180,7 @@ async fn callers_take_no_descriptor_that_an_edge_needs_and_nobody_takes_the_last
     let backend = flooding().await;
     let _edge = Edge::start(&mux, "rainbow", backend.address).await;
     let caller = Caller::connect(mux.proxy).await;
-    succeeds(&caller, b"before").await;
+    caller.echoes(&[ID], b"before").await;
     let mut callers = connect(mux.proxy, 2 * DESCRIPTORS).await;
     last_is_closed(&mut callers).await;
     mux.says("callers turned away").await;
@@ -204,7 +188,7 @@ async fn callers_take_no_descriptor_that_an_edge_needs_and_nobody_takes_the_last
     let mut edges = connect(mux.multiplexer, 2 * DESCRIPTORS).await;
     last_is_closed(&mut edges).await;
     mux.says("edges turned away").await;
-    succeeds(&caller, b"meanwhile").await;
+    caller.echoes(&[ID], b"meanwhile").await;
     assert!(open(&mux) < DESCRIPTORS, "{}", open(&mux));
     let failed = mux
         .log()
@@ -223,7 +207,7 @@ async fn running_out_of_descriptors_burns_nothing_and_is_got_over() {
     let backend = flooding().await;
     let _edge = Edge::start(&mux, "rainbow", backend.address).await;
     let caller = Caller::connect(mux.proxy).await;
-    succeeds(&caller, b"before").await;
+    caller.echoes(&[ID], b"before").await;
     let limit = |descriptors: usize| {
         let limited = Command::new("prlimit")
             .args([
@@ -251,7 +235,10 @@ async fn running_out_of_descriptors_burns_nothing_and_is_got_over() {
     // Tried again at once, it takes a whole core.
     let (busy, all) = (cpu_time(&mux) - busy, start.elapsed());
     assert!(busy < all / 4, "{busy:?} of {all:?}");
-    succeeds(&caller, b"meanwhile").await;
+    caller.echoes(&[ID], b"meanwhile").await;
     drop(sockets);
-    succeeds(&Caller::connect(mux.proxy).await, b"after").await;
+    Caller::connect(mux.proxy)
+        .await
+        .echoes(&[ID], b"after")
+        .await;
 }

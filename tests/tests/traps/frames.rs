@@ -5,7 +5,7 @@ use std::future::pending;
 use bytes::Bytes;
 use futures::future::join_all;
 use grpc_multiplexer_tests::{
-    Backend, Call, Caller, Edge, Ended, Frame, FrameConnection, H2Call, Mux, kind, until, within,
+    Backend, Call, Caller, Edge, Ended, Frame, FrameConnection, Mux, kind, until, within,
 };
 use h2::Reason;
 use h2::server::Builder;
@@ -25,28 +25,14 @@ fn wide() -> Builder {
 /// Calls that have nothing to do with the trouble succeed.
 async fn innocents(caller: &Caller) {
     for _ in 0..INNOCENTS {
-        let answer = caller.call("/s/echo", &[ID], &[7; 40_000]).await;
-        assert_eq!(answer.code(), Some(0), "{:?}", answer.error);
-        assert_eq!(answer.body, [7; 40_000]);
+        caller.echoes(&[ID], &[7; 40_000]).await;
     }
 }
 
 /// Connections of the backend, once a lane is up: one more means that a lane died.
 async fn connections(mux: &Mux, backend: &Backend) -> usize {
-    let answer = Caller::connect(mux.proxy)
-        .await
-        .call("/s/echo", &[ID], b"")
-        .await;
-    assert_eq!(answer.code(), Some(0), "{:?}", answer.error);
+    Caller::connect(mux.proxy).await.echoes(&[ID], b"").await;
     backend.connections()
-}
-
-async fn echo(call: &mut H2Call) {
-    let mut body = Vec::new();
-    while let Some(chunk) = call.chunk().await {
-        body.extend_from_slice(&chunk);
-    }
-    call.ok(&body).await;
 }
 
 #[tokio::test]
@@ -56,7 +42,7 @@ async fn tiny_frames_behind_unread_responses_kill_nothing() {
     let mux = Mux::start().await;
     let backend = Backend::h2_with(&wide(), |mut call| async move {
         if call.request.uri().path() == "/s/echo" {
-            return echo(&mut call).await;
+            return call.echo().await;
         }
         call.headers();
         for _ in 0..FRAMES {
@@ -91,7 +77,7 @@ async fn tiny_frames_behind_unread_requests_kill_nothing() {
     settings.initial_window_size(1);
     let backend = Backend::h2_with(&settings, |mut call| async move {
         if call.request.uri().path() == "/s/echo" {
-            return echo(&mut call).await;
+            return call.echo().await;
         }
         pending().await
     })
@@ -109,17 +95,14 @@ async fn tiny_frames_behind_unread_requests_kill_nothing() {
         }
     });
     join_all(sent).await;
-    let answer = caller
-        .call("/s/echo", &[ID], b"a window of one byte is slow")
-        .await;
-    assert_eq!(answer.code(), Some(0), "{:?}", answer.error);
+    caller.echoes(&[ID], b"a window of one byte is slow").await;
     assert_eq!(backend.connections(), lanes);
 }
 
 #[tokio::test]
 async fn empty_frames_of_callers_do_not_reach_the_lane_that_all_share() {
     let mux = Mux::start().await;
-    let backend = Backend::h2(|mut call| async move { echo(&mut call).await }).await;
+    let backend = Backend::h2(|mut call| async move { call.echo().await }).await;
     let _edge = Edge::start(&mux, "rainbow", backend.address).await;
     let lanes = connections(&mux, &backend).await;
     // h2 ends a connection at its 101st empty frame: 3 callers send 90 each, and share one lane.
@@ -175,7 +158,7 @@ async fn thousands_of_cancelled_streams_with_data_under_way_do_not_end_the_lane(
         .max_header_list_size(16_384);
     let backend = Backend::h2_with(&settings, |mut call| async move {
         if call.request.uri().path() == "/s/echo" {
-            return echo(&mut call).await;
+            return call.echo().await;
         }
         call.headers();
         for _ in 0..64 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::{join_all, pending};
-use grpc_multiplexer_tests::{Backend, Call, Caller, Edge, H2Call, Mux, until, within};
+use grpc_multiplexer_tests::{Backend, Call, Caller, Edge, Mux, until, within};
 use h2::server::Builder;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -14,20 +14,6 @@ use tokio::sync::SetOnce;
 const ID: (&str, &str) = ("client-id", "rainbow");
 const KIB: usize = 1024;
 const STREAM_WINDOW: usize = 256 * KIB;
-
-async fn echo(call: &mut H2Call) {
-    let mut body = Vec::new();
-    while let Some(chunk) = call.chunk().await {
-        body.extend_from_slice(&chunk);
-    }
-    call.ok(&body).await;
-}
-
-async fn succeeds(caller: &Caller, body: &[u8]) {
-    let answer = caller.call("/s/echo", &[ID], body).await;
-    assert_eq!(answer.code(), Some(0), "{:?}", answer.error);
-    assert_eq!(answer.body, body);
-}
 
 #[tokio::test]
 async fn too_large_response_metadata_fails_its_call_and_not_the_lane() {
@@ -49,7 +35,7 @@ async fn too_large_response_metadata_fails_its_call_and_not_the_lane() {
                 call.data(b"x").await;
                 call.trailers(&[("grpc-status", "0"), ("k", &value)]);
             }
-            _ => echo(&mut call).await,
+            _ => call.echo().await,
         }
     })
     .await;
@@ -78,7 +64,7 @@ async fn too_large_response_metadata_fails_its_call_and_not_the_lane() {
 #[tokio::test]
 async fn too_large_caller_metadata_is_answered_and_the_connection_lives() {
     let mux = Mux::start().await;
-    let backend = Backend::h2(|mut call| async move { echo(&mut call).await }).await;
+    let backend = Backend::h2(|mut call| async move { call.echo().await }).await;
     let _edge = Edge::start(&mux, "rainbow", backend.address).await;
     let caller = Caller::connect(mux.proxy).await;
     for size in [17, 24, 40, 60] {
@@ -206,7 +192,7 @@ async fn callers_that_stop_reading_block_nobody_else() {
         let full = Arc::clone(&count);
         async move {
             if call.request.uri().path() == "/s/echo" {
-                return echo(&mut call).await;
+                return call.echo().await;
             }
             call.headers();
             // What the server holds for this call, and what its caller's window took.
@@ -231,7 +217,7 @@ async fn callers_that_stop_reading_block_nobody_else() {
     .await;
     let caller = Caller::connect(mux.proxy).await;
     for _ in 0..5 {
-        succeeds(&caller, &vec![1; 500 * KIB]).await;
+        caller.echoes(&[ID], &vec![1; 500 * KIB]).await;
     }
     // And they were not cut for it.
     for (_, call) in &mut stalled {
@@ -251,7 +237,7 @@ async fn uploads_that_the_backend_does_not_read_block_nobody_else() {
             if call.request.uri().path() == "/s/stall" {
                 gate.wait().await;
             }
-            echo(&mut call).await;
+            call.echo().await;
         }
     })
     .await;
@@ -264,7 +250,7 @@ async fn uploads_that_the_backend_does_not_read_block_nobody_else() {
         stalled.push(call);
     }
     for _ in 0..5 {
-        succeeds(&caller, &vec![1; 200 * KIB]).await;
+        caller.echoes(&[ID], &vec![1; 200 * KIB]).await;
     }
     go.set(()).unwrap();
     for mut call in stalled {
