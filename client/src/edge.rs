@@ -230,6 +230,22 @@ impl Edge {
         self.until(|edge| edge.labels != *said).await;
     }
 
+    /// Waits until the configuration is read again after this call, whatever is another then.
+    pub(crate) fn read_again(&self) -> impl Future<Output = ()> + use<> {
+        let mut configs = self.reloads.clone();
+        if let Some(configs) = &mut configs {
+            configs.mark_unchanged();
+        }
+        async move {
+            if let Some(mut configs) = configs
+                && configs.changed().await.is_ok()
+            {
+                return;
+            }
+            pending().await
+        }
+    }
+
     /// Waits until `holds` is true of what was read last.
     async fn until(&self, holds: impl Fn(&Self) -> bool) {
         let Some(configs) = &self.reloads else {

@@ -14,7 +14,7 @@ use grpc_multiplexer_tunnel::message::{Drain, Superseded};
 use grpc_multiplexer_tunnel::{Backoff, Established, Labels, Session};
 use rustls::pki_types::CertificateDer;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info, info_span, warn};
 
@@ -96,18 +96,24 @@ impl Slot {
         loop {
             self.fleet.until_held(false).await;
             let fleet = Arc::clone(&self.fleet);
+            let mut read_again = Box::pin(fleet.edge.read_again());
             let dialled = tokio::select! {
                 biased;
                 () = fleet.until_held(true) => continue,
                 dialled = self.dial() => dialled,
             };
             let delay = match dialled {
-                Ok(session) => self.watch(&session).await,
+                Ok(session) => {
+                    let delay = self.watch(&session).await;
+                    read_again.set(fleet.edge.read_again());
+                    delay
+                }
                 Err((server, error)) => self.failed(&server, &error),
             };
             if !delay.is_zero() {
                 info!(client_id = %self.fleet.edge.client_id, after = ?delay, "dialling again");
-                sleep(delay).await;
+                // What kept it out may be mended then.
+                let _ = timeout(delay, read_again).await;
             }
             while self.tunnels.len() > OLD_TUNNELS {
                 self.tunnels.join_next().await;

@@ -1,8 +1,11 @@
 //! Edges that have the client ids of their tokens, for as long as those last.
 
+use std::time::Duration;
+
 use grpc_multiplexer_tests::signer::{MARKER, Signer, jwks, says};
 use grpc_multiplexer_tests::{Caller, Edge, Folder, Load, Mux, TOKENS, free};
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::publisher::{Publisher, Says};
 use crate::{borrowed, issuer, issuer_of, pong, server};
@@ -121,11 +124,13 @@ async fn a_tunnel_ends_with_its_jwt() {
     assert!(line.contains("the JWT has expired (exp)"), "{line}");
     edge.says("closed by the peer: the JWT has expired").await;
     mux.says("edge disconnected").await;
-    // It comes again with what it has, and with what it has then.
+    // It comes again with what it has, and at once with what it is given.
     edge.says("no tunnel, and none until this is mended").await;
     folder.put("token", signer.token("rainbow"));
+    let begun = Instant::now();
     edge.reload().await;
     edge.says_times(" connected ", 2).await;
+    assert!(begun.elapsed() < Duration::from_secs(10));
     is_reached(&mux).await;
 }
 
