@@ -284,3 +284,19 @@ impl FromStr for For {
         }
     }
 }
+
+#[cfg(test)]
+impl HookSettings {
+    /// A hook that is told of edges, as JSON.
+    pub(super) fn telling(url: Url) -> Self {
+        Self {
+            place: Arc::new(Place::Json(url)),
+            timeout: USUAL,
+            on_failure: OnFailure::Deny,
+            send_tokens: false,
+            edges: false,
+            callers: false,
+            events: true,
+        }
+    }
+}

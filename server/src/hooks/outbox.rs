@@ -6,7 +6,8 @@
 //! What waits is bounded without the hook ever being told a half: of an epoch that ended before the hook heard of it, both
 //! ends may be dropped, the oldest first, once there are [`EPOCHS`] of them. So whatever was dropped, what the hook hears of
 //! an id is CONNECTED and DISCONNECTED in turn, and the last of it is true. What cannot be dropped is no more than two or
-//! three for each id that had a tunnel when the hook was last heard of, or has one now.
+//! three for each id that had a tunnel when the hook was last heard of, has one now, or is told of, which are only so many at
+//! a time.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -64,8 +65,8 @@ struct State {
     /// Where it is counted, once it is open.
     metrics: Option<HookMetrics>,
     ids: HashMap<ClientId, Waiting>,
-    /// Those of which nobody tells yet.
-    new: VecDeque<ClientId>,
+    /// Those of which nobody tells yet, by the epoch that they came with.
+    new: BTreeMap<Generation, ClientId>,
     /// Epochs of which both ends wait, and neither is being told.
     whole: BTreeMap<Generation, ClientId>,
 }
@@ -76,6 +77,8 @@ struct Waiting {
     events: VecDeque<Arc<Event>>,
     /// Whether the hook may have heard of the first one.
     is_under_way: bool,
+    /// Where it is among those of which nobody tells yet.
+    new: Option<Generation>,
 }
 
 impl Outbox {
@@ -130,7 +133,7 @@ impl Outbox {
     /// Cancel-safe.
     pub(super) async fn next(&self) -> ClientId {
         loop {
-            if let Some(id) = self.lock().new.pop_front() {
+            if let Some(id) = self.lock().next() {
                 return id;
             }
             self.more.notified().await;
@@ -187,13 +190,13 @@ impl State {
         let (id, epoch) = (event.client_id.clone(), event.epoch);
         let (is_new, waiting) = match self.ids.entry(id.clone()) {
             Entry::Occupied(entry) => (false, entry.into_mut()),
-            Entry::Vacant(entry) => (true, entry.insert(Waiting::default())),
+            Entry::Vacant(entry) => (true, entry.insert(Waiting::since(epoch))),
         };
         let mut untold = waiting.events.iter().skip(waiting.is_under_way.into());
         let is_whole = untold.next_back().is_some_and(|last| last.epoch == epoch);
         waiting.events.push_back(Arc::new(event));
         if is_new {
-            self.new.push_back(id.clone());
+            self.new.insert(epoch, id.clone());
         }
         if is_whole {
             self.whole.insert(epoch, id);
@@ -202,12 +205,29 @@ impl State {
         is_new
     }
 
+    /// The id that somebody is to tell of next, who does from now on.
+    fn next(&mut self) -> Option<ClientId> {
+        let (_, id) = self.new.pop_first()?;
+        if let Some(waiting) = self.ids.get_mut(&id) {
+            waiting.new = None;
+        }
+        Some(id)
+    }
+
     fn drop_oldest(&mut self) {
         let Some((epoch, id)) = self.whole.pop_first() else {
             return;
         };
-        if let Some(waiting) = self.ids.get_mut(&id) {
-            waiting.events.retain(|event| event.epoch != epoch);
+        if let Entry::Occupied(mut entry) = self.ids.entry(id) {
+            let waiting = entry.get_mut();
+            waiting.drop(epoch);
+            // Whoever tells of it sees to that, where somebody does.
+            if waiting.events.is_empty()
+                && let Some(place) = waiting.new
+            {
+                entry.remove();
+                self.new.remove(&place);
+            }
         }
         self.count(-2);
         if let Some(metrics) = &self.metrics {
@@ -218,6 +238,23 @@ impl State {
     fn count(&self, change: i64) {
         if let Some(metrics) = &self.metrics {
             metrics.waiting.inc_by(change);
+        }
+    }
+}
+
+impl Waiting {
+    fn since(epoch: Generation) -> Self {
+        Self {
+            new: Some(epoch),
+            ..Self::default()
+        }
+    }
+
+    /// Drops both ends of an epoch, which are neighbours, and near the front where it is an old one.
+    fn drop(&mut self, epoch: Generation) {
+        let mut events = self.events.iter();
+        if let Some(at) = events.position(|event| event.epoch == epoch) {
+            self.events.drain(at..at + 2);
         }
     }
 }

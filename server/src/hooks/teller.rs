@@ -12,6 +12,9 @@ use super::failure::HookError;
 use super::outbox::{Event, Outbox, What};
 use super::{HookSettings, Hooks};
 
+/// Ids that are told of at a time. More wait in the outbox, where what the hook heard nothing of can be dropped.
+pub(super) const IDS: usize = 10_000;
+
 impl Hooks {
     /// Tells of what is put into `outbox`, for ever.
     pub(crate) async fn tell(self: Arc<Self>, outbox: Arc<Outbox>) {
@@ -20,7 +23,7 @@ impl Hooks {
             tokio::select! {
                 biased;
                 Some(_) = ids.join_next() => {}
-                id = outbox.next() => {
+                id = outbox.next(), if ids.len() < IDS => {
                     let (hooks, outbox) = (Arc::clone(&self), Arc::clone(&outbox));
                     ids.spawn(async move { hooks.tell_of(&id, &outbox).await });
                 }

@@ -1,4 +1,13 @@
+use std::ops::RangeInclusive;
+
+use tokio::net::TcpListener;
+use tokio::task::{JoinSet, yield_now};
+
+use super::super::teller::IDS;
+use super::super::{HookSettings, Hooks};
 use super::*;
+use crate::Settings;
+use crate::settings::Live;
 
 fn id(text: &str) -> ClientId {
     text.parse().unwrap()
@@ -98,4 +107,42 @@ fn epochs_are_dropped_whole_and_the_oldest_first() {
     assert!(state.ids.is_empty() && state.whole.is_empty());
     let metrics = state.metrics.as_ref().unwrap();
     assert_eq!((metrics.waiting.get(), metrics.dropped.get()), (0, 11));
+}
+
+/// However many ids come and go while the hook is away: those that it is told of, and so many more.
+#[tokio::test(start_paused = true)]
+async fn what_waits_of_many_ids_is_bounded() {
+    // It takes connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let settings = Settings {
+        hooks: Some(HookSettings::telling(url.parse().unwrap())),
+        ..Settings::default()
+    };
+    let settings = Live::Fixed(Box::new(settings));
+    let hooks = Hooks::new(settings, String::new(), HookMetrics::default());
+    let outbox = Arc::new(open());
+    let mut telling = JoinSet::new();
+    telling.spawn(Arc::new(hooks).tell(Arc::clone(&outbox)));
+    let come_and_go = async |epochs: RangeInclusive<usize>| {
+        for epoch in epochs {
+            let (id, epoch) = (id(&format!("edge-{epoch}")), epoch as Generation);
+            comes(&outbox, &id, epoch);
+            goes(&outbox, &id, epoch);
+            yield_now().await;
+        }
+    };
+    come_and_go(1..=IDS).await;
+    while !outbox.lock().whole.is_empty() {
+        yield_now().await;
+    }
+    come_and_go(IDS + 1..=IDS + 2 * EPOCHS).await;
+    let state = outbox.lock();
+    assert_eq!((state.ids.len(), state.new.len()), (IDS + EPOCHS, EPOCHS));
+    let metrics = state.metrics.as_ref().unwrap();
+    let (waiting, dropped) = (metrics.waiting.get(), metrics.dropped.get());
+    assert_eq!(
+        (waiting, dropped),
+        (2 * (IDS + EPOCHS) as i64, EPOCHS as u64)
+    );
 }
