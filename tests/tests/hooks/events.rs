@@ -1,11 +1,12 @@
 //! What a hook is told of edges: in order, each epoch with both ends, and again until it knows.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use grpc_multiplexer_proto::admin::v1::KickRequest;
-use grpc_multiplexer_tests::{Edge, Mux, metric, until};
+use grpc_multiplexer_tests::{Edge, Folder, Mux, metric, until, within};
 
-use crate::hook::{Hook, Told};
+use crate::hook::{Fails, Hook, Told};
 use crate::{NOBODY, edge, knowing, pong, server, yes};
 
 /// One end after the other, each epoch with both of them and no epoch twice; but the last one, which may still go on.
@@ -47,7 +48,7 @@ async fn an_edge_that_is_killed_again_and_again_comes_and_goes_in_turn() {
 #[tokio::test]
 async fn a_hook_that_fails_is_told_again_until_it_does_not() {
     let hook = Hook::saying(yes()).await;
-    hook.fails(true);
+    hook.fails(Fails::All);
     let mux = server(hook.address, &[]).await;
     let first = edge(&mux, "rainbow", &[]);
     first.says(" connected ").await;
@@ -62,7 +63,7 @@ async fn a_hook_that_fails_is_told_again_until_it_does_not() {
     assert!(told.iter().all(|again| *again == told[0]), "{told:#?}");
     mux.says("the hook was not told of an edge; it will be")
         .await;
-    hook.fails(false);
+    hook.fails(Fails::Never);
     let told = hook.told_of("rainbow", 2).await;
     are_in_turn(&told);
 }
@@ -171,4 +172,79 @@ async fn no_two_epochs_are_the_same() {
     }
     let told = hook.told_of("rainbow", 4).await;
     are_in_turn(&told);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_with_one_id_keeps_no_other_waiting() {
+    let hook = Hook::saying(yes()).await;
+    hook.fails(Fails::Of("rainbow"));
+    let mux = server(hook.address, &[]).await;
+    let rainbow = edge(&mux, "rainbow", &[]);
+    hook.told_of("rainbow", 1).await;
+    for _ in 0..3 {
+        let mut kitchen = edge(&mux, "kitchen", &[]);
+        kitchen.says(" connected ").await;
+        kitchen.kill().await;
+    }
+    are_in_turn(&hook.told_of("kitchen", 6).await);
+    assert_eq!(hook.told_of("rainbow", 1).await.len(), 1);
+    drop(rainbow);
+}
+
+/// While the old server finishes, edges are at both: what it tells last is no sign that they are gone.
+#[tokio::test]
+async fn in_an_upgrade_every_edge_has_an_epoch_that_goes_on() {
+    const IDS: [&str; 2] = ["kitchen", "rainbow"];
+    let hook = Hook::saying(yes()).await;
+    let folder = Folder::new("hooks-upgrade");
+    let socket = format!("--upgrade-socket={}", folder.0.join("server").display());
+    let address = format!("--hooks-address=http://{}", hook.address);
+    let options = [&*socket, &address];
+    let mut old = Mux::with(&options).await;
+    old.says("a new process may take over").await;
+    let edges = IDS.map(|id| edge(&old, id, &[]));
+    for id in IDS {
+        hook.told_of(id, 1).await;
+    }
+    let [proxy, multiplexer] = [old.proxy, old.multiplexer].map(|it| it.to_string());
+    let new = Mux::at(&proxy, &multiplexer, &options).await;
+    assert!(old.ended().await.success());
+    assert_eq!(new.listed().await, IDS);
+    for id in IDS {
+        let told = hook.told_of(id, 3).await;
+        let mut servers: HashMap<_, Vec<_>> = HashMap::new();
+        for told in told {
+            servers
+                .entry(told.server_id().to_owned())
+                .or_default()
+                .push(told);
+        }
+        assert_eq!(servers.len(), 2, "{servers:#?}");
+        for of_one in servers.values() {
+            are_in_turn(of_one);
+        }
+        let open = servers.values().filter(|told| told.len() % 2 == 1);
+        assert_eq!(open.count(), 1, "{servers:#?}");
+    }
+    drop(edges);
+}
+
+#[tokio::test]
+async fn a_server_that_stops_waits_for_no_hook_that_is_away() {
+    let hook = Hook::saying(yes()).await;
+    let mut mux = server(hook.address, &[]).await;
+    let edge = edge(&mux, "rainbow", &[]);
+    hook.told_of("rainbow", 1).await;
+    let _stopped = hook.stop().await;
+    drop(edge);
+    until("its end waits", async || {
+        (waiting(&mux).await >= 1.0).then_some(())
+    })
+    .await;
+    mux.signal("TERM");
+    // The hook would be told again and again.
+    let ended = within("a stop", async {
+        tokio::time::timeout(Duration::from_secs(10), mux.ended()).await
+    });
+    assert!(ended.await.unwrap().success());
 }

@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use grpc_multiplexer_proto::hooks::v1::authorize_request::Who;
@@ -13,6 +12,7 @@ use grpc_multiplexer_proto::hooks::v1::{
 };
 use grpc_multiplexer_tests::{Caller, until, within};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -46,9 +46,27 @@ impl Told {
         }
     }
 
+    pub(crate) fn server_id(&self) -> &str {
+        match self {
+            Self::Connected(told) => &told.server_id,
+            Self::Disconnected(told) => &told.server_id,
+        }
+    }
+
     pub(crate) fn is_end(&self) -> bool {
         matches!(self, Self::Disconnected(_))
     }
+}
+
+/// Of what a hook fails to be told.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) enum Fails {
+    #[default]
+    Never,
+    /// Of everything.
+    All,
+    /// Of one client id.
+    Of(&'static str),
 }
 
 /// What it saw, and how it behaves.
@@ -59,8 +77,10 @@ struct Shared {
     callers: Arc<Mutex<Vec<ArrivingCaller>>>,
     asked: Arc<Mutex<Vec<ArrivingEdge>>>,
     told: Arc<Mutex<Vec<Told>>>,
-    /// Whether it fails when it is told something, though it heard it.
-    fails: Arc<AtomicBool>,
+    /// Of what it fails to be told, though it hears it.
+    fails: Arc<Mutex<Fails>>,
+    /// Whether it keeps its answers to questions about edges to itself.
+    holds: Arc<watch::Sender<bool>>,
     /// Where it calls an edge as soon as it is told of it, and what comes of that.
     calls: Arc<Mutex<Option<SocketAddr>>>,
     codes: Arc<Mutex<Vec<Option<u32>>>>,
@@ -93,6 +113,7 @@ impl Hook {
             asked: Arc::default(),
             told: Arc::default(),
             fails: Arc::default(),
+            holds: Arc::default(),
             calls: Arc::default(),
             codes: Arc::default(),
         };
@@ -145,9 +166,14 @@ impl Hook {
         }
     }
 
-    /// Hears what it is told from now on, and says that it failed; or not any more.
-    pub(crate) fn fails(&self, fails: bool) {
-        self.shared.fails.store(fails, Ordering::Relaxed);
+    /// Hears what it is told from now on, and says of some of it that it failed.
+    pub(crate) fn fails(&self, fails: Fails) {
+        *self.shared.fails.lock().unwrap() = fails;
+    }
+
+    /// Keeps its answers about edges to itself from now on; or gives them.
+    pub(crate) fn holds(&self, holds: bool) {
+        self.shared.holds.send_replace(holds);
     }
 
     /// Calls each edge that it is told of by way of `proxy`, before it answers.
@@ -218,6 +244,8 @@ impl HooksService for Shared {
             None => return Err(Status::invalid_argument("nobody")),
         };
         self.asked.lock().unwrap().push(edge.clone());
+        let mut holds = self.holds.subscribe();
+        holds.wait_for(|holds| !holds).await.unwrap();
         match (self.decide)(&edge) {
             Some(answer) => answer.map(Response::new),
             None => pending().await,
@@ -251,8 +279,13 @@ impl HooksService for Shared {
 
 impl Shared {
     fn heard(&self, told: Told) -> Result<(), Status> {
+        let fails = match *self.fails.lock().unwrap() {
+            Fails::Never => false,
+            Fails::All => true,
+            Fails::Of(id) => told.client_id() == id,
+        };
         self.told.lock().unwrap().push(told);
-        if self.fails.load(Ordering::Relaxed) {
+        if fails {
             return Err(Status::internal("it fails"));
         }
         Ok(())
