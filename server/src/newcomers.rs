@@ -54,8 +54,9 @@ impl Newcomers {
                 biased;
                 () = self.freed.notified() => {}
                 () = sleep_until(longest.since + GRACE) => {
-                    longest.leave.cancel();
-                    self.stand_up(&longest.leave);
+                    if self.stand_up(&longest.leave) {
+                        longest.leave.cancel();
+                    }
                 }
             }
         }
@@ -80,8 +81,12 @@ impl Newcomers {
         })
     }
 
-    fn stand_up(&self, who: &Arc<CancellationToken>) {
-        self.lock().retain(|other| !Arc::ptr_eq(&other.leave, who));
+    /// Whether `who` sat until now.
+    fn stand_up(&self, who: &Arc<CancellationToken>) -> bool {
+        let mut seated = self.lock();
+        let before = seated.len();
+        seated.retain(|other| !Arc::ptr_eq(&other.leave, who));
+        seated.len() < before
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Seated>> {
@@ -98,16 +103,22 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Runs the handshake of who sits here, and frees the seat; `None` if it was lost before.
-    pub(crate) async fn shake_hands<T>(self, handshake: impl Future<Output = T>) -> Option<T> {
+    /// Runs the handshake of who sits here; `None` if the seat was lost before.
+    pub(crate) async fn shake_hands<T>(&self, handshake: impl Future<Output = T>) -> Option<T> {
         self.leave.run_until_cancelled(handshake).await
+    }
+
+    /// Frees it before its handshake is over, which may then take its time: who sat here showed that it belongs here.
+    pub(crate) fn free(&self) {
+        if self.newcomers.stand_up(&self.leave) {
+            self.newcomers.freed.notify_one();
+        }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.newcomers.stand_up(&self.leave);
-        self.newcomers.freed.notify_one();
+        self.free();
     }
 }
 
@@ -127,6 +138,7 @@ mod tests {
         let mut third = Box::pin(newcomers.seat());
         assert!(futures::poll!(third.as_mut()).is_pending());
         assert_eq!(first.shake_hands(ready(1)).await, Some(1));
+        drop(first);
         let start = Instant::now();
         third.await;
         assert_eq!(start.elapsed(), Duration::ZERO);
@@ -146,5 +158,25 @@ mod tests {
         assert!(!other.leave.is_cancelled(), "it had no time yet");
         drop(next);
         assert_eq!(newcomers.lock().len(), 1);
+    }
+
+    /// However long the rest of its handshake takes, and however many come.
+    #[tokio::test(start_paused = true)]
+    async fn who_belongs_here_keeps_nobody_out_and_is_not_put_out() {
+        let newcomers = Newcomers::new(1);
+        let belongs = newcomers.seat().await;
+        let slow = belongs.shake_hands(async {
+            belongs.free();
+            tokio::time::sleep(10 * GRACE).await;
+        });
+        let others = async {
+            let start = Instant::now();
+            let next = newcomers.seat().await;
+            assert_eq!(start.elapsed(), Duration::ZERO);
+            // Who sits there makes room, and is another.
+            let _another = newcomers.seat().await;
+            assert!(next.leave.is_cancelled());
+        };
+        assert_eq!(tokio::join!(slow, others), (Some(()), ()));
     }
 }

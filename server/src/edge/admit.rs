@@ -17,6 +17,7 @@ use super::listener::Edges;
 use super::offer::{Offer, refused, verdicts};
 use crate::Settings;
 use crate::credential::{Admission, Claim, Credential, Denied, EnrolmentDenied};
+use crate::newcomers::Seat;
 use crate::registry::{Ban, Conflict, Identity, Newcomer, Registered, Registration, Token};
 
 /// When an edge should ask again whose id another has, or whose credential cannot be checked just now: often enough that
@@ -50,10 +51,11 @@ impl Edges {
         arrival: Arrival,
         remote: SocketAddr,
         credential: Credential,
+        seat: &Seat,
     ) -> Result<Admitted, HandshakeError> {
         match arrival {
-            Arrival::Hello(accepted) => self.welcome(accepted, remote, credential).await,
-            Arrival::Legacy(edge) => self.take_legacy(edge, remote, credential).await,
+            Arrival::Hello(accepted) => self.welcome(accepted, remote, credential, seat).await,
+            Arrival::Legacy(edge) => self.take_legacy(edge, remote, credential, seat).await,
         }
     }
 
@@ -62,8 +64,9 @@ impl Edges {
         mut accepted: Accepted,
         remote: SocketAddr,
         credential: Credential,
+        seat: &Seat,
     ) -> Result<Admitted, HandshakeError> {
-        let considered = self.consider(&mut accepted, remote, credential).await;
+        let considered = self.consider(&mut accepted, remote, credential, seat).await;
         let (registered, admission) = match considered {
             Ok(considered) => considered,
             Err(HandshakeError::Refused(refused)) => {
@@ -102,10 +105,12 @@ impl Edges {
         accepted: &mut Accepted,
         remote: SocketAddr,
         credential: Credential,
+        seat: &Seat,
     ) -> Result<(Registered, Admission), HandshakeError> {
         let offer = Offer::of(accepted.hello(), remote)?;
         let credential = self.ask(accepted, credential, &offer).await?;
         let admission = self.check(credential, &offer).await?;
+        seat.free();
         let auth = accepted.hello().auth.as_ref();
         let offer = self.authorize(offer, &admission, auth).await?;
         let identity = Identity::of(accepted.hello())
@@ -140,8 +145,9 @@ impl Edges {
         edge: LegacyEdge,
         remote: SocketAddr,
         credential: Credential,
+        seat: &Seat,
     ) -> Result<Admitted, HandshakeError> {
-        let considered = self.consider_legacy(edge, remote, credential).await;
+        let considered = self.consider_legacy(edge, remote, credential, seat).await;
         considered.map_err(|refused| {
             self.say_refused(remote, &refused);
             refused.into()
@@ -153,9 +159,11 @@ impl Edges {
         edge: LegacyEdge,
         remote: SocketAddr,
         credential: Credential,
+        seat: &Seat,
     ) -> Result<Admitted, Refused> {
         let offer = Offer::legacy(edge.client_id().clone(), remote);
         let admission = self.check(credential, &offer).await?;
+        seat.free();
         let offer = self.authorize(offer, &admission, None).await?;
         let tunnel = edge.take(&self.config);
         let registered = self.register(&offer, None, &tunnel.session).await?;

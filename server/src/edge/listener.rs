@@ -114,10 +114,11 @@ impl Edges {
         stop: &CancellationToken,
     ) {
         // Boxed: over soon, and large.
-        let admitted = seat.shake_hands(Box::pin(self.admitted(socket, remote)));
+        let admitted = seat.shake_hands(Box::pin(self.admitted(socket, remote, &seat)));
         let Some(admitted) = stop.run_until_cancelled(admitted).await else {
             return;
         };
+        drop(seat);
         match admitted {
             Some(Some((admitted, _place))) => {
                 let _counted = Counted::on(&self.metrics.tunnels);
@@ -136,6 +137,7 @@ impl Edges {
         &self,
         socket: TcpStream,
         remote: SocketAddr,
+        seat: &Seat,
     ) -> Option<(Admitted, OwnedSemaphorePermit)> {
         let (edge, credential) = match self.greet(socket).await {
             Ok(edge) => edge?,
@@ -144,7 +146,7 @@ impl Edges {
                 return None;
             }
         };
-        let met = self.meet(edge, remote, credential).await;
+        let met = self.meet(edge, remote, credential, seat).await;
         let introduction = match &met {
             Ok(_) => Introduction::Welcome,
             // Said already, with the reason.
@@ -164,6 +166,7 @@ impl Edges {
         edge: BoxedIo,
         remote: SocketAddr,
         credential: Credential,
+        seat: &Seat,
     ) -> Result<(Admitted, OwnedSemaphorePermit), HandshakeError> {
         let arrival = accept(edge, &self.config).await?;
         if !self.overload.takes_tunnels() {
@@ -174,7 +177,7 @@ impl Edges {
             let reason = "this server has as many tunnels as it takes";
             return Err(self.full(arrival, remote, reason).await);
         };
-        Ok((self.admit(arrival, remote, credential).await?, place))
+        Ok((self.admit(arrival, remote, credential, seat).await?, place))
     }
 
     /// Refuses an edge that is one too many. One of the original's has no ear for it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use grpc_multiplexer_client::{Backend, Edge, EdgeEnd};
-use grpc_multiplexer_tests::{Caller, until, within};
+use grpc_multiplexer_tests::{Caller, metric, until, within};
 use http::Response;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
@@ -100,4 +100,26 @@ async fn a_slow_hook_delays_only_the_edge_that_it_decides_on() {
     let p99 = longest[EDGES * 99 / 100 - 1];
     assert!(p99 < BOUND, "{longest:?}");
     assert_eq!(mux.listed().await.len(), EDGES);
+}
+
+/// It has no seat among those who are not known yet.
+#[tokio::test]
+async fn an_edge_that_waits_for_the_hook_keeps_no_newcomer_out_and_is_not_put_out() {
+    const WAITING: usize = 8;
+    let hook = Hook::saying(yes()).await;
+    hook.holds(true);
+    let options = ["--hooks-timeout=8s", "--max-handshakes=2"];
+    let mux = server(hook.address, &options).await;
+    let protocol = ["--tunnel-protocol=1"];
+    let edges: Vec<_> = (0..WAITING)
+        .map(|number| edge(&mux, &format!("edge-{number}"), &protocol))
+        .collect();
+    let asked = hook.asked_times(WAITING).await;
+    hook.holds(false);
+    for edge in &edges {
+        edge.says(" connected ").await;
+    }
+    assert_eq!(asked.len(), WAITING);
+    let put_out = r#"turned_away_total{listener="multiplexer",reason="silent"}"#;
+    assert_eq!(metric(mux.admin, put_out).await, 0.0);
 }

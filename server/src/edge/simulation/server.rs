@@ -157,9 +157,12 @@ async fn accept(
 
 /// What the listener does with a socket once it was greeted.
 pub(super) async fn serve(edges: Arc<Edges>, io: BoxedIo, remote: SocketAddr, taken: Taken) {
-    let Ok((admitted, _place)) = edges.meet(io, remote, Credential::default()).await else {
+    let seat = edges.newcomers.seat().await;
+    let met = edges.meet(io, remote, Credential::default(), &seat).await;
+    let Ok((admitted, _place)) = met else {
         return;
     };
+    drop(seat);
     taken.lock().unwrap().push(Arc::clone(&admitted.edge));
     let run = run(admitted, &edges);
     edges.close.run_until_cancelled(run).await;
