@@ -12,7 +12,7 @@ use crate::http1;
 use crate::url::{NoUrl, Url};
 
 /// Longest and shortest time for an answer. An edge waits 10 s for its own.
-const LONGEST: Duration = Duration::from_secs(8);
+pub(super) const LONGEST: Duration = Duration::from_secs(8);
 const SHORTEST: Duration = Duration::from_millis(10);
 /// As the table has it.
 const USUAL: Duration = Duration::from_secs(2);
