@@ -44,7 +44,7 @@ pub struct OptionSpec {
     /// like the contents of one, and not like its name, is not shown then. Several values of `KEY=VALUE` are keys with values
     /// in the file.
     pub value_name: &'static str,
-    /// The value when nothing else gives one, written as a user would write it.
+    /// The value when nothing else gives one, written as a user would write it; several are separated by commas.
     pub default: Option<&'static str>,
     /// Whether the option takes several values: each by a flag of its own, as a list in the file, separated by commas in
     /// the environment. Where each is a pair, the flag has the name of one: that of `labels` is `--label`.

@@ -221,7 +221,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("hooks-ca", "<FILE|system>", ""),
                 ("hooks-certificate", "<FILE>", ""),
                 ("hooks-key", "<FILE>", ""),
-                ("hooks-for", "<WHAT>", ""),
+                ("hooks-for", "<WHAT>", "[default: edges,events] "),
                 ("hooks-timeout", "<DURATION>", "[default: 2s] "),
                 ("hooks-on-failure", "<WHAT>", "[default: deny] "),
                 ("hooks-send-tokens", "<BOOLEAN>", "[default: false] "),

@@ -93,11 +93,15 @@ impl Leaves {
             value: value.to_owned(),
             origin: Origin::Default,
         };
+        let of = |option: &OptionSpec| match option.default? {
+            several if option.many => Some(several.split(',').map(leaf).collect()),
+            one => Some(vec![leaf(one)]),
+        };
         Self {
             options,
             in_force: options
                 .iter()
-                .filter_map(|option| Some((option.path, vec![leaf(option.default?)])))
+                .filter_map(|option| Some((option.path, of(option)?)))
                 .collect(),
             replaced: BTreeMap::new(),
             mistakes: Vec::new(),

@@ -101,9 +101,8 @@ impl HookSettings {
         ..row(
             "hooks-for",
             "WHAT",
-            None,
-            "What the hook is for: edges and callers have it say which may come, events tells it which edges came and left; \
-             give several, or none for edges and events",
+            Some("edges,events"),
+            "What the hook is for: edges and callers have it say which may come, events tells it which edges came and left",
         )
     };
     pub(crate) const TIMEOUT: OptionSpec = row(
@@ -136,15 +135,15 @@ impl HookSettings {
         let on_failure = reader.one(Self::ON_FAILURE.path, str::parse::<OnFailure>);
         let send_tokens = reader.one(Self::SEND_TOKENS.path, boolean);
         let what = reader.many(Self::FOR.path, str::parse::<For>);
-        let is_for = |one| match &what[..] {
-            [] => one != For::Callers,
-            what => what.contains(&one),
-        };
+        let is_for = |one| what.contains(&one);
         let place = read_place(reader);
         if !reader.is_set(Self::ADDRESS.path) && !reader.is_set(Self::URL.path) {
             // A file may well have every key with its default.
             for (path, is_other) in [
-                (Self::FOR.path, !what.is_empty()),
+                (
+                    Self::FOR.path,
+                    !what.is_empty() && what != [For::Edges, For::Events],
+                ),
                 (
                     Self::TIMEOUT.path,
                     timeout.is_some_and(|time| time != USUAL),

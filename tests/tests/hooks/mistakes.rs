@@ -1,6 +1,6 @@
 //! Options that cannot be, and what others could read.
 
-use grpc_multiplexer_tests::command;
+use grpc_multiplexer_tests::{Folder, command};
 
 const SERVER: &str = "grpc-multiplexer-server";
 
@@ -142,4 +142,16 @@ fn a_hook_that_others_could_stand_in_for_is_warned_of_or_refused() {
         let (code, text) = checked(&[option, "--require-secure=true"]);
         assert_eq!((code, &*text), (Some(0), ""), "{option}");
     }
+}
+
+/// A file with it is one without a hook, too.
+#[test]
+fn what_the_hook_is_for_is_among_the_options_in_force() {
+    let printed = command(SERVER).arg("--print-config").output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    let wanted = "hooks-for:\n  - \"edges\"  # default\n  - \"events\"  # default\n";
+    assert!(printed.contains(wanted), "{printed}");
+    let folder = Folder::new("hooks-for");
+    let file = format!("--config={}", folder.put("config.yaml", printed));
+    assert_eq!(checked(&[&file]), (Some(0), String::new()));
 }
