@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_tunnel::message::{Code, Refused, Welcome};
+use grpc_multiplexer_tunnel::message::{Code, Hello, Refused, Welcome};
 use grpc_multiplexer_tunnel::{
     Accepted, Arrival, ClientId, Established, HandshakeError, LegacyEdge, Session,
 };
@@ -70,7 +70,8 @@ impl Edges {
         let (registered, admission) = match considered {
             Ok(considered) => considered,
             Err(HandshakeError::Refused(refused)) => {
-                self.say_refused(remote, &refused);
+                let id = id_in(accepted.hello());
+                self.say_refused(id.as_ref(), remote, &refused);
                 accepted.refuse((*refused).clone()).await?;
                 return Err(HandshakeError::Refused(refused));
             }
@@ -147,9 +148,10 @@ impl Edges {
         credential: Credential,
         seat: &Seat,
     ) -> Result<Admitted, HandshakeError> {
+        let id = edge.client_id().clone();
         let considered = self.consider_legacy(edge, remote, credential, seat).await;
         considered.map_err(|refused| {
-            self.say_refused(remote, &refused);
+            self.say_refused(Some(&id), remote, &refused);
             refused.into()
         })
     }
@@ -264,11 +266,18 @@ impl Edges {
         }
     }
 
-    pub(super) fn say_refused(&self, remote: SocketAddr, refused: &Refused) {
+    /// Says why an edge was refused, and which, where that matters.
+    pub(super) fn say_refused(&self, id: Option<&ClientId>, remote: SocketAddr, refused: &Refused) {
         let (from, reason) = (remote.ip(), &refused.text);
+        let id = id.map(|id| format!("client id {id}, ")).unwrap_or_default();
         self.remarks
-            .say(format_args!("edge refused: {reason} (from {from})"));
+            .say(format_args!("edge refused: {reason} ({id}from {from})"));
     }
+}
+
+/// The client id that an edge wants, where it is one.
+fn id_in(hello: &Hello) -> Option<ClientId> {
+    hello.endpoints.first()?.client_id.parse().ok()
 }
 
 fn refuse(conflict: &Conflict, offer: &Offer) -> Refused {

@@ -188,7 +188,7 @@ impl Edges {
             text: reason.to_owned(),
             retry_after: prost_types::Duration::try_from(after).ok(),
         };
-        self.say_refused(remote, &refused);
+        self.say_refused(None, remote, &refused);
         match arrival {
             Arrival::Hello(edge) => match edge.refuse(refused.clone()).await {
                 Ok(()) => refused.into(),

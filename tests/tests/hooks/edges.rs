@@ -27,6 +27,12 @@ async fn an_edge_that_the_hook_refuses_is_told_why_and_is_nowhere() {
     let why = "the server's hook refuses it: it is not paid for";
     assert!(said.contains(why), "{said}");
     assert!(mux.says("edge refused").await.contains(why));
+    // Another that is refused for the same is another.
+    let _another = edge(&mux, "attic", &[]);
+    for id in ["kitchen", "attic"] {
+        let line = format!("{why} (client id {id}, from 127.0.0.1)");
+        mux.says(&line).await;
+    }
     let_in.says(" connected ").await;
     assert_eq!(mux.listed().await, ["rainbow"]);
     let asked = hook.asked();
