@@ -22,13 +22,13 @@ mod place;
 mod question;
 mod teller;
 
-use grpc_multiplexer_process::Seldom;
+use grpc_multiplexer_process::Remarks;
 use grpc_multiplexer_proto::hooks::v1::authorize_request::Who;
 use grpc_multiplexer_proto::hooks::v1::{ArrivingEdge, AuthorizeRequest};
 use grpc_multiplexer_tunnel::ClientId;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::settings::Live;
 pub(crate) use answer::Allowed;
@@ -64,8 +64,7 @@ pub(crate) struct Hooks {
     answers: Answers,
     /// Places for what is told.
     events: Semaphore,
-    failed: Seldom,
-    untold: Seldom,
+    failed: Remarks,
 }
 
 impl Hooks {
@@ -80,8 +79,7 @@ impl Hooks {
             callers: Semaphore::new(QUESTIONS),
             answers: Answers::default(),
             events: Semaphore::new(EVENTS),
-            failed: Seldom::default(),
-            untold: Seldom::default(),
+            failed: Remarks::default(),
         }
     }
 
@@ -127,18 +125,21 @@ impl Hooks {
             Who::Edge(_) => context::OF_EDGES,
             Who::Caller(_) => context::OF_CALLERS,
         };
+        let whom = Whom::of(&who);
         let request = AuthorizeRequest {
             server_id: self.server_id.clone(),
             who: Some(who),
         };
         let started = Instant::now();
-        let ask = async {
-            let _place = places.acquire().await.expect("it is never closed");
-            let response = self.ask(terms, request).await?;
+        let answer = async {
+            let place = timeout_at(deadline, places.acquire()).await;
+            let place = place.map_err(|_| HookError::Busy(terms.timeout))?;
+            let _place = place.expect("it is never closed");
+            let response = timeout_at(deadline, self.ask(terms, request)).await;
+            let response = response.map_err(|_| HookError::Slow(terms.timeout))??;
             Ok::<_, HookError>(Answer::read(response, prefix)?)
         };
-        let answer = timeout_at(deadline, ask).await;
-        let answer = answer.unwrap_or(Err(HookError::Slow(terms.timeout)));
+        let answer = answer.await;
         let result = match &answer {
             Ok(Answer { verdict: Ok(_), .. }) => "allowed",
             Ok(Answer {
@@ -148,18 +149,32 @@ impl Hooks {
         };
         let took = started.elapsed();
         self.metrics.answered("authorize", result, took);
+        if let Err(error) = &answer
+            && let Some(times) = self.again(whom.who, error)
+        {
+            let Whom {
+                who,
+                client_id,
+                remote,
+            } = &whom;
+            let error: &dyn std::error::Error = error;
+            warn!(
+                hook = %terms.place, %who, %client_id, %remote, times, error, on_failure = %terms.on_failure,
+                "the hook did not say who may come"
+            );
+        }
         answer
+    }
+
+    /// How often that went wrong with an `edge`, a `caller` or an `event` since it was said last, if it is time to say so:
+    /// everything that goes wrong is said once a minute.
+    fn again(&self, with: &str, error: &HookError) -> Option<u64> {
+        self.failed.again(&format!("{with}: {error}"))
     }
 
     /// What comes of a failure.
     fn failed(&self, terms: &HookSettings, error: &HookError) -> Result<Allowed, NotAuthorized> {
-        if let Some(times) = self.failed.again() {
-            let error: &dyn std::error::Error = error;
-            warn!(
-                hook = %terms.place, times, error, on_failure = %terms.on_failure,
-                "the hook did not say who may come"
-            );
-        }
+        debug!(%error, on_failure = %terms.on_failure, "the hook says nothing of somebody");
         match terms.on_failure {
             options::OnFailure::Allow => Ok(Allowed::default()),
             options::OnFailure::Deny => Err(NotAuthorized::Failed),
@@ -175,9 +190,31 @@ impl Hooks {
         match &*terms.place {
             place::Place::Grpc(_) => {
                 let answer = question.ask(self.channels.to(&terms.place)).await;
-                Ok(answer.map_err(HookError::grpc)?.into_inner())
+                let answer = answer.map_err(|status| HookError::grpc(&status))?;
+                Ok(answer.into_inner())
             }
             place::Place::Json(url) => self.json.ask(url, &question).await,
+        }
+    }
+}
+
+/// Whom a question is about, as the log has it.
+struct Whom {
+    who: &'static str,
+    client_id: String,
+    remote: String,
+}
+
+impl Whom {
+    fn of(who: &Who) -> Self {
+        let (who, client_id, remote) = match who {
+            Who::Edge(edge) => ("edge", &edge.client_id, &edge.remote_address),
+            Who::Caller(caller) => ("caller", &caller.client_id, &caller.remote_address),
+        };
+        Self {
+            who,
+            client_id: context::line(client_id),
+            remote: remote.clone(),
         }
     }
 }

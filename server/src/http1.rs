@@ -22,8 +22,10 @@ pub(crate) const ALPN: &str = "http/1.1";
 pub(crate) enum ExchangeError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("it does not speak HTTP")]
+    #[error("it does not speak HTTP/1")]
     Http(#[source] hyper::Error),
+    #[error("it hung up without an answer")]
+    HungUp(#[source] hyper::Error),
     #[error("it answers {0}, and redirections are not followed; give the URL that it leads to")]
     Elsewhere(StatusCode),
     #[error("it answers {0}")]
@@ -48,10 +50,10 @@ pub(crate) async fn exchange(
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     headers.insert(USER_AGENT, HeaderValue::from_static(OURS));
     let io = TokioIo::new(url.connect().await?);
-    let (mut sender, connection) = handshake(io).await.map_err(ExchangeError::Http)?;
+    let (mut sender, connection) = handshake(io).await.map_err(unanswered)?;
     let exchange = async {
         let response = sender.send_request(request).await;
-        let response = response.map_err(ExchangeError::Http)?;
+        let response = response.map_err(unanswered)?;
         match response.status() {
             StatusCode::OK => whole(response.into_body(), largest).await,
             status if status.is_redirection() => Err(ExchangeError::Elsewhere(status)),
@@ -67,6 +69,15 @@ pub(crate) async fn exchange(
         biased;
         exchanged = exchange => exchanged,
         never = connection => never,
+    }
+}
+
+/// What came of a request that has no answer.
+fn unanswered(error: hyper::Error) -> ExchangeError {
+    if error.is_parse() {
+        ExchangeError::Http(error)
+    } else {
+        ExchangeError::HungUp(error)
     }
 }
 

@@ -196,6 +196,12 @@ fn read_place(reader: &mut Reader<'_>) -> Option<Place> {
     }
     let is_grpc = grpc.is_some();
     let url = grpc.or(json);
+    if url.is_none()
+        && (reader.is_set(HookSettings::ADDRESS.path) || reader.is_set(HookSettings::URL.path))
+    {
+        // What is wrong with it was said.
+        return None;
+    }
     if !url.as_ref().is_some_and(Url::is_secure) {
         for path in TLS {
             if reader.is_set(path) {
@@ -226,12 +232,10 @@ fn of(is_grpc: bool, url: Url) -> Place {
     }
 }
 
-fn origin(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error: NoUrl| error.to_string())?;
-    if url.path().as_str() != "/" {
-        return Err("must be http://HOST:PORT or https://HOST:PORT, without a path".to_owned());
-    }
-    Ok(url)
+fn origin(text: &str) -> Result<Url, &'static str> {
+    let url = text.parse().ok();
+    url.filter(|url: &Url| url.path().as_str() == "/")
+        .ok_or("must be http://HOST:PORT or https://HOST:PORT, without a path")
 }
 
 fn below(text: &str) -> Result<Url, String> {

@@ -36,7 +36,7 @@ impl Hooks {
         while let Some(event) = outbox.first(id) {
             let mut backoff = Backoff::new();
             while let Err(error) = self.told(&event).await {
-                if let Some(times) = self.untold.again() {
+                if let Some(times) = self.again("event", &error) {
                     let error: &dyn std::error::Error = &error;
                     warn!(client_id = %id, times, error, "the hook was not told of an edge; it will be");
                 }

@@ -1,7 +1,8 @@
 //! What a hook may do instead of answering.
 
 use grpc_multiplexer_proto::hooks::v1::AuthorizeResponse;
-use grpc_multiplexer_tests::{Backend, free, metric};
+use grpc_multiplexer_tests::{Backend, Caller, free, metric};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::Status;
 
 use crate::hook::Hook;
@@ -36,7 +37,7 @@ async fn fails(hook: std::net::SocketAddr, said: &str) {
 #[tokio::test]
 async fn a_hook_that_is_not_there() {
     let [nowhere] = free();
-    fails(nowhere, "it answers Unavailable").await;
+    fails(nowhere, "error=it cannot be reached").await;
 }
 
 #[tokio::test]
@@ -47,23 +48,67 @@ async fn a_hook_that_says_nothing() {
 
 #[tokio::test]
 async fn a_hook_that_speaks_something_else() {
-    let other = Backend::tcp(async |socket| {
-        use tokio::io::AsyncWriteExt as _;
-        let mut socket = socket;
-        let _ = socket.write_all(b"SSH-2.0-OpenSSH_9.6\r\n").await;
+    let other = Backend::tcp(async |mut socket| {
+        // All of the question.
+        let _ = socket.read_exact(&mut [0; 150]).await;
+        let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
         std::future::pending::<()>().await;
     })
     .await;
-    fails(other.address, "error=").await;
+    let said = "it does not speak gRPC; where it speaks JSON, give --hooks-url";
+    fails(other.address, said).await;
     // One that has no such service.
     let (backend, _) = crate::pong().await;
     fails(backend.address, "error=").await;
 }
 
 #[tokio::test]
+async fn a_hook_that_hangs_up() {
+    let other = Backend::tcp(async |_| {}).await;
+    fails(other.address, "it hung up without an answer").await;
+}
+
+#[tokio::test]
 async fn a_hook_that_fails() {
     let hook = Hook::start(|_| Some(Err(Status::internal("a\nbug")))).await;
     fails(hook.address, "it answers Internal: a bug").await;
+}
+
+/// Once a minute each, with one of those to whom it happened.
+#[tokio::test]
+async fn everything_that_goes_wrong_is_in_the_log_and_with_whom() {
+    let hook = Hook::start(|edge| {
+        Some(match &*edge.client_id {
+            "rainbow" => Ok(knowing(&[("Tenant", "a")])),
+            "kitchen" => Err(Status::permission_denied("not mine")),
+            _ => Err(Status::internal("no caller was expected")),
+        })
+    })
+    .await;
+    let mux = server(hook.address, &["--hooks-for=edges", "--hooks-for=callers"]).await;
+    let mut edges = Vec::new();
+    for (id, said) in [
+        ("rainbow", "its context has the key \"Tenant\""),
+        ("kitchen", "it answers PermissionDenied: not mine"),
+        ("attic", "it answers Internal: no caller was expected"),
+    ] {
+        edges.push(edge(&mux, id, &[]));
+        let line = mux
+            .says(&format!("who=edge client_id={id} remote=127.0.0.1:"))
+            .await;
+        assert!(line.contains(said), "no {said} in {line}");
+    }
+    // What goes wrong with callers is another thing.
+    let caller = Caller::connect(mux.proxy).await;
+    let answer = caller.call("/s/m", &[("client-id", "cellar")], b"").await;
+    answer.is_ours(
+        14,
+        "mux: the server's hook does not say who may call",
+        "hook-failed",
+        "no",
+    );
+    mux.says("who=caller client_id=cellar remote=127.0.0.1")
+        .await;
 }
 
 #[tokio::test]

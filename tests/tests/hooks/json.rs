@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use grpc_multiplexer_tests::{Authority, Folder, Mux, until};
+use grpc_multiplexer_tests::{Authority, Backend, Folder, Mux, until};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::{edge, listed};
+use crate::hook::Hook;
+use crate::{edge, listed, yes};
 
 /// Status and body of the answer to what is asked at a path.
 type Answer = fn(&str, &Value) -> (&'static str, String);
@@ -178,6 +179,20 @@ async fn what_is_no_answer_refuses() {
         assert!(said.contains(wanted), "no {wanted} in {said}");
         assert_eq!(hook.asked()[0].0, "/authorize");
     }
+    let hangs_up = Backend::tcp(async |_| {}).await;
+    let grpc = Hook::saying(yes()).await;
+    for (address, wanted) in [
+        (hangs_up.address, "it hung up without an answer"),
+        (
+            grpc.address,
+            "it does not speak HTTP/1; where it speaks gRPC, give --hooks-address",
+        ),
+    ] {
+        let mux = server(format!("http://{address}"), &["--hooks-for=edges"]).await;
+        let _refused = edge(&mux, "rainbow", &[]);
+        let said = mux.says("the hook did not say who may come").await;
+        assert!(said.contains(wanted), "no {wanted} in {said}");
+    }
     // What says no is an answer.
     let hook = JsonHook::start(None, |_, _| ("200 OK", "{}".to_owned())).await;
     let mux = server(
@@ -216,6 +231,7 @@ async fn a_hook_is_asked_over_tls_and_only_the_right_one() {
     let mux = server(format!("https://{}", hook.address), &[&ca]).await;
     let refused = edge(&mux, "rainbow", &[]);
     refused.says("the server's hook does not say").await;
-    mux.says("TLS with it failed").await;
+    mux.says("TLS with it failed; --hooks-ca says whom to trust")
+        .await;
     assert_eq!(hook.asked(), []);
 }

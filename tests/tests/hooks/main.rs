@@ -14,6 +14,7 @@ mod hook;
 mod json;
 mod mistakes;
 mod slow;
+mod tls;
 
 use std::net::SocketAddr;
 

@@ -25,7 +25,7 @@ fn what_cannot_be_is_said_with_what_would_be_right() {
         (
             &["--hooks-address=localhost:1"][..],
             "address",
-            "must be a URL such as https://",
+            "must be http://HOST:PORT or https://HOST:PORT, without a path",
         ),
         (
             &["--hooks-address=https://localhost:1/a"],
@@ -142,6 +142,14 @@ fn a_hook_that_others_could_stand_in_for_is_warned_of_or_refused() {
         let (code, text) = checked(&[option, "--require-secure=true"]);
         assert_eq!((code, &*text), (Some(0), ""), "{option}");
     }
+}
+
+/// And nothing else is said of it.
+#[test]
+fn what_hangs_on_a_mistaken_url_is_no_mistake_as_well() {
+    let (code, text) = checked(&["--hooks-url=localhost:1/a", "--hooks-ca=system"]);
+    assert_eq!(code, Some(2));
+    assert!(!text.contains("hooks-ca"), "{text}");
 }
 
 /// A file with it is one without a hook, too.
