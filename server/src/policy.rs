@@ -278,11 +278,6 @@ impl Rights {
         self.within(Arc::clone(&others.hook))
     }
 
-    /// Whether the hook lets them have `id`.
-    pub(crate) fn are_let(&self, id: &ClientId) -> bool {
-        self.hook.has(id)
-    }
-
     /// What the hook wants to be known of the caller.
     pub(crate) fn context(&self) -> &Context {
         self.hook.context()

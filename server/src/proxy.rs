@@ -33,7 +33,7 @@ use grpc_multiplexer_tunnel::{ClientId, LANES};
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::request::Parts;
-use http::{Method, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -87,6 +87,8 @@ struct Call {
     intake: Intake,
     reply: Reply,
     deadline: Option<Instant>,
+    /// Its metadata as it came, until the hook was shown it.
+    shown: Option<HeaderMap>,
     /// Which edge it names, once that is known.
     id: Option<ClientId>,
 }
@@ -110,6 +112,19 @@ impl From<CallerGone> for Unanswered {
     }
 }
 
+impl Unanswered {
+    /// Tells the caller, if it is there.
+    fn tell(self, reply: &mut Reply) -> Ending {
+        let Self::Failed(failure) = self else {
+            return Ending::CallerGone;
+        };
+        match reply.fail(&failure) {
+            Ok(()) => Ending::Failed(failure),
+            Err(CallerGone) => Ending::CallerGone,
+        }
+    }
+}
+
 impl Proxy {
     /// Serves one call to its end.
     async fn serve(
@@ -123,10 +138,13 @@ impl Proxy {
         let started = Instant::now();
         let (mut head, upload) = request.into_parts();
         let mut reply = Reply::new(respond);
+        // What the policy takes off is shown to the hook, too.
+        let decides = self.hooks.decides_on_callers();
+        let shown = decides.then(|| head.headers.clone());
         // First, so that what is no gRPC request gets the same answer whatever edges there are.
         let checked = match check::request(&head, self.metadata) {
             Ok(deadline) => self
-                .admitted(&mut head, &caller, deadline)
+                .rights(&mut head, &caller)
                 .await
                 .map(|rights| (deadline, rights)),
             Err(failure) => Err(failure),
@@ -136,12 +154,13 @@ impl Proxy {
             && self.local.takes(&head)
         {
             let (deadline, method) = (*deadline, head.uri.path().to_owned());
-            head.extensions.insert(rights.clone());
             self.audit.allowed(rights, None, &method);
-            let changed = self.changed(&caller, rights);
+            // Boxed: every call has room for what is not.
+            let admit = Box::pin(self.authorized(shown, rights.clone(), &caller, None, &method));
+            let changed = async |rights: &Rights| self.changed(&caller, rights).await;
             let serve = self
                 .local
-                .serve(head, upload, &mut reply, deadline, changed);
+                .serve(head, upload, &mut reply, deadline, admit, changed);
             let ending = serve.await;
             caller.ended(started.elapsed(), ending.is_caller_gone());
             return in_flight.ended(&method, None, &ending);
@@ -152,13 +171,14 @@ impl Proxy {
             head,
             intake: Intake::new(upload, caller, keep, Load::new(self.overload.stalled())),
             reply,
+            shown,
             id: None,
         };
         let result = match checked {
-            Ok((_, rights)) => answered(self.steps(&mut call, &rights)).await,
+            Ok((_, rights)) => answered(self.steps(&mut call, rights)).await,
             Err(failure) => Err(failure.into()),
         };
-        let ending = result.unwrap_or_else(|unanswered| call.answer(unanswered));
+        let ending = result.unwrap_or_else(|unanswered| unanswered.tell(&mut call.reply));
         // Before anything else that takes time: the connection may have waited for this moment to end.
         let _under_way = (!call.intake.is_over()).then_some(under_way);
         in_flight.ended(call.head.uri.path(), call.id.as_ref(), &ending);
@@ -171,13 +191,18 @@ impl Proxy {
     }
 
     /// The steps of a call to an edge, in their order.
-    async fn steps(&self, call: &mut Call, rights: &Rights) -> Result<Ending, Unanswered> {
+    async fn steps(&self, call: &mut Call, rights: Rights) -> Result<Ending, Unanswered> {
         let id = check::client_id(&call.head.headers)?;
         call.id = Some(id.clone());
         // Before anything else is looked up: what may not be seen is like what is not there, also in the time that it takes.
-        self.allow(call, rights, &id).await?;
+        // Nor is the hook asked about it.
+        let is_certain = self.allow(call, &rights, &id)?;
         let overload = Failure::Overload { sent: false };
         let _underway = self.overload.call().ok_or(overload)?;
+        let rights = &self.hooked(call, rights, &id).await?;
+        if !is_certain {
+            self.allow_labelled(call, rights, &id).await?;
+        }
         to_backend(&mut call.head.headers);
         let forwarded = self.settings.now(|settings| settings.forwarded_headers);
         forwarded.apply(&mut call.head.headers, call.intake.caller().address());
@@ -355,17 +380,6 @@ fn poll_unwanted(cx: &mut Context<'_>, intake: &mut Intake, reply: &mut Reply) -
 }
 
 impl Call {
-    /// Tells the caller, if it is there.
-    fn answer(&mut self, unanswered: Unanswered) -> Ending {
-        let Unanswered::Failed(failure) = unanswered else {
-            return Ending::CallerGone;
-        };
-        match self.reply.fail(&failure) {
-            Ok(()) => Ending::Failed(failure),
-            Err(CallerGone) => Ending::CallerGone,
-        }
-    }
-
     /// The request as the backend gets it.
     fn backend_request(&self, edge: &EdgeHandle) -> Option<Request<()>> {
         let mut uri = http::uri::Parts::default();

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use grpc_multiplexer_proto::hooks::v1::ArrivingCaller;
 use grpc_multiplexer_proto::hooks::v1::authorize_request::Who;
+use grpc_multiplexer_tunnel::ClientId;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Allowed, Answer};
@@ -81,10 +82,12 @@ impl Hooks {
     }
 
     /// What the hook says of a caller that the server itself would let through, and that shows `credentials`, which stand for
-    /// all that tells one caller from another. The caller is described with its secrets, or without.
+    /// all that tells one caller from another: what it may, `id` among it if it calls that. The caller is described with its
+    /// secrets, or without.
     pub(crate) async fn authorize_caller(
         &self,
         credentials: Digest,
+        id: Option<&ClientId>,
         caller: impl FnOnce(bool) -> ArrivingCaller,
     ) -> Result<Arc<Allowed>, NotAuthorized> {
         let terms = self.settings.now(|settings| settings.hooks.clone());
@@ -92,9 +95,13 @@ impl Hooks {
             return Ok(Arc::default());
         };
         let slot = self.answers.of(credentials);
-        match self.answer(&terms, &slot, caller).await {
-            Ok(answer) => answer.verdict.map_err(NotAuthorized::Refused),
-            Err(error) => self.failed(&terms, &error).map(Arc::new),
+        let allowed = match self.answer(&terms, &slot, caller).await {
+            Ok(answer) => answer.verdict.map_err(NotAuthorized::Refused)?,
+            Err(error) => self.failed(&terms, &error)?.into(),
+        };
+        match id {
+            Some(id) if !allowed.has(id) => Err(NotAuthorized::OtherId(id.clone())),
+            _ => Ok(allowed),
         }
     }
 

@@ -1,57 +1,69 @@
 //! What the hook says of callers.
 
+use std::sync::Arc;
+
 use grpc_multiplexer_proto::hooks::v1::{ArrivingCaller, Credentials, Header};
+use grpc_multiplexer_tunnel::ClientId;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
-use http::request::Parts;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::caller::Caller;
-use super::metadata::CLIENT_ID;
-use super::{Failure, Proxy};
+use super::{Call, Failure, Proxy, Unanswered};
 use crate::credential::Digest;
 use crate::hooks::NotAuthorized;
-use crate::moment;
 use crate::policy::Rights;
 
 /// Metadata that holds credentials.
 const SECRET: [http::HeaderName; 3] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE];
 
 impl Proxy {
-    /// The rights of whoever makes a call, by what it shows and by what the hook says of it.
-    pub(super) async fn admitted(
+    /// The rights of whoever makes a call to `id`, as far as the hook lets it have them.
+    pub(super) async fn hooked(
         &self,
-        head: &mut Parts,
-        caller: &Caller,
-        deadline: Option<Instant>,
-    ) -> Result<Rights, Failure> {
-        if !self.hooks.decides_on_callers() {
-            return self.rights(head, caller).await;
+        call: &mut Call,
+        rights: Rights,
+        id: &ClientId,
+    ) -> Result<Rights, Unanswered> {
+        let shown = call.shown.take();
+        if shown.is_none() {
+            return Ok(rights);
         }
-        // What the policy takes off is shown to the hook, too.
-        let headers = head.headers.clone();
-        let rights = self.rights(head, caller).await?;
-        let path = head.uri.path();
-        // The server's own services ignore it.
-        let id = headers.get(CLIENT_ID).filter(|_| !self.local.takes(head));
-        let id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let shown = |secrets| ArrivingCaller {
-            client_id: id.to_owned(),
-            method: path.to_owned(),
+        let caller = Arc::clone(call.intake.caller());
+        let method = call.head.uri.path();
+        // Boxed: every call has room for what is not.
+        let authorized = Box::pin(self.authorized(shown, rights, &caller, Some(id), method));
+        let (intake, reply) = (&mut call.intake, &mut call.reply);
+        let authorized = self.while_wanted(intake, reply, call.deadline, authorized);
+        Ok(authorized.await??)
+    }
+
+    /// The same of whoever makes any call, by its metadata, or without a question if nothing is `shown`. A no may take its
+    /// time.
+    pub(super) async fn authorized(
+        &self,
+        shown: Option<HeaderMap>,
+        rights: Rights,
+        caller: &Caller,
+        id: Option<&ClientId>,
+        method: &str,
+    ) -> Result<Rights, Failure> {
+        let Some(headers) = shown else {
+            return Ok(rights);
+        };
+        let arriving = |secrets| ArrivingCaller {
+            client_id: id.map(ClientId::to_string).unwrap_or_default(),
+            method: method.to_owned(),
             ..self.arriving(&headers, caller, &rights, secrets)
         };
         let credentials = credentials(&headers, caller, &rights);
-        // Boxed: every call has room for what is not.
-        let authorize = Box::pin(self.hooks.authorize_caller(credentials, shown));
-        let authorized = tokio::select! {
-            biased;
-            authorized = authorize => authorized,
-            () = moment::reached(deadline) => return Err(Failure::Deadline { sent: false }),
-        };
-        match authorized {
+        match self.hooks.authorize_caller(credentials, id, arriving).await {
             Ok(allowed) => Ok(rights.within(allowed)),
             Err(NotAuthorized::Refused(reason)) => {
-                sleep(self.failures.another(caller.address())).await;
+                // Whom the policy knows does not guess.
+                if rights.caller().is_none() {
+                    sleep(self.failures.another(caller.address())).await;
+                }
                 Err(Failure::HookRefused(reason))
             }
             Err(NotAuthorized::OtherId(id)) => Err(Failure::UnknownEdge(id)),

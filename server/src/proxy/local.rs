@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 
+use super::Unanswered;
 use super::code::Code;
 use super::forward::Ending;
 use super::metadata::{CLIENT_ID, GRPC_STATUS};
@@ -27,6 +28,7 @@ use super::rescue::Failure;
 use super::stall::Stall;
 use crate::moment;
 use crate::overload::{Load, Stalled};
+use crate::policy::Rights;
 
 /// Our own services, as one.
 pub(crate) type OwnServices = BoxCloneSyncService<Request<Upload>, Response<Download>, Infallible>;
@@ -82,32 +84,36 @@ impl Local {
         is_one_of(ALWAYS) || (is_one_of(WITHOUT_ID) && !head.headers.contains_key(CLIENT_ID))
     }
 
-    /// Serves a call of ours to its end, or until its caller has other rights than it was let in with.
+    /// Serves a call of ours to its end, once its caller is let in, or until that has other rights than it was let in with.
     pub(crate) async fn serve(
         &self,
-        head: Parts,
+        mut head: Parts,
         upload: RecvStream,
         reply: &mut Reply,
         deadline: Option<Instant>,
-        changed: impl Future<Output = Failure>,
+        admit: impl Future<Output = Result<Rights, Failure>>,
+        changed: impl AsyncFnOnce(&Rights) -> Failure,
     ) -> Ending {
-        let failure = match self.places.try_acquire() {
-            Err(_) => Failure::Overload { sent: false },
-            Ok(_place) => {
-                let request = Request::from_parts(head, Upload(upload));
-                tokio::select! {
-                    biased;
-                    ending = self.answer(request, reply) => return ending.unwrap_or(Ending::CallerGone),
-                    () = moment::reached(deadline) => Failure::Deadline { sent: false },
-                    () = self.draining.cancelled() => Failure::Draining { sent: false },
-                    changed = changed => changed,
-                }
+        let Ok(_place) = self.places.try_acquire() else {
+            return Unanswered::from(Failure::Overload { sent: false }).tell(reply);
+        };
+        let serve = async {
+            let rights = unless_gone(reply, admit).await??;
+            head.extensions.insert(rights.clone());
+            let request = Request::from_parts(head, Upload(upload));
+            tokio::select! {
+                biased;
+                ending = self.answer(request, reply) => Ok(ending?),
+                changed = changed(&rights) => Err(changed.into()),
             }
         };
-        match reply.fail(&failure) {
-            Ok(()) => Ending::Failed(failure),
-            Err(CallerGone) => Ending::CallerGone,
-        }
+        let served = tokio::select! {
+            biased;
+            served = serve => served,
+            () = moment::reached(deadline) => Err(Failure::Deadline { sent: false }.into()),
+            () = self.draining.cancelled() => Err(Failure::Draining { sent: false }.into()),
+        };
+        served.unwrap_or_else(|unanswered: Unanswered| unanswered.tell(reply))
     }
 
     async fn answer(
@@ -278,8 +284,10 @@ mod tests {
             let local = Local::new(services, stalled, CancellationToken::new());
             let (head, upload) = request.into_parts();
             let mut reply = Reply::new(respond);
-            let changed = std::future::pending();
-            local.serve(head, upload, &mut reply, None, changed).await
+            let admit = async { Ok(Rights::default()) };
+            let changed = async |_: &Rights| std::future::pending().await;
+            let serve = local.serve(head, upload, &mut reply, None, admit, changed);
+            serve.await
         };
         tokio::select! {
             () = client => unreachable!("it waits"),

@@ -46,22 +46,32 @@ impl Proxy {
         Err(Failure::of_denied(denied))
     }
 
-    /// Sees that who has these rights may make this call at `id`.
-    pub(super) async fn allow(
+    /// Sees that who has these rights may make this call at `id`; false where that hangs on the labels of `id`.
+    pub(super) fn allow(
+        &self,
+        call: &Call,
+        rights: &Rights,
+        id: &ClientId,
+    ) -> Result<bool, Failure> {
+        let method = call.head.uri.path();
+        match rights.call(id, method, || None) {
+            Err(Denied::Unlabelled(_)) => Ok(false),
+            verdict => self.decided(rights, id, method, verdict).map(|()| true),
+        }
+    }
+
+    /// The same where it hangs on them.
+    pub(super) async fn allow_labelled(
         &self,
         call: &mut Call,
         rights: &Rights,
         id: &ClientId,
     ) -> Result<(), Unanswered> {
-        if !rights.are_let(id) {
-            return Err(Failure::UnknownEdge(id.clone()).into());
-        }
         let method = call.head.uri.path().to_owned();
         let look = || rights.call(id, &method, || self.registry.labels(id));
-        let dry_run = rights.are_dry_run();
         let verdict = match look() {
             // It may yet come with the labels that it needs, and nobody must see from the answer whether it is there without.
-            Err(denied @ Denied::Unlabelled(_)) if !dry_run => {
+            Err(denied @ Denied::Unlabelled(_)) if !rights.are_dry_run() => {
                 let waited = self.until_labelled(call, id, look).await;
                 if let Err(Unanswered::Failed(_)) = waited {
                     self.audit.denied(rights, Some(id), &method, &denied, false);
@@ -70,16 +80,28 @@ impl Proxy {
             }
             verdict => verdict,
         };
+        Ok(self.decided(rights, id, &method, verdict)?)
+    }
+
+    /// Says what the policy decides, and what comes of it.
+    fn decided(
+        &self,
+        rights: &Rights,
+        id: &ClientId,
+        method: &str,
+        verdict: Result<(), Denied>,
+    ) -> Result<(), Failure> {
         let Err(denied) = verdict else {
-            self.audit.allowed(rights, Some(id), &method);
+            self.audit.allowed(rights, Some(id), method);
             return Ok(());
         };
+        let dry_run = rights.are_dry_run();
         self.audit
-            .denied(rights, Some(id), &method, &denied, dry_run);
+            .denied(rights, Some(id), method, &denied, dry_run);
         if dry_run {
             return Ok(());
         }
-        Err(Failure::of_denied(denied).into())
+        Err(Failure::of_denied(denied))
     }
 
     /// Waits as for an edge that is not there, until `look` says something else than that a label is missing.
@@ -89,10 +111,6 @@ impl Proxy {
         id: &ClientId,
         look: impl Fn() -> Result<(), Denied>,
     ) -> Result<Result<(), Denied>, Unanswered> {
-        let _underway = self
-            .overload
-            .call()
-            .ok_or(Failure::Overload { sent: false })?;
         let look = || match look() {
             Err(Denied::Unlabelled(_)) => None,
             verdict => Some(verdict),

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use grpc_multiplexer_proto::hooks::v1::AuthorizeResponse;
-use grpc_multiplexer_proto::v1::ListGrpcServerRequest;
-use grpc_multiplexer_tests::{Answer, Backend, Caller, Edge, Folder, Mux, free};
+use grpc_multiplexer_proto::hooks::v1::{AuthorizeResponse, Header};
+use grpc_multiplexer_proto::v1::watch_grpc_server_response::Event;
+use grpc_multiplexer_proto::v1::{ListGrpcServerRequest, WatchGrpcServerRequest};
+use grpc_multiplexer_tests::{Answer, Backend, Caller, Edge, Folder, Mux, free, within};
 use tokio::task::JoinSet;
 use tonic::Status;
 
 use crate::hook::Hook;
-use crate::{knowing, no, pong, server, yes};
+use crate::{NOBODY, knowing, no, pong, server, yes};
 
 const TOKEN: &str = "first-token-of-rainbow-0123456789abcdef";
 const SHA256: &str = "4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71";
 
-async fn for_callers(hook: &Hook, further: &[&str]) -> (Mux, Backend, Edge) {
+pub(crate) async fn for_callers(hook: &Hook, further: &[&str]) -> (Mux, Backend, Edge) {
     let mux = server(hook.address, &[&["--hooks-for=callers"], further].concat()).await;
     let (backend, address) = pong().await;
     let edge = Edge::dialling(mux.multiplexer, "rainbow", &address, &[]);
@@ -23,17 +24,17 @@ async fn for_callers(hook: &Hook, further: &[&str]) -> (Mux, Backend, Edge) {
     (mux, backend, edge)
 }
 
-async fn call(caller: &Caller, metadata: &[(&str, &str)]) -> Answer {
+pub(crate) async fn call(caller: &Caller, metadata: &[(&str, &str)]) -> Answer {
     let metadata = [&[("client-id", "rainbow")], metadata].concat();
     caller.call("/shop.Invoices/List", &metadata, b"x").await
 }
 
-/// A yes for so long.
-fn for_seconds(seconds: i64, answer: AuthorizeResponse) -> AuthorizeResponse {
-    AuthorizeResponse {
-        cache_for: Some(prost_types::Duration { seconds, nanos: 0 }),
-        ..answer
-    }
+/// The option of a policy that knows one caller, by its token, and what that may.
+fn policy(calls: &str) -> (String, Folder) {
+    let folder = Folder::new("hooks-callers");
+    let text = format!("callers:\n  billing:\n    tokens: [{SHA256}]\n    calls: [{calls}]\n");
+    let path = folder.put_secret("policy.yaml", text);
+    (format!("--callers-policy={path}"), folder)
 }
 
 #[tokio::test]
@@ -76,14 +77,7 @@ async fn a_caller_can_do_and_see_no_more_than_both_let_it() {
         })
     })
     .await;
-    let folder = Folder::new("hooks-callers");
-    let text = format!(
-        "callers:\n  billing:\n    tokens: [{SHA256}]\n    calls: [{{ids: ['*'], methods: ['*']}}]\n"
-    );
-    let policy = format!(
-        "--callers-policy={}",
-        folder.put_secret("policy.yaml", text)
-    );
+    let (policy, _folder) = policy("{ids: ['*'], methods: ['*']}");
     let (mux, backend, _edge) = for_callers(&hook, &[&policy]).await;
     let (_, address) = pong().await;
     let other = Edge::dialling(mux.multiplexer, "kitchen", &address, &[]);
@@ -123,30 +117,6 @@ async fn a_caller_can_do_and_see_no_more_than_both_let_it() {
         .unwrap();
     assert_eq!(listed.into_inner().servers, ["rainbow"]);
     assert_eq!(hook.callers().last().unwrap().client_id, "");
-}
-
-/// But not for others; and many who come at once ask once.
-#[tokio::test]
-async fn an_answer_is_kept_as_long_as_it_says_for_who_shows_the_same() {
-    let hook = Hook::of_callers(|_| Ok(for_seconds(3600, yes()))).await;
-    let (mux, _backend, _edge) = for_callers(&hook, &[]).await;
-    let mut calls = JoinSet::new();
-    for _ in 0..50 {
-        let proxy = mux.proxy;
-        calls.spawn(async move {
-            let caller = Caller::connect(proxy).await;
-            call(&caller, &[("authorization", "Bearer a")]).await.code()
-        });
-    }
-    assert_eq!(calls.join_all().await, [Some(0); 50]);
-    assert_eq!(hook.callers().len(), 1);
-    let caller = Caller::connect(mux.proxy).await;
-    call(&caller, &[("authorization", "Bearer b")]).await;
-    call(&caller, &[("proxy-authorization", "Bearer a")]).await;
-    call(&caller, &[]).await;
-    assert_eq!(hook.callers().len(), 4);
-    call(&caller, &[("authorization", "Bearer b")]).await;
-    assert_eq!(hook.callers().len(), 4);
 }
 
 #[tokio::test]
@@ -198,4 +168,135 @@ async fn a_hook_that_fails_keeps_callers_out_or_lets_them_in_as_is_asked_for() {
     edge.says(" connected ").await;
     let caller = Caller::connect(mux.proxy).await;
     assert_eq!(call(&caller, &[]).await.code(), Some(0));
+}
+
+/// What is no for certain is so without a question, whoever asks for it.
+#[tokio::test]
+async fn a_hook_is_not_asked_about_what_the_server_refuses_by_itself() {
+    let hook = Hook::of_callers(|_| Ok(yes())).await;
+    let (policy, _folder) = policy("{ids: [rainbow], methods: [/shop.Invoices/List]}");
+    let (mux, _backend, _edge) = for_callers(&hook, &[&policy]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let token = format!("Bearer {TOKEN}");
+    let shown = ("proxy-authorization", &*token);
+    let [rainbow, kitchen, junk] = ["rainbow", "kitchen", "a b"].map(|id| ("client-id", id));
+    for (method, ids, error) in [
+        ("List", &[][..], "no-id"),
+        ("List", &[rainbow, rainbow], "many-ids"),
+        ("List", &[junk], "bad-id"),
+        ("Delete", &[rainbow], "not-allowed"),
+        ("List", &[kitchen], "unknown-edge"),
+    ] {
+        let path = format!("/shop.Invoices/{method}");
+        let answer = caller.call(&path, &[ids, &[shown]].concat(), b"x").await;
+        assert_eq!(answer.mux_error(), Some(error), "{answer:?}");
+    }
+    assert_eq!(hook.callers(), []);
+    assert_eq!(call(&caller, &[shown]).await.code(), Some(0));
+    assert_eq!(hook.callers().len(), 1);
+}
+
+/// Who may guess has to wait for a no, and who is known does not.
+#[tokio::test]
+async fn only_strangers_wait_for_their_no_and_no_longer_than_they_want() {
+    let hook = Hook::of_callers(|_| Ok(no("not paid for"))).await;
+    let (mux, _backend, _edge) = for_callers(&hook, &[]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let timeout = ("grpc-timeout", "1500m");
+    for _ in 0..5 {
+        let answer = call(&caller, &[timeout]).await;
+        assert_eq!(answer.mux_error(), Some("hook-refused"), "{answer:?}");
+    }
+    let late = call(&caller, &[timeout]).await;
+    assert_eq!(late.mux_error(), Some("deadline"), "{late:?}");
+
+    let (policy, _folder) = policy("{ids: ['*'], methods: ['*']}");
+    let (mux, _backend, _edge) = for_callers(&hook, &[&policy]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let token = format!("Bearer {TOKEN}");
+    for _ in 0..10 {
+        let answer = call(&caller, &[timeout, ("proxy-authorization", &token)]).await;
+        assert_eq!(answer.mux_error(), Some("hook-refused"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_hook_that_is_to_see_what_callers_show_sees_it() {
+    let hook = Hook::of_callers(|_| Ok(yes())).await;
+    let (mux, _backend, _edge) = for_callers(&hook, &["--hooks-send-tokens=true"]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let token = format!("Bearer {TOKEN}");
+    let shown = [
+        ("proxy-authorization", &*token),
+        ("authorization", "Basic for-the-backend"),
+        ("cookie", "session=1"),
+    ];
+    assert_eq!(call(&caller, &shown).await.code(), Some(0));
+    let asked = &hook.callers()[0];
+    let credentials = asked.credentials.as_ref().unwrap();
+    assert_eq!(
+        (&*credentials.token, &*credentials.token_sha256),
+        (TOKEN, SHA256)
+    );
+    for (name, value) in shown {
+        let is_it = |it: &&Header| it.name == name && it.value == value;
+        assert!(asked.headers.iter().any(|it| is_it(&it)), "{name}");
+    }
+}
+
+/// Neither by an event, nor by a number that grows with each.
+#[tokio::test]
+async fn what_the_hook_hides_comes_and_goes_unnoticed() {
+    let hook = Hook::of_callers(|_| {
+        Ok(AuthorizeResponse {
+            client_ids: vec!["rainbow".to_owned()],
+            ..yes()
+        })
+    })
+    .await;
+    let (mux, _backend, mut rainbow) = for_callers(&hook, &[]).await;
+    let request = WatchGrpcServerRequest {
+        snapshot: true,
+        details: true,
+        ..WatchGrpcServerRequest::default()
+    };
+    let mut discovery = mux.discovery().await;
+    let mut watch = discovery
+        .watch_grpc_server(request)
+        .await
+        .unwrap()
+        .into_inner();
+    let mut next = async || {
+        let event = within("an event", watch.message()).await.unwrap().unwrap();
+        (event.event(), event.server, event.revision)
+    };
+    let list = async || {
+        let request = ListGrpcServerRequest {
+            details: true,
+            ..ListGrpcServerRequest::default()
+        };
+        let listed = mux.discovery().await.list_grpc_server(request).await;
+        let mut listed = listed.unwrap().into_inner();
+        // It is another every time.
+        listed
+            .edges
+            .iter_mut()
+            .for_each(|edge| edge.heartbeat_rtt = None);
+        listed
+    };
+    let (event, id, _) = next().await;
+    assert_eq!((event, &*id), (Event::Connected, "rainbow"));
+    assert_eq!(next().await.0, Event::SnapshotEnd);
+    let before = list().await;
+    let mut kitchen = Edge::dialling(mux.multiplexer, "kitchen", NOBODY, &[]);
+    kitchen.says(" connected ").await;
+    assert_eq!(list().await, before);
+    kitchen.kill().await;
+    mux.says("edge disconnected").await;
+    assert_eq!(list().await, before);
+    rainbow.kill().await;
+    let (event, id, gone) = next().await;
+    assert_eq!((event, &*id), (Event::Disconnected, "rainbow"));
+    assert_eq!(list().await.revision, gone);
+    assert_ne!(gone, before.revision);
 }

@@ -1,9 +1,11 @@
 //! A hook over gRPC, as a user may write one.
 
-use std::future::pending;
+use std::future::{pending, ready};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use grpc_multiplexer_proto::hooks::v1::authorize_request::Who;
 use grpc_multiplexer_proto::hooks::v1::hooks_service_server::{HooksService, HooksServiceServer};
 use grpc_multiplexer_proto::hooks::v1::{
@@ -21,8 +23,9 @@ use tonic::{Request, Response, Status};
 /// What is said of an edge; `None` for nothing, ever.
 type Decide = dyn Fn(&ArrivingEdge) -> Option<Result<AuthorizeResponse, Status>> + Send + Sync;
 
-/// What is said of a caller.
-type DecideOnCallers = dyn Fn(&ArrivingCaller) -> Result<AuthorizeResponse, Status> + Send + Sync;
+/// What is said of a caller, in its time.
+type DecideOnCallers =
+    dyn Fn(ArrivingCaller) -> BoxFuture<'static, Result<AuthorizeResponse, Status>> + Send + Sync;
 
 /// What it was told.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,7 +111,10 @@ impl Hook {
     ) -> Self {
         let shared = Shared {
             decide: Arc::new(decide),
-            decide_on_callers: Arc::new(|_| Err(Status::internal("no caller was expected"))),
+            decide_on_callers: Arc::new(|_| {
+                let unexpected = Status::internal("no caller was expected");
+                ready(Err(unexpected)).boxed()
+            }),
             callers: Arc::default(),
             asked: Arc::default(),
             told: Arc::default(),
@@ -124,15 +130,35 @@ impl Hook {
     pub(crate) async fn of_callers(
         decide: impl Fn(&ArrivingCaller) -> Result<AuthorizeResponse, Status> + Send + Sync + 'static,
     ) -> Self {
+        Self::of_callers_in_time(move |caller| ready(decide(&caller))).await
+    }
+
+    /// The same, and takes its time, which may be for ever.
+    pub(crate) async fn of_callers_in_time<F>(
+        decide: impl Fn(ArrivingCaller) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<AuthorizeResponse, Status>> + Send + 'static,
+    {
         let hook = Self::saying(crate::yes()).await;
         let mut stopped = hook.stop().await;
-        stopped.shared.decide_on_callers = Arc::new(decide);
+        stopped.shared.decide_on_callers = Arc::new(move |caller| decide(caller).boxed());
         stopped.back().await
     }
 
     /// Of which callers it was asked.
     pub(crate) fn callers(&self) -> Vec<ArrivingCaller> {
         self.shared.callers.lock().unwrap().clone()
+    }
+
+    /// Waits until it was asked of callers so often.
+    pub(crate) async fn callers_times(&self, times: usize) -> Vec<ArrivingCaller> {
+        let callers = async || Some(self.callers()).filter(|callers| callers.len() >= times);
+        until(
+            &format!("{times} questions about callers to a hook"),
+            callers,
+        )
+        .await
     }
 
     async fn at(address: &str, shared: Shared) -> Self {
@@ -239,7 +265,7 @@ impl HooksService for Shared {
             Some(Who::Edge(edge)) => edge,
             Some(Who::Caller(caller)) => {
                 self.callers.lock().unwrap().push(caller.clone());
-                return (self.decide_on_callers)(&caller).map(Response::new);
+                return (self.decide_on_callers)(caller).await.map(Response::new);
             }
             None => return Err(Status::invalid_argument("nobody")),
         };

@@ -15,6 +15,7 @@ mod json;
 mod mistakes;
 mod slow;
 mod tls;
+mod waiting;
 
 use std::net::SocketAddr;
 
