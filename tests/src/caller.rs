@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use http::{HeaderMap, Method, Request};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
@@ -42,6 +42,19 @@ impl Caller {
         let socket = TcpStream::connect(address).await.unwrap();
         socket.set_nodelay(true).unwrap();
         Self::over(socket, settings).await
+    }
+
+    /// Connects from an IPv4 address of this machine.
+    ///
+    /// # Panics
+    ///
+    /// When that is none, nobody listens, or does not speak HTTP/2.
+    pub async fn from(local: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((local, 0).into()).unwrap();
+        let socket = socket.connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self::over(socket, &mut Builder::new()).await
     }
 
     /// Connects with TLS, to `127.0.0.1` as the name of the certificate.

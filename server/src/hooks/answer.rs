@@ -47,6 +47,12 @@ pub(super) enum WrongAnswer {
 }
 
 impl Answer {
+    /// How many ids it has.
+    pub(super) fn ids(&self) -> usize {
+        let allowed = self.verdict.as_ref();
+        allowed.map_or(0, |allowed| allowed.ids.len())
+    }
+
     pub(super) fn read(
         response: AuthorizeResponse,
         prefix: &'static str,

@@ -1,75 +1,102 @@
 //! What the hook says of callers.
 //!
 //! Calls are many, so that an answer may be kept: for as long as it says, for calls with the same credentials from the same
-//! address. While such an answer may come, others with those credentials wait for it, within their own time, and do not ask
-//! as well; where answers are for one call, each call is asked for by itself.
+//! address. While such an answer may come, others with those credentials wait for it, for as long as an answer may take, and
+//! do not ask as well; where answers are for one call, each call is asked for by itself. So is each after a failure, which
+//! says nothing of another call.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use grpc_multiplexer_proto::hooks::v1::ArrivingCaller;
 use grpc_multiplexer_proto::hooks::v1::authorize_request::Who;
 use grpc_multiplexer_tunnel::ClientId;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::answer::{Allowed, Answer};
 use super::failure::{HookError, NotAuthorized};
+use super::place::Place;
 use super::{HookSettings, Hooks};
 use crate::credential::Digest;
 
-/// Credentials whose answers are kept.
+/// Credentials whose answers are kept, at least the half of them that came last.
 const MOST: usize = 10_000;
+/// An answer with more ids is not kept: as many as there may be of them would be a gigabyte.
+const IDS: usize = 100;
 
 /// The answers for one caller's credentials.
 #[derive(Debug, Default)]
 struct Slot {
     kept: tokio::sync::Mutex<Option<Kept>>,
-    /// Whether the last answer was for one call.
+    /// Whether what came last of a question was for one call.
     is_for_each: AtomicBool,
 }
 
+/// An answer that is for more than one call.
 #[derive(Debug)]
 struct Kept {
     answer: Answer,
     until: Instant,
+    /// Who gave it. Every reload makes another of it.
+    by: Arc<Place>,
 }
 
 /// All that are kept.
 #[derive(Debug, Default)]
-pub(super) struct Answers(Mutex<HashMap<Digest, Arc<Slot>>>);
+pub(super) struct Answers(Mutex<Ages>);
+
+/// Who shows itself again moves from the old to the young. When there are too many of these, they are the old ones.
+#[derive(Debug, Default)]
+struct Ages {
+    young: HashMap<Digest, Arc<Slot>>,
+    old: HashMap<Digest, Arc<Slot>>,
+}
 
 impl Answers {
     fn of(&self, credentials: Digest) -> Arc<Slot> {
         // A panic while the lock is held leaves a table that is still whole.
-        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.len() >= MOST && !slots.contains_key(&credentials) {
-            slots.retain(|_, slot| slot.is_in_use());
-            if slots.len() >= MOST
-                && let Some(any) = slots.keys().next().copied()
-            {
-                slots.remove(&any);
-            }
+        let mut ages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = ages.young.get(&credentials) {
+            return Arc::clone(slot);
         }
-        Arc::clone(slots.entry(credentials).or_default())
+        let slot = ages.old.remove(&credentials).unwrap_or_default();
+        let mut forgotten = HashMap::new();
+        if ages.young.len() >= MOST / 2 {
+            let young = mem::take(&mut ages.young);
+            forgotten = mem::replace(&mut ages.old, young);
+        }
+        ages.young.insert(credentials, Arc::clone(&slot));
+        // Everybody needs the lock, and to forget so many takes a while.
+        drop(ages);
+        drop(forgotten);
+        slot
     }
 }
 
 impl Slot {
-    fn note(&self, answer: &Answer) {
-        let is_for_each = answer.cache_for.is_zero();
-        self.is_for_each.store(is_for_each, Ordering::Relaxed);
-    }
-
-    fn is_in_use(self: &Arc<Self>) -> bool {
-        let kept = self.kept.try_lock();
-        kept.is_ok_and(|kept| kept.as_ref().is_some_and(Kept::holds)) || Arc::strong_count(self) > 1
+    /// What is to be kept of what came of a question.
+    fn note(&self, came: &Result<Answer, HookError>, terms: &HookSettings) -> Option<Kept> {
+        let answer = came.as_ref().ok();
+        let kept = answer.and_then(|answer| Kept::of(answer, terms));
+        self.is_for_each.store(kept.is_none(), Ordering::Relaxed);
+        kept
     }
 }
 
 impl Kept {
-    fn holds(&self) -> bool {
-        Instant::now() < self.until
+    fn of(answer: &Answer, terms: &HookSettings) -> Option<Self> {
+        let is_kept = !answer.cache_for.is_zero() && answer.ids() <= IDS;
+        is_kept.then(|| Self {
+            answer: answer.clone(),
+            until: Instant::now() + answer.cache_for,
+            by: Arc::clone(&terms.place),
+        })
+    }
+
+    fn holds(&self, terms: &HookSettings) -> bool {
+        Instant::now() < self.until && Arc::ptr_eq(&self.by, &terms.place)
     }
 }
 
@@ -111,31 +138,47 @@ impl Hooks {
         slot: &Slot,
         caller: impl FnOnce(bool) -> ArrivingCaller,
     ) -> Result<Answer, HookError> {
-        let deadline = Instant::now() + terms.timeout;
         let ask = || {
             let who = Who::Caller(caller(terms.send_tokens));
+            // Whoever waited for an answer that was for another call has all of the time for its own.
+            let deadline = Instant::now() + terms.timeout;
             self.question(terms, &self.callers, who, deadline)
         };
         let is_for_each = || slot.is_for_each.load(Ordering::Relaxed);
         if !is_for_each() {
-            let kept = timeout_at(deadline, slot.kept.lock()).await;
+            let kept = timeout(terms.timeout, slot.kept.lock()).await;
             let mut kept = kept.map_err(|_| HookError::Slow(terms.timeout))?;
-            if let Some(kept) = kept.as_ref().filter(|kept| kept.holds()) {
+            if let Some(kept) = kept.as_ref().filter(|kept| kept.holds(terms)) {
                 return Ok(kept.answer.clone());
             }
             // Those who waited for an answer that was not for them ask all at once.
             if !is_for_each() {
-                let answer = ask().await?;
-                slot.note(&answer);
-                *kept = Some(Kept {
-                    until: Instant::now() + answer.cache_for,
-                    answer: answer.clone(),
-                });
-                return Ok(answer);
+                let came = ask().await;
+                *kept = slot.note(&came, terms);
+                return came;
             }
         }
-        let answer = ask().await?;
-        slot.note(&answer);
-        Ok(answer)
+        let came = ask().await;
+        slot.note(&came, terms);
+        came
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_again_is_remembered_and_nobody_else_for_long() {
+        let answers = Answers::default();
+        let slot = |name: &str| answers.of(Digest::of(name.as_bytes()));
+        let (kept, left) = (slot("kept"), slot("left"));
+        for number in 0..3 * MOST {
+            slot(&number.to_string());
+            assert!(Arc::ptr_eq(&kept, &slot("kept")), "after {number}");
+        }
+        assert!(!Arc::ptr_eq(&left, &slot("left")));
+        let ages = answers.0.lock().unwrap();
+        assert!(ages.young.len() + ages.old.len() <= MOST);
     }
 }

@@ -141,15 +141,61 @@ fn credentials(headers: &HeaderMap, caller: &Caller, rights: &Rights) -> Digest 
         .certificate()
         .map(|it| it.names())
         .unwrap_or_default();
-    for name in uri.into_iter().chain(dns_names) {
+    // One kind is not taken for the other.
+    add(b"uri");
+    if let Some(name) = uri {
+        add(name.as_bytes());
+    }
+    add(b"dns");
+    for name in dns_names {
         add(name.as_bytes());
     }
     for name in SECRET {
-        // One is not taken for the other.
         add(name.as_str().as_bytes());
         for value in headers.get_all(name) {
             add(value.as_bytes());
         }
     }
     Digest::of(&all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use grpc_multiplexer_process::CertificateNames;
+
+    use super::*;
+    use crate::edge::places::CallerId;
+
+    #[test]
+    fn nothing_that_is_shown_is_taken_for_something_else() {
+        let mark = |uris: &[&str], dns: &[&str], headers: &[(&'static str, &'static str)]| {
+            let [uris, dns] = [uris, dns].map(|names| names.iter().map(|it| (*it).to_owned()));
+            let certificate = CertificateNames {
+                uris: uris.collect(),
+                dns: dns.collect(),
+            };
+            let address = Ipv4Addr::LOCALHOST.into();
+            let caller = Caller::new(CallerId(1), address, Some(certificate.into()));
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            credentials(&headers.collect(), &caller, &Rights::default())
+        };
+        let marks = [
+            mark(&[], &[], &[]),
+            mark(&["a"], &[], &[]),
+            mark(&[], &["a"], &[]),
+            mark(&[], &["a", "b"], &[]),
+            mark(&["a"], &["b"], &[]),
+            mark(&[], &[], &[("authorization", "a")]),
+            mark(&[], &[], &[("cookie", "a")]),
+        ];
+        for (number, one) in marks.iter().enumerate() {
+            assert!(!marks[..number].contains(one), "{number}");
+        }
+        let other = mark(&[], &[], &[("x-other", "a")]);
+        assert_eq!(other, marks[0]);
+    }
 }

@@ -12,6 +12,7 @@ mod events;
 mod failures;
 mod hook;
 mod json;
+mod kept;
 mod mistakes;
 mod slow;
 mod tls;

@@ -1,0 +1,206 @@
+//! What a hook says of callers for more than one call.
+
+use std::time::Duration;
+
+use grpc_multiplexer_proto::hooks::v1::AuthorizeResponse;
+use grpc_multiplexer_tests::{Caller, Edge, until};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tonic::Status;
+
+use crate::callers::{call, for_callers};
+use crate::hook::Hook;
+use crate::{knowing, no, pong, yes};
+
+/// More than half of what the hook has for an answer.
+const SLOWLY: Duration = Duration::from_millis(1_200);
+/// Longer than a test.
+const AN_HOUR: Duration = Duration::from_secs(3600);
+
+/// An answer that holds for so long.
+fn kept(time: Duration, answer: AuthorizeResponse) -> AuthorizeResponse {
+    AuthorizeResponse {
+        cache_for: Some(time.try_into().unwrap()),
+        ..answer
+    }
+}
+
+/// What comes of so many calls that are made at once.
+async fn at_once(proxy: std::net::SocketAddr, calls: usize) -> Vec<Option<u32>> {
+    let mut made = JoinSet::new();
+    for _ in 0..calls {
+        made.spawn(async move {
+            let caller = Caller::connect(proxy).await;
+            call(&caller, &[("authorization", "Bearer a")]).await.code()
+        });
+    }
+    made.join_all().await
+}
+
+/// But not for others, from elsewhere among them; and many who come at once ask once. A no is like a yes.
+#[tokio::test]
+async fn an_answer_is_kept_as_long_as_it_says_for_who_shows_the_same() {
+    let hook = Hook::of_callers(|caller| {
+        let is_let = !caller.headers.iter().any(|it| it.name == "debtor");
+        let answer = if is_let { yes() } else { no("not paid for") };
+        Ok(kept(AN_HOUR, answer))
+    })
+    .await;
+    let (mux, _backend, _edge) = for_callers(&hook, &[]).await;
+    assert_eq!(at_once(mux.proxy, 50).await, [Some(0); 50]);
+    assert_eq!(hook.callers().len(), 1);
+    let caller = Caller::connect(mux.proxy).await;
+    call(&caller, &[("authorization", "Bearer b")]).await;
+    call(&caller, &[("proxy-authorization", "Bearer a")]).await;
+    call(&caller, &[]).await;
+    assert_eq!(hook.callers().len(), 4);
+    call(&caller, &[("authorization", "Bearer b")]).await;
+    assert_eq!(hook.callers().len(), 4);
+    let elsewhere = Caller::from([127, 0, 0, 2].into(), mux.proxy).await;
+    call(&elsewhere, &[("authorization", "Bearer b")]).await;
+    assert_eq!(hook.callers()[4].remote_address, "127.0.0.2");
+    for debtor in [&[("debtor", "yes")][..], &[]] {
+        let shown = [&[("authorization", "Bearer c")], debtor].concat();
+        let answer = call(&caller, &shown).await;
+        assert_eq!(answer.mux_error(), Some("hook-refused"), "{answer:?}");
+    }
+    assert_eq!(hook.callers().len(), 6);
+}
+
+/// So a hook that looks at the id must say which there are, or be asked each time.
+#[tokio::test]
+async fn an_answer_is_kept_for_all_ids_that_it_lets_a_caller_have() {
+    let hook = Hook::of_callers(|caller| {
+        let client_ids = match caller.headers.iter().any(|it| it.name == "bound") {
+            true => vec!["rainbow".to_owned()],
+            false => Vec::new(),
+        };
+        let answer = AuthorizeResponse {
+            client_ids,
+            ..yes()
+        };
+        Ok(kept(AN_HOUR, answer))
+    })
+    .await;
+    let (mux, _backend, _edge) = for_callers(&hook, &[]).await;
+    let (_other, address) = pong().await;
+    let edge = Edge::dialling(mux.multiplexer, "kitchen", &address, &[]);
+    edge.says(" connected ").await;
+    let caller = Caller::connect(mux.proxy).await;
+    for (shown, code) in [
+        (&[("authorization", "Bearer a")][..], 0),
+        (&[("authorization", "Bearer b"), ("bound", "yes")], 5),
+    ] {
+        assert_eq!(call(&caller, shown).await.code(), Some(0));
+        let metadata = [&[("client-id", "kitchen")], shown].concat();
+        let answer = caller.call("/s/m", &metadata, b"x").await;
+        assert_eq!(answer.code(), Some(code), "{answer:?}");
+    }
+    assert_eq!(hook.callers().len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_no_longer_than_it_says_and_not_over_a_reload() {
+    let hook = Hook::of_callers(|caller| {
+        let time = match caller.headers.iter().find(|it| it.name == "time") {
+            Some(time) => Duration::from_millis(time.value.parse().unwrap()),
+            None => AN_HOUR,
+        };
+        Ok(kept(time, yes()))
+    })
+    .await;
+    let (mux, _backend, _edge) = for_callers(&hook, &[]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let brief = [("authorization", "Bearer brief"), ("time", "50")];
+    until("another question", async || {
+        assert_eq!(call(&caller, &brief).await.code(), Some(0));
+        (hook.callers().len() == 2).then_some(())
+    })
+    .await;
+    let long = [("authorization", "Bearer long"), ("time", "3600001")];
+    let answer = call(&caller, &long).await;
+    assert_eq!(answer.mux_error(), Some("hook-failed"), "{answer:?}");
+    mux.says("a cache_for that cannot be").await;
+    for asked in [4, 4] {
+        call(&caller, &[]).await;
+        assert_eq!(hook.callers().len(), asked);
+    }
+    mux.reload().await;
+    call(&caller, &[]).await;
+    assert_eq!(hook.callers().len(), 5);
+}
+
+#[tokio::test]
+async fn an_answer_with_very_many_ids_is_for_one_call() {
+    let hook = Hook::of_callers(|caller| {
+        let many = caller.headers.iter().find(|it| it.name == "many").unwrap();
+        let further = (1..many.value.parse().unwrap()).map(|number| format!("edge-{number}"));
+        let answer = AuthorizeResponse {
+            client_ids: further.chain(["rainbow".to_owned()]).collect(),
+            ..yes()
+        };
+        Ok(kept(AN_HOUR, answer))
+    })
+    .await;
+    let (mux, _backend, _edge) = for_callers(&hook, &[]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    for (many, asked) in [("100", [1, 1]), ("101", [2, 3])] {
+        for asked in asked {
+            let shown = [("authorization", many), ("many", many)];
+            assert_eq!(call(&caller, &shown).await.code(), Some(0));
+            assert_eq!(hook.callers().len(), asked);
+        }
+    }
+}
+
+/// All wait for the first answer, which turns out to be for one of them, and then for their own.
+#[tokio::test]
+async fn each_call_has_all_of_the_time_for_its_own_answer() {
+    let hook = Hook::of_callers_in_time(async |_| {
+        sleep(SLOWLY).await;
+        Ok(yes())
+    })
+    .await;
+    let (mux, _backend, _edge) = for_callers(&hook, &["--hooks-timeout=2s"]).await;
+    assert_eq!(at_once(mux.proxy, 20).await, [Some(0); 20]);
+    assert_eq!(hook.callers().len(), 20);
+}
+
+/// One after the other they would have no time left.
+#[tokio::test]
+async fn a_failure_is_for_one_call_and_the_others_are_asked_for_at_once() {
+    let hook = Hook::of_callers_in_time(async |_| {
+        sleep(SLOWLY / 2).await;
+        Err(Status::internal("it fails"))
+    })
+    .await;
+    let (mux, _backend, _edge) = for_callers(&hook, &["--hooks-timeout=2s"]).await;
+    assert_eq!(at_once(mux.proxy, 20).await, [Some(14); 20]);
+    assert_eq!(hook.callers().len(), 20);
+}
+
+/// Without what it said.
+#[tokio::test]
+async fn who_may_go_on_without_the_hook_does_so_when_its_answer_is_good_no_more() {
+    let brief = Duration::from_millis(300);
+    let hook = Hook::of_callers(move |_| Ok(kept(brief, knowing(&[("plan", "gold")])))).await;
+    let (mux, backend, _edge) = for_callers(&hook, &["--hooks-on-failure=allow"]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    assert_eq!(call(&caller, &[]).await.code(), Some(0));
+    let plan = |number| {
+        backend
+            .seen_call(number)
+            .headers
+            .remove("x-mux-caller-ctx-plan")
+    };
+    assert_eq!(plan(0).unwrap(), "gold");
+    let _stopped = hook.stop().await;
+    let mut number = 0;
+    until("a call without a plan", async || {
+        assert_eq!(call(&caller, &[]).await.code(), Some(0));
+        number += 1;
+        plan(number).is_none().then_some(())
+    })
+    .await;
+    mux.says("on_failure=allow").await;
+}
