@@ -1,5 +1,7 @@
-//! A hook that takes its time with one edge.
+//! A hook that takes its time with one edge, or one caller.
 
+use std::future::pending;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::callers::for_callers;
 use crate::hook::Hook;
 use crate::{edge, server, yes};
 
@@ -18,11 +21,16 @@ use crate::{edge, server, yes};
 const EDGES: usize = 100;
 /// What anything of theirs may take on a busy machine; a hook's whole time is several of it.
 const BOUND: Duration = Duration::from_secs(2);
+/// Callers, and calls of each.
+const CALLERS: usize = 100;
+const CALLS: usize = 20;
+/// Questions about one caller, which is many.
+const SLOW: usize = 100;
 /// Between two calls of one caller.
 const PACE: Duration = Duration::from_millis(100);
 
 /// An edge in this process, whose backend answers every call.
-async fn others(multiplexer: std::net::SocketAddr, id: String, stop: CancellationToken) -> EdgeEnd {
+async fn others(multiplexer: SocketAddr, id: String, stop: CancellationToken) -> EdgeEnd {
     let (backend, mut incoming) = Backend::in_process();
     let edge = Edge::new(id.parse().unwrap(), backend, multiplexer.into());
     let serve = async {
@@ -122,4 +130,53 @@ async fn an_edge_that_waits_for_the_hook_keeps_no_newcomer_out_and_is_not_put_ou
     assert_eq!(asked.len(), WAITING);
     let put_out = r#"turned_away_total{listener="multiplexer",reason="silent"}"#;
     assert_eq!(metric(mux.admin, put_out).await, 0.0);
+}
+
+/// What all but one in a hundred calls of many callers take at most, each caller at its pace.
+async fn p99(proxy: SocketAddr) -> Duration {
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        callers.spawn(async move {
+            let caller = Caller::connect(proxy).await;
+            let mut pace = interval(PACE);
+            let mut took = Vec::new();
+            for _ in 0..CALLS {
+                pace.tick().await;
+                let made = Instant::now();
+                let answer = caller.call("/s/m", &[("client-id", "rainbow")], b"").await;
+                assert_eq!(answer.code(), Some(0), "{answer:?}");
+                took.push(made.elapsed());
+            }
+            took
+        });
+    }
+    let mut took = within("all callers", callers.join_all()).await.concat();
+    took.sort();
+    took[CALLERS * CALLS * 99 / 100 - 1]
+}
+
+/// As long as without those questions, give or take what a busy machine does.
+#[tokio::test]
+async fn a_slow_hook_delays_only_the_caller_that_it_decides_on() {
+    let hook = Hook::of_callers_in_time(async |caller| {
+        if caller.method == "/slow/m" {
+            pending::<()>().await;
+        }
+        Ok(yes())
+    })
+    .await;
+    let (mux, _backend, _edge) = for_callers(&hook, &["--hooks-timeout=8s"]).await;
+    let alone = p99(mux.proxy).await;
+    let slow = Caller::connect(mux.proxy).await;
+    let mut waiting = Vec::new();
+    for number in 0..SLOW {
+        // One that shows the same would wait for the answer to the one before.
+        let shown = format!("Bearer {number}");
+        let metadata = [("client-id", "rainbow"), ("authorization", &*shown)];
+        waiting.push(slow.start("/slow/m", &metadata).await);
+    }
+    hook.callers_times(CALLERS * CALLS + SLOW).await;
+    let beside = p99(mux.proxy).await;
+    assert!(metric(mux.admin, "calls_in_flight").await >= SLOW as f64);
+    assert!(beside < 2 * alone + PACE, "{beside:?} and {alone:?}");
 }
