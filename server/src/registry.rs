@@ -323,16 +323,22 @@ impl State {
     /// The first tunnel of `id` is up.
     fn begin_epoch(&mut self, edge: &EdgeHandle, sessions: Arc<Sessions>) {
         let id = edge.client_id();
-        let before = self.waiting.labels(id).unwrap_or_default();
-        self.relabelled.compare(id, &before, sessions.labels());
+        let before = self.waiting.labels(id);
+        // Who waits for one of which nothing was known was let through unlooked.
+        if before.as_ref() != Some(sessions.labels()) {
+            self.relabelled.tell(id);
+        }
         self.outbox.connected(edge);
-        self.announce(id, &before, Event::Connected(sessions));
+        self.announce(id, &before.unwrap_or_default(), Event::Connected(sessions));
+        // Who is told of both hears of the labels first.
         self.waiting.arrived(id);
     }
 
     /// Its tunnels are others now.
     fn update(&mut self, id: &ClientId, before: &Labels, sessions: Arc<Sessions>) {
-        self.relabelled.compare(id, before, sessions.labels());
+        if before != sessions.labels() {
+            self.relabelled.tell(id);
+        }
         self.announce(id, before, Event::Updated(sessions));
         self.waiting.changed(id);
     }

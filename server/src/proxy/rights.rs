@@ -1,6 +1,7 @@
 //! What a call may: asked once when it comes, whatever becomes of it then, and again only when the policy changes meanwhile, or
 //! the labels of its edge.
 
+use std::cell::Cell;
 use std::future::pending;
 
 use grpc_multiplexer_tunnel::ClientId;
@@ -135,7 +136,7 @@ impl Proxy {
                 tokio::select! {
                     biased;
                     denied = denied => return denied,
-                    () = relabelled, if rights.caller().is_some() => {}
+                    () = relabelled, if is_asked(rights) => {}
                 }
             }
         };
@@ -149,9 +150,15 @@ impl Proxy {
 
     /// Why a call that was allowed is so no more.
     fn denied(&self, now: Result<Rights, Denied>, id: &ClientId, method: &str) -> Option<Denied> {
-        match now.and_then(|now| now.call(id, method, || self.registry.labels(id))) {
+        let is_known = Cell::new(true);
+        let labels = || {
+            let labels = self.registry.labels(id);
+            is_known.set(labels.is_some());
+            labels
+        };
+        match now.and_then(|now| now.call(id, method, labels)) {
             // What was forgotten was not taken away.
-            Err(Denied::Unlabelled(_)) if self.registry.labels(id).is_none() => None,
+            Err(Denied::Unlabelled(_)) if !is_known.get() => None,
             verdict => verdict.err(),
         }
     }
@@ -171,14 +178,14 @@ impl Proxy {
     }
 
     /// Waits until `look` finds something in what a policy in force, which refuses something, makes of who had these rights, be it
-    /// that the policy changed or a JWT. Whom nobody asked is left alone; in a dry run everybody is asked.
+    /// that the policy changed or a JWT.
     async fn until_rights<T>(
         &self,
         caller: &Caller,
         rights: &Rights,
         look: impl Fn(Result<Rights, Denied>) -> Option<T>,
     ) -> T {
-        if rights.caller().is_none() && !rights.are_dry_run() {
+        if !is_asked(rights) {
             return pending().await;
         }
         let look = |settings: &Settings| {
@@ -196,4 +203,9 @@ impl Proxy {
             }
         }
     }
+}
+
+/// Whether a policy is asked again of who has these rights. Whom nobody asked is left alone; in a dry run everybody is asked.
+fn is_asked(rights: &Rights) -> bool {
+    rights.caller().is_some() || rights.are_dry_run()
 }

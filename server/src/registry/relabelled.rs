@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use grpc_multiplexer_tunnel::{ClientId, Labels};
+use grpc_multiplexer_tunnel::ClientId;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -25,11 +25,9 @@ impl Default for Relabelled {
 }
 
 impl Relabelled {
-    /// Tells whoever waits, if these are others. An edge that comes back as it was is no news.
-    pub(super) fn compare(&self, id: &ClientId, before: &Labels, now: &Labels) {
-        if before != now {
-            self.place(id).notify_waiters();
-        }
+    /// Tells whoever waits that `id` has other labels than were known of it, or any where nothing was known.
+    pub(super) fn tell(&self, id: &ClientId) {
+        self.place(id).notify_waiters();
     }
 
     /// Waits until `id` may have other labels: from the moment on in which this is called.

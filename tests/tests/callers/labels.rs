@@ -193,6 +193,29 @@ async fn a_call_that_came_before_its_edge_goes_on_once_that_is_here_with_its_lab
     assert_eq!(call.answer().await.body, b"some");
 }
 
+/// Nothing was known of their edges when the policy changed under them, which is not the same as that they have no labels.
+#[tokio::test]
+async fn calls_that_wait_when_rules_by_label_come_are_held_to_them() {
+    let by_label = "- labels: {team: red}\n        methods";
+    let by_id = policy().replace(by_label, "- ids: [red-*]\n        methods");
+    let waits = ["--warm-up", "1h", "--reconnect-wait", "1h"];
+    let (mux, folder) = server(&by_id, &waits).await;
+    let backend = backend().await;
+    let at = backend.address.to_string();
+    let caller = Caller::connect(mux.proxy).await;
+    let without = start(&caller, BILLING[0], "red-1").await;
+    let mut with = start(&caller, BILLING[0], "red-2").await;
+    mux.says_times("a call waits for its edge", 2).await;
+    folder.put("policy.yaml", policy());
+    mux.reload().await;
+    let _without = labelled(&mux, "red-1", &at, &[]).await;
+    is_revoked(&without.answer().await);
+    assert!(backend.seen().is_empty());
+    let _with = labelled(&mux, "red-2", &at, &["team=red"]).await;
+    with.data(b"", true).await;
+    assert_eq!(with.answer().await.body, b"some");
+}
+
 /// Another tunnel of the same edge takes the place of the one with the call; the old one would live on for it.
 #[tokio::test]
 async fn an_edge_that_gives_up_its_label_loses_the_calls_that_had_it_for_a_reason() {
@@ -296,6 +319,25 @@ async fn an_id_that_edges_share_has_the_labels_that_all_have() {
     let mut billing = begun(&caller, BILLING[0], "red-1").await;
     billing.data(b"", true).await;
     assert_eq!(billing.answer().await.code(), Some(0));
+}
+
+/// Who was nobody in the dry run is asked again when that is over, and by labels, too.
+#[tokio::test]
+async fn a_call_of_a_dry_run_is_held_to_labels_once_the_policy_is_in_force() {
+    let known = policy();
+    let unknown = format!(
+        "dry-run: true\n{}",
+        known.replace(BILLING[1], &"0".repeat(64))
+    );
+    let (mux, policy) = server(&unknown, &[]).await;
+    let backend = backend().await;
+    let (edge, folder) = relabelled(&mux, &backend, &[]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let billing = begun(&caller, BILLING[0], "red-1").await;
+    policy.put("policy.yaml", known);
+    mux.reload().await;
+    relabel(&edge, &folder, "labels: {team: blue}", 1).await;
+    is_revoked(&billing.answer().await);
 }
 
 /// Nothing is refused, and what would be is said.
