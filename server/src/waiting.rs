@@ -33,7 +33,7 @@ pub(crate) enum Absence {
 }
 
 /// What a caller may know of the edge that it waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Sight {
     /// Whether it was here.
     Clear,
@@ -50,10 +50,14 @@ pub(crate) struct Waiting {
 #[derive(Debug, Default)]
 struct State {
     memory: Memory,
-    queues: HashMap<ClientId, Queue>,
+    queues: HashMap<Key, Queue>,
     /// Calls in all queues.
     calls: usize,
 }
+
+/// Which edge is waited for, by whom: those who may know of it and those who may not are apart, so that neither finds the places
+/// taken that the others have.
+type Key = (ClientId, Sight);
 
 /// The calls that wait for one edge, in the order in which they came.
 #[derive(Debug, Default)]
@@ -127,12 +131,12 @@ impl Waiting {
             .map_err(|_| Absence::Away)
     }
 
-    fn enter<'a>(
-        &'a self,
-        id: &'a ClientId,
+    fn enter(
+        &self,
+        id: &ClientId,
         settings: &WaitSettings,
         sight: Sight,
-    ) -> Result<Place<'a>, Absence> {
+    ) -> Result<Place<'_>, Absence> {
         let now = Instant::now();
         let mut state = self.lock();
         state.memory.forget(now, settings.remember_edges);
@@ -147,16 +151,17 @@ impl Waiting {
         if state.calls >= settings.max_waiting_calls {
             return Err(Absence::TooMany);
         }
-        let waiting = state.queues.get(id).map_or(0, |queue| queue.calls);
+        let key = (id.clone(), sight);
+        let waiting = state.queues.get(&key).map_or(0, |queue| queue.calls);
         if waiting >= settings.max_waiting_calls_per_edge {
             return Err(Absence::TooManyForIt);
         }
         state.calls += 1;
-        let queue = state.queues.entry(id.clone()).or_default();
+        let queue = state.queues.entry(key.clone()).or_default();
         queue.calls += 1;
         Ok(Place {
             waiting: self,
-            id,
+            key,
             changed: Arc::clone(&queue.changed),
         })
     }
@@ -176,8 +181,10 @@ impl Waiting {
 impl State {
     /// Lets the calls that wait for `id` look again, who came first first.
     fn tell(&self, id: &ClientId) {
-        if let Some(queue) = self.queues.get(id) {
-            queue.changed.notify_waiters();
+        for sight in [Sight::Clear, Sight::None] {
+            if let Some(queue) = self.queues.get(&(id.clone(), sight)) {
+                queue.changed.notify_waiters();
+            }
         }
     }
 }
@@ -185,7 +192,7 @@ impl State {
 /// A call's place among those that wait.
 struct Place<'a> {
     waiting: &'a Waiting,
-    id: &'a ClientId,
+    key: Key,
     changed: Arc<Notify>,
 }
 
@@ -193,12 +200,12 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.waiting.lock();
         state.calls -= 1;
-        let Some(queue) = state.queues.get_mut(self.id) else {
+        let Some(queue) = state.queues.get_mut(&self.key) else {
             return;
         };
         queue.calls -= 1;
         if queue.calls == 0 {
-            state.queues.remove(self.id);
+            state.queues.remove(&self.key);
         }
     }
 }

@@ -18,7 +18,8 @@ pub struct WaitSettings {
     pub warm_up: Duration,
     /// Calls that may wait at a time. Default 10,000: some hundred megabytes where each has a message with it.
     pub max_waiting_calls: usize,
-    /// Calls that may wait for one edge, and no more than have a place or a turn on it once it is back. Default 1,000.
+    /// Calls that may wait for one edge, and no more than have a place or a turn on it once it is back; those of callers who may
+    /// not know whether it was here are counted apart. Default 1,000.
     pub max_waiting_calls_per_edge: usize,
 }
 

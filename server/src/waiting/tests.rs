@@ -133,6 +133,32 @@ async fn who_waits_is_bounded_and_a_place_is_given_back() {
     );
 }
 
+/// Neither learns from the answer how many of the others wait.
+#[tokio::test(start_paused = true)]
+async fn who_may_know_of_an_edge_and_who_may_not_have_places_of_their_own() {
+    let settings = WaitSettings {
+        max_waiting_calls_per_edge: 1,
+        ..WaitSettings::default()
+    };
+    let (waiting, a) = (Waiting::default(), id("a"));
+    let here = AtomicBool::new(false);
+    let look = || here.load(Ordering::Relaxed).then_some(());
+    let mut waits = Vec::new();
+    for sight in [Sight::None, Sight::Clear] {
+        let mut wait = Box::pin(waiting.wait(&a, &settings, sight, look));
+        assert_eq!(wait.as_mut().now_or_never(), None, "{sight:?}");
+        let more = waiting.wait(&a, &settings, sight, look).now_or_never();
+        assert_eq!(more, Some(Err(Absence::TooManyForIt)), "{sight:?}");
+        waits.push(wait);
+    }
+    here.store(true, Ordering::Relaxed);
+    waiting.arrived(&a);
+    for wait in waits {
+        assert_eq!(wait.now_or_never(), Some(Ok(())));
+    }
+    assert!(waiting.lock().queues.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn all_go_on_in_their_order() {
     let (waiting, a) = left();
