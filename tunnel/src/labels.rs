@@ -146,8 +146,7 @@ impl Labels {
     }
 
     /// The characters of all keys and values.
-    #[must_use]
-    pub fn length(&self) -> usize {
+    fn length(&self) -> usize {
         self.iter()
             .map(|(key, value)| key.len() + value.len())
             .sum()

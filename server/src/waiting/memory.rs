@@ -6,18 +6,20 @@ use std::time::Duration;
 use grpc_multiplexer_tunnel::{ClientId, Labels};
 use tokio::time::Instant;
 
-/// Edges that left and are remembered, at some 300 bytes each; who left first is forgotten first. Only an edge that was
-/// admitted gets in, so callers cannot fill it.
+/// Edges that left and are remembered, at some 300 bytes each beside their labels; who left first is forgotten first. Only an
+/// edge that was admitted gets in, so callers cannot fill it.
 const MOST: usize = 100_000;
-/// Characters of their labels.
-const LABELS: usize = 16 * 1024 * 1024;
+/// Bytes of their labels, in memory: those of all of them with four each of the usual length.
+const LABELS: usize = 64 * 1024 * 1024;
+/// What a label takes beside its characters: its place in a tree whose nodes are half full, and two allocations.
+const LABEL: usize = 128;
 
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// With the departure of those that left.
     seen: HashMap<ClientId, Option<Departure>>,
     left: BTreeMap<Departure, Left>,
-    /// Characters in their labels.
+    /// What their labels take.
     labels: usize,
     last: Departure,
 }
@@ -51,7 +53,7 @@ impl Memory {
             labels: labels.clone(),
         };
         self.left.insert(self.last, left);
-        self.labels += labels.length();
+        self.labels += weight(labels);
         while self.left.len() > MOST || self.labels > LABELS {
             self.forget_first();
         }
@@ -68,14 +70,14 @@ impl Memory {
 
     fn forget_first(&mut self) {
         if let Some((_, left)) = self.left.pop_first() {
-            self.labels -= left.labels.length();
+            self.labels -= weight(&left.labels);
             self.seen.remove(&left.id);
         }
     }
 
     fn remove(&mut self, departure: Departure) {
         if let Some(left) = self.left.remove(&departure) {
-            self.labels -= left.labels.length();
+            self.labels -= weight(&left.labels);
         }
     }
 
@@ -88,6 +90,14 @@ impl Memory {
     pub(super) fn knows(&self, id: &ClientId) -> bool {
         self.seen.contains_key(id)
     }
+}
+
+/// About the bytes that they take.
+fn weight(labels: &Labels) -> usize {
+    let labels = labels.iter();
+    labels
+        .map(|(key, value)| key.len() + value.len() + LABEL)
+        .sum()
 }
 
 #[cfg(test)]
@@ -149,14 +159,17 @@ mod tests {
         assert_eq!((memory.seen.len(), memory.left.len()), (MOST, MOST));
     }
 
+    fn labels(value: &str) -> Labels {
+        Labels::new((10..40).map(|n| Label::new(format!("k{n}"), value).unwrap())).unwrap()
+    }
+
     #[test]
     fn the_labels_of_those_who_left_are_bounded_too() {
         let mut memory = Memory::default();
         let now = Instant::now();
         let value = "v".repeat(60);
-        let labels = (10..40).map(|n| Label::new(format!("k{n}"), &*value).unwrap());
-        let labels = Labels::new(labels).unwrap();
-        let most = LABELS / labels.length();
+        let labels = labels(&value);
+        let most = LABELS / weight(&labels);
         for n in 0..=most {
             memory.left(&id(n), &labels, now);
         }
@@ -166,8 +179,20 @@ mod tests {
         memory.arrived(&id(1));
         memory.left(&id(2), &Labels::default(), now);
         assert_eq!(memory.labels(&id(1)), None, "it is here");
-        assert_eq!(memory.labels, (most - 2) * labels.length());
+        assert_eq!(memory.labels, (most - 2) * weight(&labels));
         memory.forget(now + DAY, DAY);
         assert_eq!((memory.labels, memory.left.len()), (0, 0));
+    }
+
+    /// Short ones have few characters, and take memory all the same.
+    #[test]
+    fn many_labels_without_a_value_are_bounded_alike() {
+        let mut memory = Memory::default();
+        let labels = labels("");
+        for n in 0..=MOST {
+            memory.left(&id(n), &labels, Instant::now());
+        }
+        assert!(memory.left.len() <= LABELS / (30 * LABEL));
+        assert_eq!(memory.labels(&id(MOST)), Some(&labels));
     }
 }
