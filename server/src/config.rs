@@ -54,7 +54,9 @@ impl ServerConfig {
             exposure.listener(reader, "multiplexer-listener", multiplexer, tls, asks);
             settings.edges.look(reader, &mut exposure);
             if let Some(policy) = policy {
-                policy.look(reader, &mut exposure);
+                // A hook may say who has which id.
+                let anybodys = !settings.edges.ask() && settings.hooks.is_none();
+                policy.look(reader, &mut exposure, anybodys.then_some(multiplexer));
             }
             if let Some(hooks) = &settings.hooks {
                 hooks.look(reader, &mut exposure);

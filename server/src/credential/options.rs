@@ -18,6 +18,15 @@ const JWT: JwtTerms = JwtTerms {
 };
 
 impl Grants {
+    /// By each of which an edge is asked who it is.
+    pub(crate) const ALL: [&str; 5] = [
+        Self::CERTIFICATE_ID.path,
+        Self::TOKENS.path,
+        Self::KEYS.path,
+        Self::ENROLMENT.path,
+        Self::JWT_ISSUER.path,
+    ];
+
     /// The pattern of names in certificates.
     pub(crate) const CERTIFICATE_ID: OptionSpec = OptionSpec {
         path: "edges-certificate-id",

@@ -66,6 +66,36 @@ fn what_is_open_is_named_with_the_flags_that_mend_it() {
     is_open(EDGE, &options(&["--admin-listener=:3"]), wanted);
 }
 
+/// Any edge with a certificate may take any id, and so has what labels that is trusted with.
+#[test]
+fn labels_that_any_edge_may_have_are_named_with_what_keeps_them() {
+    let pki = Pki::new("claimed");
+    let policy = |name: &str, which: &str| {
+        let text = format!(
+            "edges: [{{ids: [red-*], labels: {{team: red}}}}]\ncallers:\n  a: {{tokens: [{}], sees: [{which}]}}\n",
+            "0".repeat(64)
+        );
+        format!("--callers-policy={}", pki.folder.put_secret(name, text))
+    };
+    let by_label = policy("label.yaml", "{labels: {team: red}}");
+    let mut mutual = pki.mutual("multiplexer");
+    mutual.push(by_label.clone());
+    is_closed(SERVER, &mutual);
+    mutual.push("--multiplexer-listener=[::]:2".to_owned());
+    let wanted = "--callers-policy goes by labels of ids that any edge may take (give --edges-certificate-id or --edges-tokens \
+                  or --edges-keys or --edges-enrolment or --edges-jwt-issuer)";
+    is_open(SERVER, &mutual, wanted);
+    for kept in [
+        "--edges-certificate-id={id}.test",
+        "--hooks-url=http://localhost:1",
+    ] {
+        is_closed(SERVER, &[&mutual[..], &options(&[kept])].concat());
+    }
+    mutual.retain(|option| *option != by_label);
+    mutual.push(policy("id.yaml", "red-1"));
+    is_closed(SERVER, &mutual);
+}
+
 /// One line, and it works all the same; or it does not begin at all.
 #[tokio::test]
 async fn a_start_says_it_once_or_is_refused() {
