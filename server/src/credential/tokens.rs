@@ -133,6 +133,17 @@ impl Grant {
         }
     }
 
+    /// An id that it grants, as does all that grants whatever this does.
+    pub(crate) fn example(&self) -> ClientId {
+        match self {
+            Self::Exactly(id) => id.clone(),
+            Self::Beginning(beginning) => {
+                let example = beginning.parse().or_else(|_| "0".parse());
+                example.expect("what is no id is the beginning of all")
+            }
+        }
+    }
+
     pub(crate) fn has(&self, id: &ClientId) -> bool {
         match self {
             Self::Exactly(granted) => granted == id,

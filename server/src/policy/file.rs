@@ -153,6 +153,7 @@ impl Reading {
                     self.which(&mut which, path, field, trusted);
                 }
             }
+            self.possible(&which, entry.at(), path, trusted);
             all.push(Calls { which, methods });
         }
         all

@@ -13,6 +13,8 @@ const ONE: &str = "a rule asks for one value; '*' is for labels below edges, whi
 const NOBODYS: &str = "no entry of edges lets this label count, so no edge can have it; name below edges the ids of those \
                        that are trusted with it, as in `edges: [{ids: [red-*], labels: {team: red}}]`";
 
+const NO_EDGE: &str = "edges trusts none of the ids that this may be about with all of these labels, so no edge can be meant";
+
 /// Some edges.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Which {
@@ -52,6 +54,14 @@ impl Which {
     /// Whether it depends on the labels of `id`.
     pub(super) fn asks_labels(&self, id: &ClientId, trusted: &Trusted) -> bool {
         !self.labels.is_empty() && self.has(id, &self.labels, trusted)
+    }
+
+    /// Whether there can be such an edge.
+    fn is_possible(&self, trusted: &Trusted) -> bool {
+        let trusted_ids = trusted.0.iter().flat_map(|trust| &trust.ids);
+        // Of all that grant one id, the narrowest grants no other than all of them do.
+        let mut ids = self.ids.iter().chain(trusted_ids).map(Grant::example);
+        self.labels.is_empty() || ids.any(|id| self.asks_labels(&id, trusted))
     }
 
     fn has_id(&self, id: &ClientId) -> bool {
@@ -132,6 +142,7 @@ impl Reading {
                     None => self.mistake(entry.at(), path, EDGES),
                 }
             }
+            self.possible(&which, entry.at(), path, trusted);
             all.push(which);
         }
         all
@@ -163,6 +174,13 @@ impl Reading {
         match Labels::new(labels) {
             Ok(labels) => which.labels = labels,
             Err(mistake) => self.mistake(field.value.at(), &path, mistake),
+        }
+    }
+
+    /// Sees that a rule is about edges that there can be.
+    pub(super) fn possible(&mut self, which: &Which, at: Place, path: &str, trusted: &Trusted) {
+        if !which.is_possible(trusted) {
+            self.mistake(at, path, NO_EDGE);
         }
     }
 

@@ -252,7 +252,7 @@ async fn a_policy_that_trusts_an_edge_no_more_cuts_its_calls_and_no_others() {
     let caller = Caller::connect(mux.proxy).await;
     let mut other = begun(&caller, BILLING[0], "red-2").await;
     for (from, to) in [
-        ("ids: [red-*]", "ids: [red-2]"),
+        ("ids: [red-*]", "ids: [red-2, red-9]"),
         (
             "labels: {team: red}\n        methods",
             "ids: [red-2]\n        methods",

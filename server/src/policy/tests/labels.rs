@@ -147,6 +147,62 @@ fn what_is_claimed_and_does_not_count_is_known_where_a_rule_asks_for_it() {
     assert_eq!(not_trusted("blue-1", "zone=south"), "");
 }
 
+/// Each label alone is trusted, and they are not with the ids of the rule, or not together.
+#[test]
+fn a_rule_that_no_edge_can_meet_is_a_mistake() {
+    let edges = "
+edges:
+  - {ids: [red-*, green-1], labels: {team: red}}
+  - {ids: [red-north-*, blue-*], labels: {zone: north, room: '*'}}
+  - {ids: ['*'], labels: {open: yes}}
+";
+    let both = "labels: {team: red, zone: north}";
+    for (rule, possible) in [
+        ("{labels: {team: red}}", true),
+        ("{ids: [red-1], labels: {team: red}}", true),
+        ("{ids: ['*'], labels: {team: red}}", true),
+        ("{ids: [r*], labels: {team: red}}", true),
+        ("{ids: [green-*], labels: {team: red}}", true),
+        ("{ids: [blue-*, red-1], labels: {team: red}}", true),
+        ("{ids: [blue-*], labels: {team: red}}", false),
+        ("{ids: [green-2], labels: {team: red}}", false),
+        (&format!("{{{both}}}"), true),
+        (&format!("{{ids: [red-*], {both}}}"), true),
+        (&format!("{{ids: [red-north-1], {both}}}"), true),
+        (&format!("{{ids: [red-south-1], {both}}}"), false),
+        (&format!("{{ids: [green-1], {both}}}"), false),
+        ("{labels: {open: yes}}", true),
+        ("{ids: [attic], labels: {open: yes}}", true),
+        ("{ids: [attic], labels: {open: yes, room: a}}", false),
+    ] {
+        let call = rule.replace('{', "{methods: ['*'], ").replacen(
+            "labels: {methods: ['*'], ",
+            "labels: {",
+            1,
+        );
+        let text = format!(
+            "{edges}
+callers:
+  a:
+    dns-names: [a.test]
+    sees: [{rule}]
+    calls: [{call}]
+"
+        );
+        let wrong = CallersPolicy::parse(text.as_bytes())
+            .err()
+            .unwrap_or_default();
+        let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            wrong.len(),
+            if possible { 0 } else { 2 },
+            "{rule}: {wrong:?}"
+        );
+        let is_it = |wrong: &String| wrong.contains(": edges trusts none of the ids");
+        assert!(wrong.iter().all(is_it), "{rule}: {wrong:?}");
+    }
+}
+
 #[test]
 fn every_mistake_in_labels_is_told_with_its_place() {
     let said = mistakes(
