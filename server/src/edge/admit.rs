@@ -117,7 +117,6 @@ impl Edges {
         let identity = Identity::of(accepted.hello())
             .map_err(|error| refused(Code::Malformed, &error.to_string()))?;
         let session = accepted.session();
-        self.say_not_trusted(&offer);
         let registered = self.register(&offer, identity.as_ref(), &session).await?;
         Ok((registered, admission))
     }
@@ -249,21 +248,6 @@ impl Edges {
             });
         }
         registered.map_err(|conflict| refuse(&conflict, offer))
-    }
-
-    /// Says which labels of an edge count for nothing, where the policy asks for them.
-    fn say_not_trusted(&self, offer: &Offer) {
-        let (id, labels) = (&offer.client_id, &offer.labels);
-        let policy = self.settings.now(|settings| settings.callers.clone());
-        for (key, value) in policy
-            .iter()
-            .flat_map(|policy| policy.not_trusted(id, labels))
-        {
-            self.remarks.say(format_args!(
-                "the label {key}={value} of the edge {id} counts for nothing, because the policy of callers trusts no edge of \
-                 that id with it; if it shall, write below edges there: - {{ids: [{id}], labels: {{{key}: {value:?}}}}}"
-            ));
-        }
     }
 
     /// Says why an edge was refused, and which, where that matters.

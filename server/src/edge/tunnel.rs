@@ -15,6 +15,7 @@ use super::EdgeHandle;
 use super::admit::Admitted;
 use super::age::Age;
 use super::listener::Edges;
+use crate::Settings;
 use crate::credential::{Credential, Denied, Enrolled};
 use crate::registry::{Ousted, Registry, Why};
 use crate::trust;
@@ -57,6 +58,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
                 give_way(&edge, ousted, age).await;
             }
             never = tell_of_rotation(&edge, registry) => match never {},
+            never = say_not_trusted(&edge, edges) => match never {},
             drain = session.peer_drains() => {
                 info!(client_id = %edge.client_id(), reason = %drain.reason.escape_debug(), "edge drains");
                 registration.leave();
@@ -116,6 +118,22 @@ async fn denied(edges: &Edges, credential: &Credential, id: &ClientId) -> Denied
 fn revoke(edge: &EdgeHandle, code: Code, why: &dyn Display) {
     warn!(client_id = %edge.client_id(), reason = %why, "edge may not have its client id any more");
     edge.session().close(code, &why.to_string());
+}
+
+/// Says which labels of the edge count for nothing where the policy of callers asks for them, now and when that changes.
+async fn say_not_trusted(edge: &EdgeHandle, edges: &Edges) -> Infallible {
+    let (id, labels) = (edge.client_id(), edge.labels());
+    let say = |settings: &Settings| {
+        let policy = settings.callers.iter();
+        for (key, value) in policy.flat_map(|policy| policy.not_trusted(id, labels)) {
+            edges.remarks.say(format_args!(
+                "the label {key}={value} of the edge {id} counts for nothing, because the policy of callers trusts no edge of \
+                 that id with it; if it shall, write below edges there: - {{ids: [{id}], labels: {{{key}: {value:?}}}}}"
+            ));
+        }
+        None
+    };
+    edges.settings.until(say).await
 }
 
 /// Tells calls that wait for the edge when its tunnel takes them again.

@@ -270,6 +270,8 @@ async fn a_policy_that_trusts_an_edge_no_more_cuts_its_calls_and_no_others() {
         folder.put("policy.yaml", policy());
         mux.reload().await;
     }
+    mux.says("the label team=red of the edge red-1 counts for nothing")
+        .await;
     other.data(b"", true).await;
     assert_eq!(other.answer().await.code(), Some(0));
 }
