@@ -60,7 +60,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
             never = tell_of_rotation(&edge, registry) => match never {},
             never = say_not_trusted(&edge, edges) => match never {},
             drain = session.peer_drains() => {
-                info!(client_id = %edge.client_id(), reason = %drain.reason.escape_debug(), "edge drains");
+                info!(client_id = %edge.client_id(), reason = %drain.reason, "edge drains");
                 registration.leave();
                 close_when_idle(&edge).await;
             }
@@ -82,7 +82,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
     }
     registration.leave();
     let end = session.closed().await;
-    info!(client_id = %edge.client_id(), reason = %end.to_string().escape_debug(), "edge disconnected");
+    info!(client_id = %edge.client_id(), reason = %end, "edge disconnected");
     // Its goodbye is on its way out, which has its own time.
     work.join_next().await;
 }

@@ -188,6 +188,9 @@ async fn a_key_that_is_taken_out_takes_its_tunnel_along_and_no_other() {
         line.contains("client_id=kitchen") && line.contains(why),
         "{line}"
     );
+    // Texts are in the log as they are.
+    let line = mux.says("edge disconnected").await;
+    assert!(line.contains("which is in the edge's --key-file"), "{line}");
     assert_eq!(call.answer().await.code(), Some(14));
     assert!(kitchen.says("tunnel lost").await.contains(why));
     let line = kitchen
