@@ -9,7 +9,8 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
             "the server's --callers-policy knows nobody by what was shown: give --token-file, or --proxy-tls-certificate"
         }
         "not-allowed" => {
-            "the server's --callers-policy lets this caller see the edge, and not call it: ask whoever wrote it"
+            "the server's --callers-policy lets this caller see the edge, and not make this call there, though it may well let \
+             it make others: ask whoever wrote it"
         }
         "hook-refused" => "the server's hook refuses this caller: ask whoever wrote it",
         "hook-failed" => {
@@ -18,7 +19,7 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
         "revoked" => "the server's --callers-policy changed under the call, and allows it no more",
         "policy-changed" => "the server's --callers-policy shows other edges now: watch again",
         "unknown-edge" => {
-            "no edge of that name is connected: start one, or see `grpc-multiplexer-client list`"
+            "no edge of that name is connected that this caller may see: start one, or see `grpc-multiplexer-client list`"
         }
         "edge-away" => {
             "the edge's tunnel gives no sign of life: look at the network between edge and server; the edge dials again \

@@ -77,10 +77,10 @@ async fn registered(proxy: &Arc<Place>, id: &ClientId) -> Result<Found, Trouble>
     let advice = match alike {
         Some(edge) => format!("did you mean '{}'?", harmless(&edge.client_id)),
         None => format!(
-            "start `grpc-multiplexer-client --client-id {id}` beside its gRPC server; if it runs, its log says why it \
-             has no tunnel"
+            "start `grpc-multiplexer-client --client-id {id}` beside its gRPC server; if it runs, either its log says why it \
+             has no tunnel, or the server's --callers-policy or hook does not let this caller see it"
         ),
     };
-    let what = format!("no edge '{id}' is connected ({others})");
+    let what = format!("no edge '{id}' is connected that this caller may see ({others})");
     Err(Trouble::new(what, advice))
 }

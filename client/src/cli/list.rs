@@ -13,9 +13,7 @@ pub(super) async fn list(proxy: &Arc<Place>, output: &Output) -> Result<(), End>
     reach(proxy).await?;
     let edges = discovery::list(proxy).await?;
     if edges.is_empty() {
-        aside(format_args!(
-            "no edge is connected to the server at {proxy}"
-        ));
+        aside(listed::nothing(proxy));
         return Ok(());
     }
     let now = SystemTime::now();

@@ -8,6 +8,7 @@ use humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 
 use super::output::harmless;
+use super::place::Place;
 
 /// The heads of [`row`]'s columns.
 pub(super) const HEADS: [&str; 7] = [
@@ -22,6 +23,11 @@ pub(super) const HEADS: [&str; 7] = [
 
 /// What stands where nothing is known.
 const UNKNOWN: &str = "-";
+
+/// In the place of all edges, where there is none. Those that the policy hides are not there for whoever asks.
+pub(super) fn nothing(proxy: &Place) -> String {
+    format!("no edge is connected to the server at {proxy} that this caller may see")
+}
 
 /// One row of a table.
 pub(super) fn row(edge: &Edge, now: SystemTime) -> [String; 7] {

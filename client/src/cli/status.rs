@@ -16,6 +16,8 @@ const MUX_ERROR: &str = "x-mux-error";
 pub(super) struct Trouble {
     pub(super) what: String,
     pub(super) advice: String,
+    /// Whether it is only that the server's policy does not let this caller make this very call.
+    pub(super) is_not_allowed: bool,
 }
 
 impl Trouble {
@@ -23,6 +25,7 @@ impl Trouble {
         Self {
             what: what.into(),
             advice: advice.into(),
+            is_not_allowed: false,
         }
     }
 
@@ -35,7 +38,10 @@ impl Trouble {
             Origin::Multiplexer(reason) => advice(reason, status.message()),
             Origin::Backend => "the answer is the backend's own: its log may say more",
         };
-        Self::new(in_words(status), advice)
+        Self {
+            is_not_allowed: origin(status) == Origin::Multiplexer("not-allowed"),
+            ..Self::new(in_words(status), advice)
+        }
     }
 }
 

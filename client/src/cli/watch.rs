@@ -73,9 +73,7 @@ async fn follow(
             }
             (Event::SnapshotEnd, _) => {
                 if snapshot.take() == Some(0) {
-                    aside(format_args!(
-                        "no edge is connected to the server at {proxy}"
-                    ));
+                    aside(listed::nothing(proxy));
                 }
                 output.object(|| object("snapshot-end", json!({ "revision": change.revision })))?;
                 continue;

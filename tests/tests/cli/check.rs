@@ -306,7 +306,7 @@ async fn an_unknown_edge_is_told_with_what_may_have_been_meant() {
     assert_eq!(told["step"], "discovery");
     assert_eq!(
         told["text"],
-        "no edge 'Rainbow' is connected (1 other edge is)"
+        "no edge 'Rainbow' is connected that this caller may see (1 other edge is)"
     );
     assert_eq!(told["advice"], "did you mean 'rainbow'?");
     let told = failed(&path.check_json("nobody").await);

@@ -8,6 +8,7 @@
 mod check;
 mod list;
 mod operator;
+mod rights;
 mod run;
 mod service;
 mod watch;

@@ -50,6 +50,8 @@ pub(super) enum Verdict {
 pub(super) struct Report<'a> {
     output: &'a Output,
     failed: usize,
+    /// Whether some step was a call that this caller may not make.
+    not_allowed: bool,
     /// The step whose failure makes the later ones pointless.
     broken: Option<&'static str>,
 }
@@ -59,6 +61,7 @@ impl<'a> Report<'a> {
         Self {
             output,
             failed: 0,
+            not_allowed: false,
             broken: None,
         }
     }
@@ -85,6 +88,14 @@ impl<'a> Report<'a> {
         let ended = match self.broken {
             Some(broken) => Ok(Found::Skipped(format!("'{broken}' failed"))),
             None => timeout(LIMIT, step).await.unwrap_or_else(|_| Err(late())),
+        };
+        // It says nothing of the calls that this caller is there for.
+        let ended = match ended {
+            Err(trouble) if trouble.is_not_allowed => {
+                self.not_allowed = true;
+                Ok(Found::Skipped(trouble.to_string()))
+            }
+            ended => ended,
         };
         self.tell(name, &ended, started.elapsed())?;
         Ok(match ended {
@@ -128,6 +139,9 @@ impl<'a> Report<'a> {
     /// Whether nothing is wrong.
     pub(super) fn end(self) -> Result<bool, End> {
         self.output.tell(&match self.failed {
+            0 if self.not_allowed => {
+                "\nnothing is wrong, as far as this caller may call".to_owned()
+            }
             0 => "\nnothing is wrong".to_owned(),
             1 => "\none thing is wrong".to_owned(),
             failed => format!("\n{failed} things are wrong"),
