@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, rustls};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -134,12 +134,24 @@ async fn connect(place: &Place) -> Result<BoxedIo, Trouble> {
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let stream = connected.map_err(|error| {
         let flag = place.kind.flag_of_ca();
+        // A certificate that came was sent by TLS.
+        let question = if is_of_certificate(&error) {
+            "is"
+        } else {
+            "does it speak TLS, and is"
+        };
         Trouble::new(
             format!("no TLS with {place} ({})", root(&error)),
-            format!("does it speak TLS, and is its certificate for that host and of an authority in {flag}?"),
+            format!("{question} its certificate for that host and of an authority in {flag}?"),
         )
     })?;
     Ok(Box::new(stream))
+}
+
+/// Whether it is about the certificate that the other end showed.
+fn is_of_certificate(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Sees that HTTP/2 is spoken.

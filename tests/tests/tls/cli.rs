@@ -53,7 +53,11 @@ async fn a_proxy_is_asked_over_tls_with_a_certificate_or_a_token() {
     for (options, code, told) in [
         (vec![], 1, "over TLS only: give --proxy-tls-ca"),
         (vec![trust.clone()], 1, "it may ask for a certificate"),
-        (other_ca, 1, "no TLS with 127.0.0.1:"),
+        (
+            other_ca,
+            1,
+            "UnknownIssuer): is its certificate for that host",
+        ),
         (shows("nobody.test"), 1, "--token-file"),
         (readable, 2, "--token-file"),
         (
