@@ -77,14 +77,14 @@ impl<C: Send + Sync + 'static> Reload<C> {
         let mut files = self.files.clone();
         // Files may be on a disk that does not answer; signals that end the process must be heard all the same.
         let reread = spawn_blocking(move || {
-            files.know();
-            (files, reread(&sources, leaves, read))
+            let changed = files.know();
+            (files, changed, reread(&sources, leaves, read))
         });
         match reread.await {
-            Ok((files, new)) => {
+            Ok((files, changed, new)) => {
                 self.files = files;
                 match new {
-                    Ok(new) => self.take(new),
+                    Ok(new) => self.take(new, &changed),
                     Err(mistakes) => refuse(&mistakes),
                 }
             }
@@ -119,9 +119,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
         match effect {
             Ok(settings) => {
                 self.put_in_force(settings);
-                for file in changed {
-                    info!(file = %file.display(), "file changed, and taken");
-                }
+                say_taken(&changed);
             }
             Err(mistakes) => refuse(&mistakes),
         }
@@ -143,7 +141,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
         self.certificates.remind();
     }
 
-    fn take(&mut self, new: Reread<C>) {
+    fn take(&mut self, new: Reread<C>, changed: &[PathBuf]) {
         for warning in &new.given.warnings {
             warn!("{warning}");
         }
@@ -159,6 +157,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
         self.put_in_force(settings);
         self.leaves = leaves;
         self.sources.take(&new.given);
+        say_taken(changed);
         for Change { option, old, new } in &reloading {
             info!(key = %option.path, %old, %new, "option reloaded");
         }
@@ -199,6 +198,12 @@ fn changes(old: &Leaves, new: &Leaves) -> Vec<Change> {
         new: new.shown(option),
     };
     old.options().iter().filter(differs).map(change).collect()
+}
+
+fn say_taken(changed: &[PathBuf]) {
+    for file in changed {
+        info!(file = %file.display(), "file changed, and taken");
+    }
 }
 
 fn refuse(mistakes: &Mistakes) {

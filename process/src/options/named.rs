@@ -131,9 +131,12 @@ impl Files {
         self.known.is_empty()
     }
 
-    /// Takes them for known as they are now. Blocks.
-    pub(crate) fn know(&mut self) {
-        *self = Self::read(self.known.iter().map(Seen::again).collect());
+    /// Takes them for known as they are now, and says which changed. Blocks.
+    pub(crate) fn know(&mut self) -> Vec<PathBuf> {
+        let now: Vec<_> = self.known.iter().map(Seen::again).collect();
+        let changed = self.changed_in(&now);
+        *self = Self::read(now);
+        changed
     }
 
     /// Those that changed, once all are as they were at the look before: what is being written is left alone. Blocks.
@@ -143,11 +146,15 @@ impl Files {
             self.before = now;
             return Vec::new();
         }
-        let pairs = now.iter().zip(&self.known);
-        let changed = pairs.filter(|(now, known)| now != known);
-        let changed = changed.map(|(now, _)| now.path.clone()).collect();
+        let changed = self.changed_in(&now);
         self.known = now;
         changed
+    }
+
+    fn changed_in(&self, now: &[Seen]) -> Vec<PathBuf> {
+        let pairs = now.iter().zip(&self.known);
+        let changed = pairs.filter(|(now, known)| now != known);
+        changed.map(|(now, _)| now.path.clone()).collect()
     }
 }
 

@@ -67,4 +67,18 @@ async fn a_policy_with_a_mistake_is_refused_whole() {
     mux.says("file changed, and taken").await;
     let answer = call(&caller, BILLING[0], "rainbow", METHOD).await;
     assert_eq!(answer.mux_error(), Some("unauthenticated"));
+    // At SIGHUP it is named as well, and not where it is as it was.
+    for _ in 0..2 {
+        let file = folder.put("policy.yaml", policy());
+        mux.reload().await;
+        let taken = format!("file changed, and taken file={file}");
+        mux.says_times(&taken, 2).await;
+        assert_eq!(
+            mux.log()
+                .iter()
+                .filter(|line| line.contains(&taken))
+                .count(),
+            2
+        );
+    }
 }
