@@ -56,9 +56,9 @@ pub enum InvalidLabel {
 /// Labels that no edge can have, though each alone could be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLabels {
-    /// One of them is none.
-    #[error(transparent)]
-    Label(#[from] InvalidLabel),
+    /// One of them is none: that of this place, from 1 on, in the order of their keys.
+    #[error("label {0}, in the order of their keys: {1}")]
+    Label(usize, InvalidLabel),
     /// A key has two values.
     #[error("the label {0} is given twice")]
     Twice(String),
@@ -190,11 +190,14 @@ impl TryFrom<&HashMap<String, String>> for Labels {
         if map.len() > MOST {
             return Err(InvalidLabels::TooMany(map.len()));
         }
-        let labels: Result<Vec<_>, _> = map
-            .iter()
-            .map(|(key, value)| Label::new(key, value))
-            .collect();
-        Self::new(labels?)
+        // A map has another order each time.
+        let sorted: BTreeMap<_, _> = map.iter().collect();
+        let mut labels = Vec::new();
+        for (place, (key, value)) in sorted.into_iter().enumerate() {
+            let label = Label::new(key, value);
+            labels.push(label.map_err(|wrong| InvalidLabels::Label(place + 1, wrong))?);
+        }
+        Self::new(labels)
     }
 }
 
@@ -316,8 +319,23 @@ mod tests {
         let right = Labels::try_from(&map(&[("team", "red"), ("a", "")])).unwrap();
         assert_eq!(right.to_string(), "a=,team=red");
         assert_eq!(right.to_map(), map(&[("a", ""), ("team", "red")]));
-        for wrong in [&[("team", "r d")][..], &[("te=am", "red")], &[("", "")]] {
-            assert!(Labels::try_from(&map(wrong)).is_err(), "{wrong:?}");
+        for (wrong, mistake) in [
+            (
+                &[("team", "r d")][..],
+                InvalidLabels::Label(1, InvalidLabel::Value),
+            ),
+            (
+                &[("te=am", "red")],
+                InvalidLabels::Label(1, InvalidLabel::Key),
+            ),
+            (&[("", "")], InvalidLabels::Label(1, InvalidLabel::Key)),
+            // The first of all that are wrong, whatever order the map has.
+            (
+                &[("d", "-"), ("e.", ""), ("b", "-"), ("c.", ""), ("a", "1")],
+                InvalidLabels::Label(2, InvalidLabel::Value),
+            ),
+        ] {
+            assert_eq!(Labels::try_from(&map(wrong)), Err(mistake), "{wrong:?}");
         }
     }
 
