@@ -148,7 +148,8 @@ const OPTIONS: &[OptionSpec] = &[
         secret: false,
         reload: true,
         help: "What to do with x-forwarded-*, forwarded, x-real-ip and x-envoy-* of callers, which anybody can write: drop \
-               it, append the caller's address to x-forwarded-for, or let it pass",
+               it; append the caller's address to x-forwarded-for, of which the last is true then, and let all else pass \
+               as it came; or let it pass",
     },
     OptionSpec {
         path: "replay-buffer",

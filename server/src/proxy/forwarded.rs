@@ -14,9 +14,10 @@ pub enum ForwardedHeaders {
     /// It is dropped, because whoever calls may have made it up.
     #[default]
     Drop,
-    /// It passes, and `x-forwarded-for` gets the address of whoever is connected as its last.
+    /// It passes, and `x-forwarded-for` gets the address of whoever is connected as its last. Nothing else of it is to be believed.
     Append,
-    /// It passes as it is, for a server that only proxies of one's own can reach.
+    /// It passes as it is, but for trailers, in which no proxy says such things. For a server that only proxies of one's own can
+    /// reach.
     Pass,
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::pending;
 use grpc_multiplexer_tests::{
-    Backend, Caller, Edge, Ended, Frame, FrameConnection, Mux, frame_backend, kind, within,
+    Backend, Caller, Edge, Ended, Folder, Frame, FrameConnection, Mux, frame_backend, kind, within,
 };
 use h2::Reason;
 
@@ -256,14 +256,19 @@ async fn where_a_call_comes_from_is_not_the_callers_to_say() {
         ("forwarded", "for=192.0.2.1"),
         ("x-envoy-retry-on", "5xx"),
     ];
+    let folder = Folder::new("forwarded");
+    let file = folder.put("server.yaml", "");
+    let mux = Mux::with(&["--config", &file]).await;
+    let _edge = Edge::start(&mux, "rainbow", backend.address).await;
+    let caller = Caller::connect(mux.proxy).await;
     for (what, list, names) in [
-        ("drop", None, 0),
-        ("append", Some("192.0.2.1, 127.0.0.1"), 4),
-        ("pass", Some("192.0.2.1"), 4),
+        ("", None, 0),
+        ("forwarded-headers: append", Some("192.0.2.1, 127.0.0.1"), 4),
+        ("forwarded-headers: pass", Some("192.0.2.1"), 4),
+        ("forwarded-headers: drop", None, 0),
     ] {
-        let mux = Mux::with(&["--forwarded-headers", what]).await;
-        let _edge = Edge::start(&mux, "rainbow", backend.address).await;
-        let caller = Caller::connect(mux.proxy).await;
+        folder.put("server.yaml", format!("{what}\n"));
+        mux.reload().await;
         caller.call("/s/m", &said, b"").await.is_backends(0);
         let headers = &backend.seen().pop().unwrap().headers;
         let shown = headers.get("x-forwarded-for");
