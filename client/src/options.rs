@@ -40,7 +40,7 @@ const OPTIONS: &[OptionSpec] = &[
         secret: false,
         reload: true,
         help: "What else the edge says of itself, as team=red, by the rules that Kubernetes has for labels: discovery shows it, \
-               and a server's policy of callers may go by it",
+               and a server's policy of callers may go by it. Flags of it stand in place of all that a file has",
     },
     OptionSpec {
         path: "multiplexer-address",
