@@ -306,7 +306,7 @@ impl Denied {
             | Self::Key(KeyDenied::OtherId { .. })
             | Self::Enrolment(EnrolmentDenied::OtherId { .. })
             | Self::Jwt(EdgeJwtDenied::OtherId { .. }) => Code::NotAllowed,
-            Self::Enrolment(EnrolmentDenied::Unwritten) => Code::Limit,
+            Self::Enrolment(EnrolmentDenied::Unwritten | EnrolmentDenied::Busy) => Code::Limit,
             Self::NoCertificate
             | Self::Token(_)
             | Self::Key(_)

@@ -10,6 +10,7 @@
 //!
 //! Both are on the disk before the edge is welcomed. If its welcome is lost, it comes again with its key, which is known now.
 
+mod denied;
 mod files;
 
 use std::collections::HashSet;
@@ -22,22 +23,27 @@ use grpc_multiplexer_process::SshPublicKey;
 use grpc_multiplexer_tunnel::ClientId;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{error, info};
 
+pub(crate) use denied::EnrolmentDenied;
 use files::{EDGES, Files, SPENT};
 
-use super::{Digest, Grant, Keys, TokenDenied};
+use super::{Digest, Grant, Keys};
 use crate::state_dir::{StateDir, StateError};
 
 /// How often the first is looked at. What somebody wrote there is taken at the second look that finds it.
 const LOOK: Duration = Duration::from_secs(2);
+/// How long an edge waits for its turn, which is less than it waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who enrolled, and with which tokens.
 #[derive(Debug)]
 pub(crate) struct Enrolled {
     dir: StateDir,
     known: watch::Sender<Known>,
+    /// Whose turn it is to enrol. Who waits for it has no thread, and is forgotten when it goes.
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Held while files are read and written.
     texts: Mutex<Texts>,
 }
@@ -66,40 +72,6 @@ pub(crate) struct Wish {
     pub(crate) token: Digest,
 }
 
-/// Why an edge is not enrolled.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EnrolmentDenied {
-    #[error(
-        "the server's --edges-enrolment does not have the token in the edge's --enrolment-token-file; give the edge one that \
-         it has"
-    )]
-    Unknown,
-    #[error(
-        "the token in the edge's --enrolment-token-file was used before, and is good for one key only; give the edge a new \
-         one, as made by: grpc-multiplexer-server new-token"
-    )]
-    Spent,
-    #[error(
-        "the client id '{id}' is not among those that the edge's enrolment token grants: {granted}; give the edge one of \
-         those as --client-id, or a token that grants it"
-    )]
-    OtherId { id: ClientId, granted: String },
-    /// That is nobody's fault who shows a token, and nothing is spent.
-    #[error(
-        "the server cannot write down that the edge enrolled, and why is in its log; until that is mended the token stays good"
-    )]
-    Unwritten,
-}
-
-impl From<TokenDenied> for EnrolmentDenied {
-    fn from(denied: TokenDenied) -> Self {
-        match denied {
-            TokenDenied::OtherId { id, granted } => Self::OtherId { id, granted },
-            TokenDenied::Missing | TokenDenied::Unknown => Self::Unknown,
-        }
-    }
-}
-
 impl Enrolled {
     /// What is known from earlier in the folder at `path`, which is made if it is not there.
     pub(crate) async fn open(path: PathBuf) -> Result<Self, StateError> {
@@ -112,6 +84,7 @@ impl Enrolled {
     fn of(dir: StateDir) -> Result<Self, StateError> {
         let enrolled = Self {
             known: watch::Sender::default(),
+            turn: Arc::default(),
             texts: Mutex::default(),
             dir,
         };
@@ -160,24 +133,22 @@ impl Enrolled {
     ///
     /// # Cancel safety
     ///
-    /// What has begun is brought to its end.
+    /// What has begun is brought to its end. Whose turn has not come is not enrolled.
     pub(crate) async fn enrol(
         self: &Arc<Self>,
         wish: Wish,
         id: &ClientId,
     ) -> Result<(), EnrolmentDenied> {
+        let turn = timeout(PATIENCE, Arc::clone(&self.turn).lock_owned());
+        let turn = turn.await.map_err(|_| EnrolmentDenied::Busy)?;
         let (enrolled, id) = (Arc::clone(self), id.clone());
-        let written = spawn_blocking(move || match enrolled.write(wish, &id) {
-            Ok(Ok(())) => {
-                info!(client_id = %id, key = %wish.key, token = %wish.token, "edge enrolled");
-                Ok(())
-            }
-            Ok(Err(denied)) => Err(denied),
-            Err(error) => {
+        let written = spawn_blocking(move || {
+            let _turn = turn;
+            enrolled.write(wish, &id).unwrap_or_else(|error| {
                 let error: &dyn std::error::Error = &error;
                 error!(client_id = %id, error, "edge not enrolled: that cannot be written down");
                 Err(EnrolmentDenied::Unwritten)
-            }
+            })
         });
         // A panic has said so itself.
         written.await.unwrap_or(Err(EnrolmentDenied::Unwritten))
@@ -201,6 +172,7 @@ impl Enrolled {
         }
         let files = read.and(wish, id, &self.dir)?;
         locked.replace(&[(EDGES, &files.edges), (SPENT, &files.spent_text)])?;
+        info!(client_id = %id, key = %wish.key, token = %wish.token, "edge enrolled");
         self.take(&mut texts, files);
         Ok(Ok(()))
     }

@@ -203,7 +203,7 @@ impl Edges {
 
     /// A no to whoever shows what is wrong. It may take its time.
     async fn deny(&self, denied: Denied, offer: &Offer) -> Refused {
-        if let Denied::Enrolment(EnrolmentDenied::Unwritten) = denied {
+        if let Denied::Enrolment(EnrolmentDenied::Unwritten | EnrolmentDenied::Busy) = denied {
             return for_now(denied.code(), &denied.to_string(), WRITTEN_BY_THEN);
         }
         sleep(self.failures.another(offer.remote.ip())).await;

@@ -226,3 +226,32 @@ async fn what_is_wrong_in_the_folder_is_named_and_nothing_is_forgotten() {
     );
     assert!(Enrolled::open(folder.0.clone()).await.is_err());
 }
+
+/// There are as many who enrol as a fleet has edges, and threads for everything that blocks are few.
+#[test]
+fn who_waits_to_enrol_takes_no_thread() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime
+        .max_blocking_threads(3)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let folder = Temporary::new("turn");
+        let enrolled = folder.open().await;
+        let dir = StateDir::at(&folder.0);
+        let locked = dir.lock().unwrap();
+        let mut all = tokio::task::JoinSet::new();
+        for key in 0..16 {
+            let enrolled = Arc::clone(&enrolled);
+            all.spawn(async move { enrols(&enrolled, key, "a", "rainbow").await });
+        }
+        tokio::task::yield_now().await;
+        // Those of before wait for the lock for 2 s each, also once they are gone.
+        let free = timeout(Duration::from_secs(10), spawn_blocking(|| ())).await;
+        free.expect("no thread is free").unwrap();
+        all.shutdown().await;
+        drop(locked);
+        enrols(&enrolled, 16, "b", "kitchen").await.unwrap();
+    });
+}
