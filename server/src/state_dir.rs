@@ -4,6 +4,9 @@
 //! processes have one such folder while the one takes over from the other: who changes something holds a lock, and reads
 //! anew what it changes.
 
+#[cfg(unix)]
+mod rights;
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -63,9 +66,11 @@ pub struct StateError {
 
 impl StateError {
     /// What is wrong with what is at `path`, and would be right.
-    pub(crate) fn wrong(path: &Path, reason: String) -> Self {
-        let path = path.to_owned();
-        Self { path, reason }
+    pub(crate) fn wrong(path: &Path, reason: impl Into<String>) -> Self {
+        Self {
+            path: path.to_owned(),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -87,31 +92,34 @@ impl StateDir {
         Self(path.to_owned())
     }
 
-    /// Sees that it is a folder of this user's alone, if there is one.
+    /// Sees that it is a folder of this user's alone, in which it may write, or one that it may make.
     pub(crate) fn check(&self) -> Result<(), StateError> {
-        let metadata = match fs::metadata(&self.0) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            metadata => metadata.map_err(|error| failed(&self.0, error))?,
-        };
-        let wrong = |reason: String| StateError::wrong(&self.0, reason);
-        if !metadata.is_dir() {
-            return Err(wrong("this is no folder; name one".to_owned()));
-        }
+        let is_there = self.check_if_there()?;
         #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            // One of another user's may be for our group, as those are that Kubernetes mounts.
-            let ours = metadata.uid() == rustix::process::geteuid().as_raw();
-            let (others, mode) = if ours { (0o077, "700") } else { (0o007, "770") };
-            if metadata.mode() & others != 0 {
-                let now = metadata.mode() & 0o777;
-                return Err(wrong(format!(
-                    "other users can reach what is in this folder (mode {now:03o}); run: chmod {mode} {}",
-                    self.0.display()
-                )));
-            }
+        if !is_there {
+            rights::can_be_made(&self.0).map_err(|reason| StateError::wrong(&self.0, reason))?;
+        }
+        let lock = self.path(LOCK);
+        if is_there && lock.exists() {
+            // Another user's, as when root ran the server once, keeps everything from being written.
+            let opened = OpenOptions::new().write(true).open(&lock);
+            opened.map_err(|error| failed(&lock, error))?;
         }
         Ok(())
+    }
+
+    /// The same where there is one; whether there is.
+    pub(crate) fn check_if_there(&self) -> Result<bool, StateError> {
+        let metadata = match fs::metadata(&self.0) {
+            Err(error) if is_missing(&error) => return Ok(false),
+            metadata => metadata.map_err(|error| failed(&self.0, error))?,
+        };
+        if !metadata.is_dir() {
+            return Err(StateError::wrong(&self.0, "this is no folder; name one"));
+        }
+        #[cfg(unix)]
+        rights::check(&self.0, &metadata).map_err(|reason| StateError::wrong(&self.0, reason))?;
+        Ok(true)
     }
 
     /// Where a file of it is.
@@ -193,7 +201,9 @@ fn lock(file: &File) -> io::Result<()> {
         }
     }
     let waited = TRY * TRIES;
-    let text = format!("another process has held it for {waited:?}");
+    let text = format!(
+        "another process has held it for {waited:?}; if that is another server, end it or give this one another --state-dir"
+    );
     Err(io::Error::new(ErrorKind::TimedOut, text))
 }
 
@@ -203,6 +213,14 @@ fn lock(_: &File) -> io::Result<()> {
     Ok(())
 }
 
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
 fn failed(path: &Path, error: io::Error) -> StateError {
-    StateError::wrong(path, error.to_string())
+    let mut reason = error.to_string();
+    if error.kind() == ErrorKind::PermissionDenied {
+        reason += "; the server's user must be able to read and to write there";
+    }
+    StateError::wrong(path, reason)
 }

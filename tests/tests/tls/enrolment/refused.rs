@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use grpc_multiplexer_process::SshPrivateKey;
-use grpc_multiplexer_tests::{Folder, KEYS, Mux, auth, checked, hello, within};
+use grpc_multiplexer_tests::{Folder, KEYS, Mux, Process, auth, checked, hello, within};
 use grpc_multiplexer_tunnel::message::{Auth, Code, Hello, Refused};
 use grpc_multiplexer_tunnel::{Channel, HandshakeError, KEY_SCHEME, TunnelConfig, dial_proving};
 use tokio::net::TcpStream;
@@ -16,7 +16,7 @@ use super::{dials, enrolled, enrols, has, state, takes};
 use crate::exposure::OPEN;
 use crate::tokens::{FIRST, SECOND, lines};
 use crate::tunnel::is_refused;
-use crate::{Pki, server};
+use crate::{Pki, borrowed, server};
 
 const SERVER: &str = "grpc-multiplexer-server";
 const EDGE: &str = "grpc-multiplexer-client";
@@ -63,6 +63,20 @@ async fn a_token_that_is_none_for_the_edge_is_told_so() {
     dials(&mux, "rainbow", &options).says(" connected ").await;
     let stranger = dials(&mux, "rainbow", &enrols(&folder, "key", FIRST[0]));
     is_refused(&stranger, "--edges-keys does not have the key").await;
+}
+
+/// Found before anything listens.
+#[tokio::test]
+async fn a_server_that_can_keep_nothing_does_not_start() {
+    let folder = Folder::new("enrolment-nowhere");
+    folder.put("plain", "");
+    let mut options = takes(&folder, &[(FIRST, "rainbow")]);
+    options[1] = format!("--state-dir={}", folder.0.join("plain/state").display());
+    let mut mux = Process::start(SERVER, &borrowed(&options));
+    assert_eq!(mux.ended().await.code(), Some(2));
+    mux.says("grpc-multiplexer-server cannot start").await;
+    mux.says("plain is no folder; name another place").await;
+    mux.never_said(" listening ");
 }
 
 /// Says who it is, and proves its key or does not.
