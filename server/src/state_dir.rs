@@ -77,11 +77,17 @@ impl StateError {
 impl StateDir {
     /// The folder at `path`, which is made if it is not there.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        let new = path.ancestors().take_while(|folder| !folder.exists());
+        let new: Vec<_> = new.filter_map(Path::parent).collect();
         let mut builder = DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(path).map_err(|error| failed(path, error))?;
+        for parent in new {
+            // It may be one that this user cannot open.
+            let _ = sync(parent);
+        }
         let dir = Self::at(path);
         dir.check()?;
         Ok(dir)
@@ -166,12 +172,9 @@ impl Locked<'_> {
         for (name, _) in files {
             let path = self.dir.path(name);
             fs::rename(self.aside(name), &path).map_err(|error| failed(&path, error))?;
+            // Each by itself: nothing else keeps them in order when the power fails.
+            sync(&self.dir.0)?;
         }
-        // The names are in the folder.
-        #[cfg(unix)]
-        File::open(&self.dir.0)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| failed(&self.dir.0, error))?;
         Ok(())
     }
 
@@ -179,6 +182,25 @@ impl Locked<'_> {
     fn aside(&self, name: &str) -> PathBuf {
         self.dir.path(&format!("{name}.new"))
     }
+}
+
+/// Sees that the names in a folder are on the disk.
+#[cfg(unix)]
+fn sync(folder: &Path) -> Result<(), StateError> {
+    // The parent of a name alone.
+    let folder = if folder == Path::new("") {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| failed(folder, error))
+}
+
+/// Folders are no files on such a system.
+#[cfg(not(unix))]
+fn sync(_: &Path) -> Result<(), StateError> {
+    Ok(())
 }
 
 /// A file for this user alone.
