@@ -57,7 +57,7 @@ pub(crate) struct Locked<'a> {
 }
 
 /// Why the folder is of no use.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {reason}")]
 pub struct StateError {
     path: PathBuf,
@@ -133,12 +133,12 @@ impl StateDir {
         self.0.join(file)
     }
 
-    /// What is in a file of it: nothing, if there is none.
-    pub(crate) fn read(&self, file: &str) -> Result<Vec<u8>, StateError> {
+    /// What is in a file of it, if there is one.
+    pub(crate) fn read(&self, file: &str) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.path(file);
         match fs::read(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-            read => read.map_err(|error| failed(&path, error)),
+            Err(error) if is_missing(&error) => Ok(None),
+            read => read.map(Some).map_err(|error| failed(&path, error)),
         }
     }
 

@@ -56,13 +56,18 @@ pub(crate) struct Known {
     spent: HashSet<Digest>,
 }
 
+/// What the first file says, if it is there, or why it cannot be read.
+type Text = Result<Option<Vec<u8>>, StateError>;
+
 /// What the first file said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Texts {
-    /// When it was taken, or refused.
-    known: Vec<u8>,
+    /// When it was taken.
+    known: Option<Vec<u8>>,
     /// At the last look.
-    seen: Vec<u8>,
+    seen: Text,
+    /// Why it was not taken since, as was said.
+    refused: Option<StateError>,
 }
 
 /// An edge that wants to enrol: its key, of which there is proof, and its token.
@@ -85,7 +90,11 @@ impl Enrolled {
         let enrolled = Self {
             known: watch::Sender::default(),
             turn: Arc::default(),
-            texts: Mutex::default(),
+            texts: Mutex::new(Texts {
+                known: None,
+                seen: Ok(None),
+                refused: None,
+            }),
             dir,
         };
         {
@@ -110,7 +119,8 @@ impl Enrolled {
 
     /// Whether anybody ever enrolled there. Blocks.
     pub(super) fn has_been_at(path: &Path) -> bool {
-        StateDir::at(path).path(EDGES).exists()
+        let dir = StateDir::at(path);
+        [EDGES, SPENT].iter().any(|file| dir.path(file).exists())
     }
 
     /// What a key grants that was enrolled.
@@ -159,6 +169,7 @@ impl Enrolled {
         let locked = self.dir.lock()?;
         // Another process may have been here.
         let read = Files::read(&self.dir)?;
+        self.has_all_of(&read)?;
         let is_known = !read.keys.grants(&wish.key).is_empty();
         let is_spent = read.spent.contains(&wish.token) || self.has_spent(&wish.token);
         if is_known || is_spent {
@@ -171,10 +182,32 @@ impl Enrolled {
             });
         }
         let files = read.and(wish, id, &self.dir)?;
-        locked.replace(&[(EDGES, &files.edges), (SPENT, &files.spent_text)])?;
+        let edges = files.edges.as_deref().unwrap_or_default();
+        locked.replace(&[(EDGES, edges), (SPENT, &files.spent_text)])?;
         info!(client_id = %id, key = %wish.key, token = %wish.token, "edge enrolled");
         self.take(&mut texts, files);
         Ok(Ok(()))
+    }
+
+    /// Whether all that is in force is in what was read just now. Where something is missing somebody may be in the middle
+    /// of writing the file, and what is added to it then would make that final: it is for [looks](Self::look) to take.
+    fn has_all_of(&self, read: &Files) -> Result<(), StateError> {
+        if self.known.borrow().keys.are_among(&read.keys) {
+            return Ok(());
+        }
+        Err(if read.edges.is_some() {
+            let reason = "somebody changes the file just now; nobody enrols until that is over";
+            StateError::wrong(&self.dir.path(EDGES), reason)
+        } else {
+            self.gone()
+        })
+    }
+
+    /// Whoever takes the file away, or the disk that it is on, means something else than who takes all lines out of it.
+    fn gone(&self) -> StateError {
+        let reason =
+            "the file is gone; put it back, or an empty one if nobody is to be enrolled any more";
+        StateError::wrong(&self.dir.path(EDGES), reason)
     }
 
     /// Looks at the file of enrolled keys again and again: people may edit it, and so may another process.
@@ -191,31 +224,42 @@ impl Enrolled {
 
     fn look(&self) {
         let mut texts = self.texts();
-        let file = self.dir.path(EDGES);
-        let read = self.dir.read(EDGES);
-        // What cannot be read is an odd text, which is said once.
-        let text = read.unwrap_or_else(|error| error.to_string().into_bytes());
-        if text == texts.known {
-            return;
-        }
-        if text != texts.seen {
-            texts.seen = text;
-            return;
-        }
-        match Files::read(&self.dir) {
-            Ok(files) => {
+        match self.another(&mut texts) {
+            Ok(Some(files)) => {
                 self.take(&mut texts, files);
+                let file = self.dir.path(EDGES);
                 info!(file = %file.display(), "file changed, and taken");
             }
+            Ok(None) => {}
+            // Tried at each look, and said once.
+            Err(error) if texts.refused.as_ref() == Some(&error) => {}
             Err(error) => {
-                texts.known = text;
-                let error: &dyn std::error::Error = &error;
+                let said: &dyn std::error::Error = &error;
                 error!(
-                    error,
+                    error = said,
                     "enrolled edges not read again, everything stays as it was"
                 );
+                texts.refused = Some(error);
             }
         }
+    }
+
+    /// What is to be taken: another first file than is in force, when it is as it was at the last look. What is being written
+    /// is left alone.
+    fn another(&self, texts: &mut Texts) -> Result<Option<Files>, StateError> {
+        let there = self.dir.check_if_there();
+        let text = there.and_then(|_| self.dir.read(EDGES));
+        if text != texts.seen {
+            texts.seen = text;
+            texts.refused = None;
+            return Ok(None);
+        }
+        let text = text?;
+        if text == texts.known {
+            return Ok(None);
+        }
+        let text = text.ok_or_else(|| self.gone())?;
+        Files::with(Some(text), &self.dir).map(Some)
     }
 
     /// Puts in force what the files say. Whoever has a key is told only when one lost something: of an edge more nobody needs
@@ -226,8 +270,11 @@ impl Enrolled {
             let before = std::mem::replace(&mut known.keys, files.keys);
             !before.are_among(&known.keys)
         });
-        texts.seen.clone_from(&files.edges);
-        texts.known = files.edges;
+        *texts = Texts {
+            seen: Ok(files.edges.clone()),
+            known: files.edges,
+            refused: None,
+        };
     }
 
     fn texts(&self) -> MutexGuard<'_, Texts> {

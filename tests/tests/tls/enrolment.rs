@@ -1,5 +1,6 @@
 //! Edges that exchange a token for a key of their own, once.
 
+mod kept;
 mod refused;
 
 use std::fs;

@@ -21,7 +21,8 @@ const TOKEN: &str = "token:";
 /// How each file begins that was made here.
 const EDGES_HEAD: &str = "\
 # Keys of edges that enrolled, as in a file of --edges-keys. Whose line is taken out loses its tunnel, and comes again only
-# with a new token.
+# with a new token. Change it under the lock beside it, so that no edge enrols meanwhile whose line would be lost:
+# flock lock sed -i '/^rainbow /d' enrolled-edges
 ";
 const SPENT_HEAD: &str = "\
 # SHA-256 of the tokens with which edges enrolled: they are good no more. Nothing in here is for people to change.
@@ -30,8 +31,8 @@ const SPENT_HEAD: &str = "\
 /// Both files, together with what they say.
 #[derive(Debug)]
 pub(super) struct Files {
-    /// The text of the first.
-    pub(super) edges: Vec<u8>,
+    /// The text of the first, if it is there.
+    pub(super) edges: Option<Vec<u8>>,
     pub(super) keys: Keys,
     /// The text of the second.
     pub(super) spent_text: Vec<u8>,
@@ -42,12 +43,22 @@ pub(super) struct Files {
 impl Files {
     /// Reads them. One that is not there is empty.
     pub(super) fn read(dir: &StateDir) -> Result<Self, StateError> {
-        Self::parse(dir.read(EDGES)?, dir.read(SPENT)?, dir)
+        Self::with(dir.read(EDGES)?, dir)
     }
 
-    fn parse(edges: Vec<u8>, spent_text: Vec<u8>, dir: &StateDir) -> Result<Self, StateError> {
+    /// The same where the text of the first was read already.
+    pub(super) fn with(edges: Option<Vec<u8>>, dir: &StateDir) -> Result<Self, StateError> {
+        Self::parse(edges, dir.read(SPENT)?.unwrap_or_default(), dir)
+    }
+
+    fn parse(
+        edges: Option<Vec<u8>>,
+        spent_text: Vec<u8>,
+        dir: &StateDir,
+    ) -> Result<Self, StateError> {
         let wrong = |file: &str, reason: String| StateError::wrong(&dir.path(file), reason);
-        let keys = Keys::parse(&edges).map_err(|lines| {
+        let text = edges.as_deref().unwrap_or_default();
+        let keys = Keys::parse(text).map_err(|lines| {
             let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
             wrong(EDGES, lines.join("; "))
         })?;
@@ -56,7 +67,7 @@ impl Files {
                 format!("line {line}: it must be the SHA-256 of a token, 64 hexadecimal digits");
             wrong(SPENT, reason)
         })?;
-        spent.extend(tokens(&edges));
+        spent.extend(tokens(text));
         Ok(Self {
             edges,
             keys,
@@ -67,7 +78,7 @@ impl Files {
 
     /// The same once that edge has that client id, and its token is spent.
     pub(super) fn and(
-        mut self,
+        self,
         Wish { key, token }: Wish,
         id: &ClientId,
         dir: &StateDir,
@@ -75,8 +86,9 @@ impl Files {
         let (key, token) = (key.words(), token.hex());
         let now = format_rfc3339_seconds(SystemTime::now());
         let line = format!("{id} {key} {TOKEN}{token} {now}");
-        append(&mut self.edges, EDGES_HEAD, &line);
-        let mut files = Self::parse(self.edges, self.spent_text, dir)?;
+        let mut edges = self.edges.unwrap_or_default();
+        append(&mut edges, EDGES_HEAD, &line);
+        let mut files = Self::parse(Some(edges), self.spent_text, dir)?;
         files.complete();
         Ok(files)
     }
