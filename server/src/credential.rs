@@ -256,6 +256,7 @@ impl Grants {
         let key = keys.admit(credential.key.as_ref(), &credential.enrolled, id);
         Some(key.map(Principal::Key).map_err(|denied| match denied {
             KeyDenied::Unknown(key) if enrols => KeyDenied::NotEnrolled(key).into(),
+            KeyDenied::Missing if enrols => KeyDenied::MissingToEnrol.into(),
             denied => denied.into(),
         }))
     }
@@ -326,7 +327,7 @@ impl Denied {
             self,
             Self::NoCertificate
                 | Self::Token(TokenDenied::Missing)
-                | Self::Key(KeyDenied::Missing)
+                | Self::Key(KeyDenied::Missing | KeyDenied::MissingToEnrol)
                 | Self::Jwt(EdgeJwtDenied::Missing | EdgeJwtDenied::Other)
         )
     }

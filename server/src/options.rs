@@ -16,7 +16,7 @@ pub const PROGRAM: Program = Program {
     options: OPTIONS,
     epilogue: "\
 Commands that start no server, with --help of their own:
-  grpc-multiplexer-server new-token FILE CLIENT_ID...              a token for an edge, and its line for --edges-tokens
+  grpc-multiplexer-server new-token FILE CLIENT_ID...              a token for an edge, and the server's line for it
   grpc-multiplexer-server new-authority NAME                       an authority of your own
   grpc-multiplexer-server new-certificate AUTHORITY NAME FOR...    what it signs for a server, an edge or a caller",
 };

@@ -52,6 +52,11 @@ pub(crate) enum KeyDenied {
     )]
     Missing,
     #[error(
+        "this server takes edges by key: give the edge --key-file, and with it --enrolment-token-file where the server does \
+         not know the key, and no --tunnel-protocol legacy"
+    )]
+    MissingToEnrol,
+    #[error(
         "the proof that the edge has its key is not one for this connection; whatever stands between the edge and this \
          server must let TLS through as it is"
     )]

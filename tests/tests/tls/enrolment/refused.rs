@@ -46,7 +46,7 @@ async fn a_token_that_is_none_for_the_edge_is_told_so() {
         ),
         (
             Vec::new(),
-            "this server takes edges by key: give the edge --key-file",
+            "this server takes edges by key: give the edge --key-file, and with it --enrolment-token-file",
         ),
     ] {
         is_refused(&dials(&mux, "rainbow", &options), said).await;
