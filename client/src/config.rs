@@ -252,7 +252,7 @@ fn read_key(reader: &mut Reader<'_>) -> Option<OwnKey> {
     // What is no text is no key.
     let key = String::from_utf8_lossy(&file.contents).parse::<SshPrivateKey>();
     let key = key.map_err(|error: SshPrivateKeyError| reader.mistake(KEY, error));
-    key.ok().map(OwnKey::from)
+    key.ok().map(|key| OwnKey::of(key, file.path))
 }
 
 fn name(text: &str) -> Result<ServerName<'static>, &'static str> {

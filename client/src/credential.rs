@@ -1,17 +1,18 @@
 //! What an edge shows to servers of who it is.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use grpc_multiplexer_process::{SshKeyFileError, SshPrivateKey};
 use grpc_multiplexer_tunnel::KEY_SCHEME;
 use grpc_multiplexer_tunnel::message::Auth;
 use tokio::task::spawn_blocking;
+use tracing::warn;
 
 use crate::EdgeToken;
 
 /// A credential. Its `Debug` shows no secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Credential {
     /// What is shown is the secret.
     Token(EdgeToken),
@@ -27,8 +28,20 @@ pub(crate) enum Credential {
 #[derive(Debug, Clone)]
 pub(crate) struct OwnKey {
     known: Arc<OnceLock<SshPrivateKey>>,
-    /// Where it is to be, while it is not known.
+    /// Where it is, or is to be; empty where the process has it from elsewhere.
     file: PathBuf,
+}
+
+/// The key that an edge showed last. When its file goes, the edge goes on with it: another key would be nobody's, and the
+/// token that this one enrolled with is spent. Only who starts the edge without the file has a new one made. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeptKey(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    key: Option<OwnKey>,
+    /// Whether it was said that its file is gone.
+    is_missed: bool,
 }
 
 impl Credential {
@@ -69,8 +82,68 @@ impl Credential {
     }
 }
 
+/// Two are the same when a server that took the one takes the other: of a token that is exchanged for a key it asks nothing
+/// once it has the key.
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Token(one), Self::Token(other)) => one == other,
+            (Self::Key { key: one, .. }, Self::Key { key: other, .. }) => one == other,
+            _ => false,
+        }
+    }
+}
+
+impl KeptKey {
+    /// What is to be shown where the options say `credential`.
+    pub(crate) fn in_place_of(&self, mut credential: Credential) -> Credential {
+        let Credential::Key { key, .. } = &mut credential else {
+            return credential;
+        };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_missing = !key.is_known();
+        let lost = kept
+            .key
+            .as_ref()
+            .filter(|kept| is_missing && kept.file == key.file);
+        let Some(lost) = lost.cloned() else {
+            kept.is_missed = false;
+            return credential;
+        };
+        *key = lost;
+        if !std::mem::replace(&mut kept.is_missed, true) {
+            let file = key.file.display();
+            warn!(
+                %file,
+                "the key's file is gone, and the edge goes on with the key that was there: put it back, or start the edge \
+                 again to have a new one made"
+            );
+        }
+        credential
+    }
+
+    /// `credential` is shown.
+    pub(crate) fn keep(&self, credential: &Credential) {
+        if let Credential::Key { key, .. } = credential {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.key = Some(key.clone());
+        }
+    }
+}
+
 impl OwnKey {
-    /// One that is in `file`, or is to be.
+    /// One that is in `file`.
+    pub(crate) fn of(key: SshPrivateKey, file: PathBuf) -> Self {
+        let known = Arc::new(key.into());
+        Self { known, file }
+    }
+
+    /// Whether it is there, and not still to be made.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known.get().is_some()
+    }
+
+    /// One that is to be in `file`.
     pub(crate) fn to_be_made(file: PathBuf) -> Self {
         Self {
             known: Arc::default(),
@@ -79,7 +152,7 @@ impl OwnKey {
     }
 
     async fn made(&self) -> Result<(), SshKeyFileError> {
-        if self.known.get().is_some() {
+        if self.is_known() {
             return Ok(());
         }
         let Self { known, file } = self.clone();
@@ -97,10 +170,7 @@ impl OwnKey {
 
 impl From<SshPrivateKey> for OwnKey {
     fn from(key: SshPrivateKey) -> Self {
-        Self {
-            known: Arc::new(key.into()),
-            file: PathBuf::new(),
-        }
+        Self::of(key, PathBuf::new())
     }
 }
 

@@ -265,9 +265,9 @@ async fn with_hello(
     introduction: &Introduction,
 ) -> Result<Tunnel, AttemptError> {
     // Of one moment, so that no token goes out without the TLS that it was given with.
-    let (labels, credential, tls) = edge.now(|edge| {
-        let credential = edge.credential.clone();
-        (edge.labels.clone(), credential, edge.tls.clone())
+    let (labels, credential, tls) = edge.now(|now| {
+        let credential = edge.credential_by(now);
+        (now.labels.clone(), credential, now.tls.clone())
     });
     let shown = credential.as_ref();
     if shown.is_some_and(Credential::is_secret) && tls.is_none() && !server.is_of_this_machine() {
@@ -275,6 +275,7 @@ async fn with_hello(
     }
     if let Some(credential) = shown {
         credential.ready().await?;
+        edge.keep(credential);
     }
     let certificate = certificate(tls.as_ref());
     let Link { io, alert, channel } = connect(server, edge, tls).await?;

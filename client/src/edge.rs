@@ -16,7 +16,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use crate::connector::Connector;
-use crate::credential::Credential;
+use crate::credential::{Credential, KeptKey};
 use crate::metrics::Metrics;
 use crate::{Backend, EdgeConfig, EdgeToken, ServerTls, SshPrivateKey};
 
@@ -52,6 +52,7 @@ pub struct Edge {
     pub(crate) tls: Option<ServerTls>,
     /// What servers are shown of who this is.
     pub(crate) credential: Option<Credential>,
+    kept_key: KeptKey,
     pub(crate) backend: Backend,
     /// How many at a time.
     pub(crate) tunnels: u32,
@@ -76,6 +77,7 @@ impl Edge {
             servers: vec![server],
             tls: None,
             credential: None,
+            kept_key: KeptKey::default(),
             backend,
             tunnels: 1,
             exit_on_superseded: false,
@@ -203,7 +205,18 @@ impl Edge {
 
     /// What the next server is shown that is dialled.
     pub(crate) fn credential(&self) -> Option<Credential> {
-        self.now(|edge| edge.credential.clone())
+        self.now(|now| self.credential_by(now))
+    }
+
+    /// The same by what was read `now`.
+    pub(crate) fn credential_by(&self, now: &Self) -> Option<Credential> {
+        let credential = now.credential.clone()?;
+        Some(self.kept_key.in_place_of(credential))
+    }
+
+    /// Servers are shown `credential`.
+    pub(crate) fn keep(&self, credential: &Credential) {
+        self.kept_key.keep(credential);
     }
 
     /// What the next server is told beside the name.
@@ -213,7 +226,8 @@ impl Edge {
 
     /// Waits until servers are to be shown something else than `shown`.
     pub(crate) async fn another_credential(&self, shown: Option<&Credential>) {
-        self.until(|edge| edge.credential.as_ref() != shown).await;
+        self.until(|now| self.credential_by(now).as_ref() != shown)
+            .await;
     }
 
     /// Waits until servers are to be shown another certificate than `shown`.

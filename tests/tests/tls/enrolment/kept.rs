@@ -2,11 +2,57 @@
 
 use std::fs;
 
-use grpc_multiplexer_tests::Folder;
+use grpc_multiplexer_tests::{Edge, Folder, Mux};
 
 use super::{dials, enrolled, enrols, has, is_refused_later, takes};
-use crate::server;
 use crate::tokens::FIRST;
+use crate::{borrowed, server};
+
+/// The same server again, at the same addresses.
+async fn again(mux: &Mux, options: &[String]) -> Mux {
+    let [proxy, multiplexer] = [mux.proxy, mux.multiplexer].map(|address| address.to_string());
+    Mux::at(&proxy, &multiplexer, &borrowed(options)).await
+}
+
+fn shows_no_other(edge: &Edge) {
+    edge.never_said("there is another");
+}
+
+/// A key is an edge's identity: only who starts it without the file means to have another.
+#[tokio::test]
+async fn an_edge_whose_key_file_is_gone_goes_on_with_its_key() {
+    let folder = Folder::new("key-gone");
+    let options = takes(&folder, &[(FIRST, "rainbow")]);
+    let mut mux = server(&options).await;
+    let enrols = enrols(&folder, "key", FIRST[0]);
+    let mut rainbow = dials(&mux, "rainbow", &enrols);
+    rainbow.says(" connected ").await;
+    let place = folder.0.join("key");
+    let key = fs::read(&place).unwrap();
+    // One that it made, and one that it read.
+    for _ in 0..2 {
+        fs::remove_file(&place).unwrap();
+        rainbow.reload().await;
+        let line = rainbow.says("the key's file is gone").await;
+        assert!(
+            line.contains("put it back, or start the edge again"),
+            "{line}"
+        );
+        // So does its next tunnel.
+        mux.kill().await;
+        mux = again(&mux, &options).await;
+        rainbow.says_times(" connected ", 2).await;
+        shows_no_other(&rainbow);
+        assert!(!place.exists());
+        folder.put_secret("key", &key);
+        rainbow.reload().await;
+        shows_no_other(&rainbow);
+        rainbow.kill().await;
+        rainbow = dials(&mux, "rainbow", &enrols);
+        rainbow.says(" connected ").await;
+    }
+    assert_eq!(enrolled(&folder).matches("ssh-ed25519").count(), 1);
+}
 
 /// As when a disk goes. Somebody who means it takes lines out, or changes them.
 #[tokio::test]
