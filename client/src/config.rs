@@ -219,14 +219,13 @@ fn read_credential(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Cred
     let far = servers.iter().find(|server| !server.is_of_this_machine());
     let far = far.filter(|_| !reader.is_set(SERVER.ca));
     let token = EdgeToken::read(reader, TOKEN_FILE, SERVER.ca, far);
-    let enrolment = EdgeToken::read(reader, ENROLMENT_TOKEN_FILE, SERVER.ca, far);
     let key = read_key(reader);
+    let enrolment = read_enrolment(reader, key.as_ref(), far);
     if reader.is_set(TOKEN_FILE) && reader.is_set(KEY) {
-        let flag = reader.flag(TOKEN_FILE);
-        reader.mistake(
-            KEY,
-            format!("an edge shows one or the other; leave out {flag}"),
-        );
+        let [token, key] = [TOKEN_FILE, KEY].map(|path| reader.flag(path));
+        let reason =
+            format!("an edge shows a key or a token, not both; leave out {key} or {token}");
+        reader.mistake(KEY, reason);
     }
     if reader.is_set(ENROLMENT_TOKEN_FILE) && !reader.is_set(KEY) {
         let flag = reader.flag(KEY);
@@ -237,6 +236,29 @@ fn read_credential(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Cred
     }
     let token = token.map(Credential::Token);
     token.or(key.map(|key| Credential::Key { key, enrolment }))
+}
+
+/// The token that the key is exchanged for. Who enrolled needs it no more, and may have deleted it.
+fn read_enrolment(
+    reader: &mut Reader<'_>,
+    key: Option<&OwnKey>,
+    far: Option<&HostPort>,
+) -> Option<EdgeToken> {
+    const PATH: &str = ENROLMENT_TOKEN_FILE;
+    if !key.is_some_and(OwnKey::is_known) {
+        return EdgeToken::read(reader, PATH, SERVER.ca, far);
+    }
+    match reader.secret_file_to_be(PATH)? {
+        Ok(file) => EdgeToken::of(&file, reader, PATH, SERVER.ca, far),
+        Err(place) => {
+            let (flag, place) = (reader.flag(PATH), place.display());
+            reader.warn(format!(
+                "{flag}: there is no {place}, so the edge shows its key alone, which is enough once it enrolled; leave {flag} out \
+                 then"
+            ));
+            None
+        }
+    }
 }
 
 /// The key of the edge. One that is to enrol may have none yet.

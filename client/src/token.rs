@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use grpc_multiplexer_process::{HostPort, Reader};
+use grpc_multiplexer_process::{HostPort, NamedFile, Reader};
 use grpc_multiplexer_tunnel::message::Auth;
 use grpc_multiplexer_tunnel::{LONGEST_TOKEN, TOKEN_SCHEME};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -73,6 +73,17 @@ impl EdgeToken {
         far: Option<&HostPort>,
     ) -> Option<Self> {
         let file = reader.secret_file(path)?;
+        Self::of(&file, reader, path, ca, far)
+    }
+
+    /// The same where the file was read already.
+    pub(crate) fn of(
+        file: &NamedFile,
+        reader: &mut Reader<'_>,
+        path: &str,
+        ca: &str,
+        far: Option<&HostPort>,
+    ) -> Option<Self> {
         if let Some(server) = far {
             let flag = reader.flag(ca);
             let reason = format!(

@@ -290,7 +290,7 @@ fn every_mistake_about_keys_names_its_place() {
         (
             EDGE,
             key(FIRST.private, &[&token]),
-            "an edge shows one or the other; leave out --token-file",
+            "an edge shows a key or a token, not both; leave out --key-file or --token-file",
         ),
         (
             EDGE,

@@ -54,6 +54,31 @@ async fn an_edge_whose_key_file_is_gone_goes_on_with_its_key() {
     assert_eq!(enrolled(&folder).matches("ssh-ed25519").count(), 1);
 }
 
+/// People delete what is secret and good for nothing.
+#[tokio::test]
+async fn a_token_that_was_spent_may_be_deleted() {
+    let folder = Folder::new("token-gone");
+    let mux = server(&takes(&folder, &[(FIRST, "rainbow")])).await;
+    let enrols = enrols(&folder, "key", FIRST[0]);
+    let mut rainbow = dials(&mux, "rainbow", &enrols);
+    rainbow.says(" connected ").await;
+    fs::remove_file(folder.0.join("key-token")).unwrap();
+    let gone = "so the edge shows its key alone, which is enough once it enrolled";
+    rainbow.reload().await;
+    rainbow.says(gone).await;
+    shows_no_other(&rainbow);
+    rainbow.kill().await;
+    let mut rainbow = dials(&mux, "rainbow", &enrols);
+    rainbow.says(gone).await;
+    rainbow.says(" connected ").await;
+    rainbow.kill().await;
+    // Without the key there is nothing to go on with.
+    fs::remove_file(folder.0.join("key")).unwrap();
+    let mut nobody = dials(&mux, "rainbow", &enrols);
+    assert_eq!(nobody.ended().await.code(), Some(2));
+    nobody.says("--enrolment-token-file").await;
+}
+
 /// As when a disk goes. Somebody who means it takes lines out, or changes them.
 #[tokio::test]
 async fn who_enrolled_keeps_its_tunnel_when_the_file_is_gone_and_not_when_its_line_has_another_id()
