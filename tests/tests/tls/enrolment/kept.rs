@@ -4,8 +4,9 @@ use std::fs;
 
 use grpc_multiplexer_tests::{Edge, Folder, Mux};
 
-use super::{dials, enrolled, enrols, has, is_refused_later, takes};
-use crate::tokens::FIRST;
+use super::{SPENT, dials, enrolled, enrols, has, is_refused_later, takes};
+use crate::tokens::{FIRST, SECOND};
+use crate::tunnel::is_refused;
 use crate::{borrowed, server};
 
 /// The same server again, at the same addresses.
@@ -102,4 +103,50 @@ async fn who_enrolled_keeps_its_tunnel_when_the_file_is_gone_and_not_when_its_li
     is_refused_later(&rainbow, "the edge's key grants: 'garden'").await;
     let garden = dials(&mux, "garden", &[has(&folder, "rainbow")]);
     garden.says(" connected ").await;
+}
+
+#[tokio::test]
+async fn who_takes_over_knows_who_enrolled_and_what_is_spent() {
+    let folder = Folder::new("enrolment-upgrade");
+    let mut options = takes(&folder, &[(FIRST, "rainbow"), (SECOND, "kitchen")]);
+    options.push(format!(
+        "--upgrade-socket={}",
+        folder.0.join("server").display()
+    ));
+    let mut old = server(&options).await;
+    old.says("a new process may take over").await;
+    let mut rainbow = dials(&old, "rainbow", &enrols(&folder, "rainbow", FIRST[0]));
+    rainbow.says(" connected ").await;
+    rainbow.kill().await;
+    let rainbow = dials(&old, "rainbow", &[has(&folder, "rainbow")]);
+    rainbow.says(" connected ").await;
+    let new = again(&old, &options).await;
+    new.says("took over from the process before").await;
+    let over = new.says("the edges are over").await;
+    assert!(over.contains("edges=1 missing=0"), "{over}");
+    assert_eq!(old.ended().await.code(), Some(0));
+    assert_eq!(new.listed().await, ["rainbow"]);
+    let stranger = dials(&new, "rainbow", &enrols(&folder, "stranger", FIRST[0]));
+    is_refused(&stranger, SPENT).await;
+    let kitchen = dials(&new, "kitchen", &enrols(&folder, "kitchen", SECOND[0]));
+    kitchen.says(" connected ").await;
+}
+
+/// The new process reads the folder before it takes over: who enrols in between is known to the old one alone.
+#[tokio::test]
+async fn who_enrols_with_the_one_process_is_no_stranger_to_the_other() {
+    let folder = Folder::new("enrolment-both");
+    let options = takes(&folder, &[(FIRST, "rainbow")]);
+    let (old, new) = (server(&options).await, server(&options).await);
+    let enrols = enrols(&folder, "rainbow", FIRST[0]);
+    for mux in [&old, &new] {
+        let mut rainbow = dials(mux, "rainbow", &enrols);
+        rainbow.says(" connected ").await;
+        // At once, and not as soon as the file was looked at.
+        rainbow.never_said("no tunnel");
+        rainbow.kill().await;
+    }
+    assert_eq!(enrolled(&folder).matches("ssh-ed25519").count(), 1);
+    old.says("edge enrolled").await;
+    new.never_said("edge enrolled");
 }

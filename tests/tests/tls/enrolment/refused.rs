@@ -65,6 +65,25 @@ async fn a_token_that_is_none_for_the_edge_is_told_so() {
     is_refused(&stranger, "--edges-keys does not have the key").await;
 }
 
+/// What the key grants is what counts then, and the token is good for another.
+#[tokio::test]
+async fn a_token_that_comes_with_a_known_key_is_not_looked_at() {
+    let folder = Folder::new("enrolment-known");
+    let mut options = takes(&folder, &[(FIRST, "garden")]);
+    let keys = folder.put("keys", format!("rainbow {}\n", KEYS[0].public));
+    options.push(format!("--edges-keys={keys}"));
+    let mux = server(&options).await;
+    let mut options = enrols(&folder, "other", FIRST[0]);
+    let known = folder.put_secret("known", KEYS[0].private);
+    options[0] = format!("--key-file={known}");
+    let said = "'garden' is not among those that the edge's key grants: 'rainbow'";
+    is_refused(&dials(&mux, "garden", &options), said).await;
+    dials(&mux, "rainbow", &options).says(" connected ").await;
+    assert_eq!(enrolled(&folder), "");
+    let garden = dials(&mux, "garden", &enrols(&folder, "key", FIRST[0]));
+    garden.says(" connected ").await;
+}
+
 /// Found before anything listens.
 #[tokio::test]
 async fn a_server_that_can_keep_nothing_does_not_start() {
