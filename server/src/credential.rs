@@ -63,6 +63,8 @@ pub(crate) struct Credential {
     enrolment: Option<Digest>,
     /// What the key grants since it was.
     enrolled: Vec<Grant>,
+    /// Whether others enrolled, so that one of their keys is asked for whatever the options say.
+    others_enrolled: bool,
     /// What came of the token, where it is a JWT.
     jwt: Option<Jwt>,
 }
@@ -107,9 +109,10 @@ impl Credential {
     /// The same once its key was looked for among those that were enrolled.
     pub(crate) fn looked_up(self, enrolled: Option<&Enrolled>) -> Self {
         let grants = enrolled.zip(self.key.as_ref());
-        let enrolled = grants.map(|(enrolled, key)| enrolled.grants(key));
+        let grants = grants.map(|(enrolled, key)| enrolled.grants(key));
         Self {
-            enrolled: enrolled.unwrap_or_default(),
+            enrolled: grants.unwrap_or_default(),
+            others_enrolled: enrolled.is_some_and(Enrolled::has_any),
             ..self
         }
     }
@@ -247,7 +250,7 @@ impl Grants {
     }
 
     fn by_key(&self, credential: &Credential, id: &ClientId) -> Option<Result<Principal, Denied>> {
-        let enrols = self.enrolment.is_some();
+        let enrols = self.enrolment.is_some() || credential.others_enrolled;
         let keys = match &self.keys {
             Some(keys) => keys.clone(),
             None if enrols => Keys::default(),

@@ -123,6 +123,11 @@ impl Enrolled {
         [EDGES, SPENT].iter().any(|file| dir.path(file).exists())
     }
 
+    /// Whether any key is known.
+    pub(crate) fn has_any(&self) -> bool {
+        !self.known.borrow().keys.is_empty()
+    }
+
     /// What a key grants that was enrolled.
     pub(crate) fn grants(&self, key: &SshPublicKey) -> Vec<Grant> {
         self.known.borrow().keys.grants(key).to_vec()

@@ -2,6 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::credential::{Credential, Grants};
 
 /// A folder of a test's own, removed with it.
 struct Temporary(PathBuf);
@@ -264,6 +265,11 @@ async fn a_file_that_is_gone_takes_nothing_from_anybody() {
     let enrolled = folder.open().await;
     enrols(&enrolled, 1, "a", "rainbow").await.unwrap();
     let losses = enrolled.losses();
+    let is_open = |enrolled: &Enrolled| {
+        let nobody = Credential::default().looked_up(Some(enrolled));
+        let admitted = Grants::default().admit(&nobody, &"rainbow".parse().unwrap());
+        admitted.is_ok()
+    };
     let file = folder.0.join(EDGES);
     let elsewhere = folder.0.with_extension("elsewhere");
     for place in [&file, &folder.0] {
@@ -277,6 +283,8 @@ async fn a_file_that_is_gone_takes_nothing_from_anybody() {
             "{refused}"
         );
         assert_eq!(ids(&enrolled, 1), "rainbow");
+        // The options may be read just then, and find no trace of who enrolled.
+        assert!(!is_open(&enrolled));
         let said = enrols(&enrolled, 2, "b", "kitchen").await.unwrap_err();
         assert!(said.contains("the token stays good"), "{said}");
         assert!(!file.exists());
@@ -286,6 +294,7 @@ async fn a_file_that_is_gone_takes_nothing_from_anybody() {
         assert!(enrolled.texts().refused.is_none());
     }
     assert!(!losses.has_changed().unwrap());
+    assert!(is_open(&*Temporary::new("nobody").open().await));
     enrols(&enrolled, 2, "b", "kitchen").await.unwrap();
     // Who is not asked for a key because the option is gone would be let in.
     assert!(Enrolled::has_been_at(&folder.0));
