@@ -74,7 +74,12 @@ pub(crate) async fn exchange(
 
 /// What came of a request that has no answer.
 fn unanswered(error: hyper::Error) -> ExchangeError {
-    if error.is_parse() {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    // Where the other side speaks first, hyper cancels what it has not sent yet.
+    let spoke_first = |cause: &hyper::Error| {
+        cause.is_parse() || !cause.is_incomplete_message() && cause.source().is_none()
+    };
+    if error.is_parse() || error.is_canceled() && cause.is_some_and(spoke_first) {
         ExchangeError::Http(error)
     } else {
         ExchangeError::HungUp(error)
