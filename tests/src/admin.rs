@@ -1,22 +1,38 @@
 //! What an admin listener answers.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::{secrets, until, within};
 
-/// Addresses that are free, for a process that cannot say in time where it listens.
+/// What no system gives out by itself, to a listener or to a connection, while a test has no listener there yet. *Source:* RFC
+/// 6335, section 6, and Linux, which begins at 32768.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// Addresses that are free, for a process that cannot say in time where it listens, or that comes back where it was.
 ///
 /// # Panics
 ///
 /// When there are none.
 #[must_use]
 pub fn free<const N: usize>() -> [SocketAddr; N] {
-    // All are held until the last is found, so that no two are the same.
-    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|listener| listener.local_addr().unwrap())
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let next = || {
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        // Other test programs begin elsewhere.
+        let place = std::process::id().wrapping_mul(997).wrapping_add(taken);
+        PORTS.start + (place % PORTS.len() as u32) as u16
+    };
+    [(); N].map(|()| {
+        let port = PORTS
+            .map(|_| next())
+            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        (Ipv4Addr::LOCALHOST, port.expect("a free port")).into()
+    })
 }
 
 /// Waits until a process answers at all, and that it is ready.

@@ -12,13 +12,15 @@ use grpc_multiplexer_proto::hooks::v1::{
     ArrivingCaller, ArrivingEdge, AuthorizeRequest, AuthorizeResponse, ConnectedRequest,
     ConnectedResponse, DisconnectedRequest, DisconnectedResponse,
 };
-use grpc_multiplexer_tests::{Caller, until, within};
+use grpc_multiplexer_tests::{Caller, free, until, within};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
+
+use crate::yes;
 
 /// What is said of an edge; `None` for nothing, ever.
 type Decide = dyn Fn(&ArrivingEdge) -> Option<Result<AuthorizeResponse, Status>> + Send + Sync;
@@ -109,21 +111,8 @@ impl Hook {
         + Sync
         + 'static,
     ) -> Self {
-        let shared = Shared {
-            decide: Arc::new(decide),
-            decide_on_callers: Arc::new(|_| {
-                let unexpected = Status::internal("no caller was expected");
-                ready(Err(unexpected)).boxed()
-            }),
-            callers: Arc::default(),
-            asked: Arc::default(),
-            told: Arc::default(),
-            fails: Arc::default(),
-            holds: Arc::default(),
-            calls: Arc::default(),
-            codes: Arc::default(),
-        };
-        Self::at("127.0.0.1:0", shared).await
+        let nobody = |_| ready(Err(Status::internal("no caller was expected"))).boxed();
+        Self::that(Arc::new(decide), Arc::new(nobody)).await
     }
 
     /// One that lets all edges in, and decides on callers.
@@ -140,10 +129,25 @@ impl Hook {
     where
         F: Future<Output = Result<AuthorizeResponse, Status>> + Send + 'static,
     {
-        let hook = Self::saying(crate::yes()).await;
-        let mut stopped = hook.stop().await;
-        stopped.shared.decide_on_callers = Arc::new(move |caller| decide(caller).boxed());
-        stopped.back().await
+        let decide = move |caller| decide(caller).boxed();
+        Self::that(Arc::new(|_| Some(Ok(yes()))), Arc::new(decide)).await
+    }
+
+    async fn that(decide: Arc<Decide>, decide_on_callers: Arc<DecideOnCallers>) -> Self {
+        let shared = Shared {
+            decide,
+            decide_on_callers,
+            callers: Arc::default(),
+            asked: Arc::default(),
+            told: Arc::default(),
+            fails: Arc::default(),
+            holds: Arc::default(),
+            calls: Arc::default(),
+            codes: Arc::default(),
+        };
+        // It may come back there.
+        let [address] = free();
+        Self::at(address, shared).await
     }
 
     /// Of which callers it was asked.
@@ -161,9 +165,8 @@ impl Hook {
         .await
     }
 
-    async fn at(address: &str, shared: Shared) -> Self {
+    async fn at(address: SocketAddr, shared: Shared) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
-        let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let (service, stopped) = (shared.clone(), stop.clone().cancelled_owned());
         let mut work = JoinSet::new();
@@ -244,7 +247,7 @@ pub(crate) struct Stopped {
 impl Stopped {
     /// Comes back where it was.
     pub(crate) async fn back(self) -> Hook {
-        Hook::at(&self.address.to_string(), self.shared).await
+        Hook::at(self.address, self.shared).await
     }
 }
 
