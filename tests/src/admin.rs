@@ -1,11 +1,11 @@
 //! What an admin listener answers.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::{secrets, until, within};
 
@@ -27,11 +27,15 @@ pub fn free<const N: usize>() -> [SocketAddr; N] {
         let place = std::process::id().wrapping_mul(997).wrapping_add(taken);
         PORTS.start + (place % PORTS.len() as u32) as u16
     };
+    // Without a listener, which a process that is just being started would keep until it runs its program.
+    let is_free = |address: &SocketAddr| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_reuseaddr(true).unwrap();
+        socket.bind(*address).is_ok()
+    };
     [(); N].map(|()| {
-        let port = PORTS
-            .map(|_| next())
-            .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        (Ipv4Addr::LOCALHOST, port.expect("a free port")).into()
+        let mut addresses = PORTS.map(|_| (Ipv4Addr::LOCALHOST, next()).into());
+        addresses.find(is_free).expect("a free port")
     })
 }
 

@@ -166,7 +166,9 @@ impl Hook {
     }
 
     async fn at(address: SocketAddr, shared: Shared) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+        // A process that is just being started has all sockets of this one until it runs its program.
+        let listen = async || TcpListener::bind(address).await.ok();
+        let listener = until("the place of a hook", listen).await;
         let stop = CancellationToken::new();
         let (service, stopped) = (shared.clone(), stop.clone().cancelled_owned());
         let mut work = JoinSet::new();
