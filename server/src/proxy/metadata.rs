@@ -106,6 +106,26 @@ mod tests {
         assert_eq!(map, headers(&[("x-muxer", "kept"), ("te", "trailers")]));
     }
 
+    /// Those that h2 takes.
+    #[test]
+    fn what_is_for_the_next_hop_alone_goes_no_further() {
+        let of_hop = [
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authenticate", "Basic"),
+            ("proxy-authorization", "Bearer x"),
+            ("http2-settings", "AAMAAABkAAQAAP__"),
+            ("k", "v"),
+        ];
+        let ways: [fn(&mut HeaderMap); 3] = [to_backend, trailers_to_backend, to_caller];
+        for way in ways {
+            let mut map = headers(&of_hop);
+            way(&mut map);
+            map.remove(TE);
+            assert_eq!(map, headers(&[("k", "v")]));
+        }
+    }
+
     #[test]
     fn trailers_do_not_say_where_a_call_comes_from() {
         let mut map = headers(&[("x-forwarded-for", "192.0.2.1"), ("k", "v")]);
