@@ -63,7 +63,7 @@ impl Exposure {
         }
     }
 
-    /// Looks at `what`, which others could make theirs: who dials `address` is asked for nothing that says whether it is.
+    /// Looks at `what`, which others could make theirs: who dials `address` is asked for nothing that says whose it is.
     pub fn claimed(&mut self, what: &str, address: &HostPort, mended: &str) {
         if !address.is_of_this_machine() {
             self.0.push(format!("{what} (give {mended})"));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use grpc_multiplexer_process::{
-    AdminListener, Exposure, HostPort, Reader, UPGRADE_SOCKET, upgrade_socket,
+    AdminListener, Exposure, HostPort, ListenerTls, Reader, UPGRADE_SOCKET, upgrade_socket,
 };
 
 use crate::Settings;
@@ -52,11 +52,13 @@ impl ServerConfig {
             let tls = (edges::TLS.options, settings.multiplexer_tls.as_ref());
             let asks = settings.edges.ask();
             exposure.listener(reader, "multiplexer-listener", multiplexer, tls, asks);
-            settings.edges.look(reader, &mut exposure);
+            // Where no certificate is asked for either, the listener itself was named. A hook may say who has which id.
+            let asks_for_certificates = tls.1.is_some_and(ListenerTls::is_mutual);
+            let anybodys = asks_for_certificates && !asks && settings.hooks.is_none();
+            let anybodys = anybodys.then_some(multiplexer);
+            settings.edges.look(reader, &mut exposure, anybodys);
             if let Some(policy) = policy {
-                // A hook may say who has which id.
-                let anybodys = !settings.edges.ask() && settings.hooks.is_none();
-                policy.look(reader, &mut exposure, anybodys.then_some(multiplexer));
+                policy.look(reader, &mut exposure);
             }
             if let Some(hooks) = &settings.hooks {
                 hooks.look(reader, &mut exposure);

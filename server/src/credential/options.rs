@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use grpc_multiplexer_process::{Exposure, OptionSpec, Reader};
+use grpc_multiplexer_process::{Exposure, HostPort, OptionSpec, Reader};
 
 use super::{EdgeJwts, Enrolled, Grants, Keys, Tokens, WrongLine};
 use crate::edge::comers;
@@ -102,10 +102,21 @@ impl Grants {
          to one within others as in /realm_access/roles, which has ids, or what they begin with and *",
     );
 
-    /// Where the keys come from, for all to read on the way, if they do.
-    pub(crate) fn look(&self, reader: &Reader<'_>, exposure: &mut Exposure) {
+    /// Where the keys come from, for all to read on the way, if they do; and whose ids are, where whoever has a certificate for
+    /// the listener at `anybodys` may take any.
+    pub(crate) fn look(
+        &self,
+        reader: &Reader<'_>,
+        exposure: &mut Exposure,
+        anybodys: Option<&HostPort>,
+    ) {
         if let Some(issuer) = self.jwt_issuer() {
             JWT.look(issuer, reader, exposure);
+        }
+        if let Some(listener) = anybodys {
+            let what = "client ids, any of which whoever has a certificate may take";
+            let grants = Self::ALL.map(|option| reader.flag(option));
+            exposure.claimed(what, listener, &grants.join(" or "));
         }
     }
 

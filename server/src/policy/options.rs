@@ -1,9 +1,8 @@
 //! The options of the callers' policy.
 
-use grpc_multiplexer_process::{Exposure, HostPort, OptionSpec, Reader};
+use grpc_multiplexer_process::{Exposure, OptionSpec, Reader};
 
 use super::{CallersPolicy, TokenMetadata};
-use crate::Grants;
 use crate::jwt::JwtTerms;
 use crate::proxy::comers;
 
@@ -57,24 +56,10 @@ impl CallersPolicy {
     /// Whom to trust where those are fetched.
     pub(crate) const JWT_KEYS_CA: OptionSpec = JwtTerms::ca("callers-jwt-keys-ca");
 
-    /// Where the keys come from, for all to read on the way, if they do; and what labels are worth, where any edge that dials
-    /// `anybodys` has whatever id it wants.
-    pub(crate) fn look(
-        &self,
-        reader: &Reader<'_>,
-        exposure: &mut Exposure,
-        anybodys: Option<&HostPort>,
-    ) {
+    /// Where the keys come from, for all to read on the way, if they do.
+    pub(crate) fn look(&self, reader: &Reader<'_>, exposure: &mut Exposure) {
         if let Some(issuer) = self.jwt_issuer() {
             JWT.look(issuer, reader, exposure);
-        }
-        if let Some(listener) = anybodys
-            && !self.known.label_keys.is_empty()
-        {
-            let flag = reader.flag(Self::FILE.path);
-            let what = format!("{flag} goes by labels of ids that any edge may take");
-            let grants = Grants::ALL.map(|option| reader.flag(option));
-            exposure.claimed(&what, listener, &grants.join(" or "));
         }
     }
 

@@ -48,7 +48,10 @@ fn what_is_open_is_named_with_the_flags_that_mend_it() {
     let wanted = "--multiplexer-listener [::]:2 (give --multiplexer-tls-client-ca)";
     is_open(SERVER, &half, wanted);
     let mut whole = pki.mutual("multiplexer");
-    whole.extend(options(&["--multiplexer-listener=[::]:2"]));
+    whole.extend(options(&[
+        "--multiplexer-listener=[::]:2",
+        "--edges-certificate-id={id}.test",
+    ]));
     is_closed(SERVER, &whole);
 
     let plain = options(&[
@@ -66,23 +69,14 @@ fn what_is_open_is_named_with_the_flags_that_mend_it() {
     is_open(EDGE, &options(&["--admin-listener=:3"]), wanted);
 }
 
-/// Any edge with a certificate may take any id, and so has what labels that is trusted with.
+/// An authority may sign for callers, too, or for edges that are to have other names.
 #[test]
-fn labels_that_any_edge_may_have_are_named_with_what_keeps_them() {
+fn names_that_any_certificate_may_take_are_named_with_what_keeps_them() {
     let pki = Pki::new("claimed");
-    let policy = |name: &str, which: &str| {
-        let text = format!(
-            "edges: [{{ids: [red-*], labels: {{team: red}}}}]\ncallers:\n  a: {{tokens: [{}], sees: [{which}]}}\n",
-            "0".repeat(64)
-        );
-        format!("--callers-policy={}", pki.folder.put_secret(name, text))
-    };
-    let by_label = policy("label.yaml", "{labels: {team: red}}");
     let mut mutual = pki.mutual("multiplexer");
-    mutual.push(by_label.clone());
     is_closed(SERVER, &mutual);
     mutual.push("--multiplexer-listener=[::]:2".to_owned());
-    let wanted = "--callers-policy goes by labels of ids that any edge may take (give --edges-certificate-id or --edges-tokens \
+    let wanted = "client ids, any of which whoever has a certificate may take (give --edges-certificate-id or --edges-tokens \
                   or --edges-keys or --edges-enrolment or --edges-jwt-issuer)";
     is_open(SERVER, &mutual, wanted);
     for kept in [
@@ -91,9 +85,57 @@ fn labels_that_any_edge_may_have_are_named_with_what_keeps_them() {
     ] {
         is_closed(SERVER, &[&mutual[..], &options(&[kept])].concat());
     }
-    mutual.retain(|option| *option != by_label);
-    mutual.push(policy("id.yaml", "red-1"));
-    is_closed(SERVER, &mutual);
+}
+
+/// It lets everybody do everything.
+#[test]
+fn a_policy_that_is_tried_leaves_the_listener_as_open_as_it_was() {
+    let pki = Pki::new("open-tried");
+    let mut given = pki.listener("proxy");
+    let policy = format!(
+        "callers:\n  a: {{tokens: [{}], sees: [rainbow]}}\n",
+        "0".repeat(64)
+    );
+    for (name, begins, is_tried) in [("policy", "", false), ("tried", "dry-run: true\n", true)] {
+        let policy = pki.folder.put_secret(name, format!("{begins}{policy}"));
+        given.truncate(pki.listener("proxy").len());
+        given.extend([
+            "--proxy-listener=:1".to_owned(),
+            format!("--callers-policy={policy}"),
+        ]);
+        if is_tried {
+            let (code, said) = checked(SERVER, &given);
+            let open = format!("warning: {OPEN}--proxy-listener :1 (give --proxy-tls-client-ca)\n");
+            assert_eq!(code, Some(0));
+            assert!(said.ends_with(&open), "{said}");
+        } else {
+            is_closed(SERVER, &given);
+        }
+    }
+}
+
+/// With each listener that has them.
+#[test]
+fn what_a_listener_does_not_get_to_use_is_a_mistake() {
+    let pki = Pki::new("no-effect");
+    for listener in ["proxy", "multiplexer", "admin", "operator"] {
+        let ca = format!("--{listener}-tls-client-ca={}", pki.ca);
+        let list = pki.folder.put("crl.pem", pki.authority.revokes(&[]));
+        let crl = format!("--{listener}-tls-client-crl={list}");
+        let mut given = vec![ca.clone()];
+        let certificate = format!("has no effect without --{listener}-tls-certificate");
+        let (code, said) = checked(SERVER, &given);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(&certificate), "{said}");
+        given = pki.listener(listener);
+        given.push(crl);
+        let (code, said) = checked(SERVER, &given);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(
+            said.contains(&format!("has no effect without --{listener}-tls-client-ca")),
+            "{said}"
+        );
+    }
 }
 
 /// One line, and it works all the same; or it does not begin at all.
@@ -123,7 +165,8 @@ async fn what_a_reload_opens_is_said_or_refused() {
     let [certificate, key] = shown.put(&pki.folder, "multiplexer");
     let ca = pki.folder.put("ca.pem", pki.authority.pem());
     let mutual = format!(
-        "multiplexer: {{ tls: {{ certificate: {certificate}, key: {key}, client-ca: {ca} }} }}\n"
+        "multiplexer: {{ tls: {{ certificate: {certificate}, key: {key}, client-ca: {ca} }} }}\n\
+         edges-certificate-id: '{{id}}.test'\n"
     );
     for (strict, outcome, level) in [
         ("false", "configuration reloaded", " WARN "),
