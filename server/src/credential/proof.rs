@@ -10,7 +10,8 @@ use grpc_multiplexer_tunnel::message::{Auth, Code, Refused};
 use grpc_multiplexer_tunnel::{Channel, KEY_SCHEME};
 use rand::Rng as _;
 
-use super::{Digest, KeyDenied};
+use super::Digest;
+use super::keys::KeyDenied;
 use crate::edge::offer::refused;
 
 /// A key that an edge says it has, and what it is to sign. It is for one try.
