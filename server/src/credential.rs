@@ -13,6 +13,7 @@ mod keys;
 mod lines;
 mod options;
 mod proof;
+mod scope;
 mod tokens;
 mod told;
 
@@ -30,6 +31,8 @@ pub use jwt::EdgeJwts;
 pub use keys::Keys;
 pub use lines::WrongLine;
 pub(crate) use proof::Claim;
+use scope::Scope;
+pub(crate) use scope::Serves;
 use tokens::TokenDenied;
 pub use tokens::Tokens;
 pub(crate) use tokens::{Digest, Grant, hex, line};
@@ -56,7 +59,7 @@ pub(crate) struct Credential {
     /// What came with the key, to be exchanged for it.
     enrolment: Option<Digest>,
     /// What the key grants since it was.
-    enrolled: Vec<Grant>,
+    enrolled: Option<Scope>,
     /// Whether others enrolled, so that one of their keys is asked for whatever the options say.
     others_enrolled: bool,
     /// What came of the token, where it is a JWT.
@@ -102,10 +105,10 @@ impl Credential {
 
     /// The same once its key was looked for among those that were enrolled.
     pub(crate) fn looked_up(self, enrolled: Option<&Enrolled>) -> Self {
-        let grants = enrolled.zip(self.key.as_ref());
-        let grants = grants.map(|(enrolled, key)| enrolled.grants(key));
+        let scope = enrolled.zip(self.key.as_ref());
+        let scope = scope.and_then(|(enrolled, key)| enrolled.scope(key));
         Self {
-            enrolled: grants.unwrap_or_default(),
+            enrolled: scope,
             others_enrolled: enrolled.is_some_and(Enrolled::has_any),
             ..self
         }

@@ -24,7 +24,9 @@ use std::time::{Duration, SystemTime};
 
 use grpc_multiplexer_tunnel::{ClientId, Labels, Session};
 use http::uri::{Authority, Scheme};
+use tokio::sync::watch;
 
+use crate::credential::Serves;
 use crate::hooks::Context;
 use crate::registry::Generation;
 use lanes::Lanes;
@@ -41,6 +43,8 @@ pub(crate) struct EdgeHandle {
     software: String,
     labels: Labels,
     context: Context,
+    /// It may grow while the tunnel is up.
+    serves: watch::Sender<Serves>,
     remote: SocketAddr,
     since: SystemTime,
 }
@@ -85,6 +89,21 @@ impl EdgeHandle {
     /// What the hook said of it.
     pub(crate) fn context(&self) -> &Context {
         &self.context
+    }
+
+    /// Whether calls to it may have that method.
+    pub(crate) fn may_serve(&self, method: &str) -> bool {
+        self.serves.borrow().has(method)
+    }
+
+    /// Lets it serve those from now on; whether that is all that it served until now. If not, nothing changes: calls that
+    /// it may not serve any more are under way.
+    fn serve_from_now(&self, serves: &Serves) -> bool {
+        let covers = serves.cover(&self.serves.borrow());
+        if covers {
+            self.serves.send_replace(serves.clone());
+        }
+        covers
     }
 
     /// Where the tunnel was dialled from.

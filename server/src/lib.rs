@@ -22,6 +22,7 @@ mod hooks;
 mod http1;
 mod jwt;
 mod limits;
+mod methods;
 mod metrics;
 mod moment;
 mod newcomers;

@@ -289,6 +289,9 @@ impl Proxy {
         edge: &Arc<EdgeHandle>,
     ) -> Result<Ending, Unanswered> {
         let id = edge.client_id();
+        if !edge.may_serve(call.head.uri.path()) {
+            return Err(Failure::NotServed(id.clone()).into());
+        }
         let mut lanes = 0;
         let (stream, ended) = loop {
             let slot = self.admit(call, edge).await?;

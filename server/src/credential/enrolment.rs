@@ -31,7 +31,8 @@ pub(crate) use denied::EnrolmentDenied;
 use files::{EDGES, Files, SPENT};
 use looks::Texts;
 
-use super::{Digest, Grant, Keys};
+use super::scope::{Scope, Serves};
+use super::{Digest, Keys};
 use crate::state_dir::{StateDir, StateError};
 
 /// How long an edge waits for its turn, which is less than it waits for an answer.
@@ -111,11 +112,11 @@ impl Enrolled {
     }
 
     /// What a key grants that was enrolled.
-    pub(crate) fn grants(&self, key: &SshPublicKey) -> Vec<Grant> {
-        self.known.borrow().keys.grants(key).to_vec()
+    pub(crate) fn scope(&self, key: &SshPublicKey) -> Option<Scope> {
+        self.known.borrow().keys.scope(key).cloned()
     }
 
-    /// Sees from now on when a key loses something of what it [grants](Self::grants).
+    /// Sees from now on when a key loses something of what it [grants](Self::scope).
     pub(crate) fn losses(&self) -> watch::Receiver<Known> {
         self.known.subscribe()
     }
@@ -125,8 +126,8 @@ impl Enrolled {
         self.known.borrow().spent.contains(token)
     }
 
-    /// Writes down that an edge enrolled, as one that has that client id and no other. Its token is to be one that grants
-    /// the id.
+    /// Writes down that an edge enrolled, as one that has that client id and no other, and may serve that. Its token is to be
+    /// one that grants both.
     ///
     /// # Cancel safety
     ///
@@ -135,13 +136,14 @@ impl Enrolled {
         self: &Arc<Self>,
         wish: Wish,
         id: &ClientId,
+        serves: Serves,
     ) -> Result<(), EnrolmentDenied> {
         let turn = timeout(PATIENCE, Arc::clone(&self.turn).lock_owned());
         let turn = turn.await.map_err(|_| EnrolmentDenied::Busy)?;
         let (enrolled, id) = (Arc::clone(self), id.clone());
         let written = spawn_blocking(move || {
             let _turn = turn;
-            enrolled.write(wish, &id).unwrap_or_else(|error| {
+            enrolled.write(wish, &id, serves).unwrap_or_else(|error| {
                 let error: &dyn std::error::Error = &error;
                 error!(client_id = %id, error, "edge not enrolled: that cannot be written down");
                 Err(EnrolmentDenied::Unwritten)
@@ -151,13 +153,18 @@ impl Enrolled {
         written.await.unwrap_or(Err(EnrolmentDenied::Unwritten))
     }
 
-    fn write(&self, wish: Wish, id: &ClientId) -> Result<Result<(), EnrolmentDenied>, StateError> {
+    fn write(
+        &self,
+        wish: Wish,
+        id: &ClientId,
+        serves: Serves,
+    ) -> Result<Result<(), EnrolmentDenied>, StateError> {
         let mut texts = self.texts();
         let locked = self.dir.lock()?;
         // Another process may have been here.
         let read = Files::read(&self.dir)?;
         self.has_all_of(&read)?;
-        let is_known = !read.keys.grants(&wish.key).is_empty();
+        let is_known = read.keys.scope(&wish.key).is_some();
         let is_spent = read.spent.contains(&wish.token) || self.has_spent(&wish.token);
         if is_known || is_spent {
             self.take(&mut texts, read);
@@ -168,7 +175,7 @@ impl Enrolled {
                 Err(EnrolmentDenied::Spent)
             });
         }
-        let files = read.and(wish, id, &self.dir)?;
+        let files = read.and(wish, &Scope::of(id.clone(), serves), &self.dir)?;
         let edges = files.edges.as_deref().unwrap_or_default();
         locked.replace(&[(EDGES, edges), (SPENT, &files.spent_text)])?;
         info!(client_id = %id, key = %wish.key, token = %wish.token, "edge enrolled");

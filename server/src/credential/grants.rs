@@ -9,6 +9,7 @@ use grpc_multiplexer_tunnel::message::Code;
 use super::certificate::{CertificateIds, NotGranted};
 use super::jwt::{EdgeJwtDenied, EdgeJwts};
 use super::keys::{KeyDenied, Keys};
+use super::scope::Serves;
 use super::tokens::{Digest, TokenDenied, Tokens};
 use super::{Credential, EnrolmentDenied, Wish};
 use crate::jwt::{JwtDenied, JwtIssuer};
@@ -53,7 +54,12 @@ pub(crate) struct Admission {
     pub(crate) credential: Credential,
     /// What of it has the id, where the edge was asked.
     pub(crate) principal: Option<Principal>,
+    /// What calls to the edge may have.
+    pub(crate) serves: Serves,
 }
+
+/// What one way of showing who one is comes to.
+type Granted = Result<(Principal, Serves), Denied>;
 
 /// Why a credential has not the client id that its edge wants. The text is for whoever set up the edge.
 #[derive(Debug, thiserror::Error)]
@@ -71,15 +77,20 @@ pub(crate) enum Denied {
     Enrolment(#[from] EnrolmentDenied),
     #[error(transparent)]
     Jwt(#[from] EdgeJwtDenied),
+    /// Of an edge that was let in.
+    #[error(
+        "its credential does not let it serve all methods any more that it did; it may come again to serve the rest"
+    )]
+    Narrowed,
 }
 
 impl Grants {
-    /// What in `credential` has `id`; `None` where nobody is asked.
+    /// What in `credential` has `id`, `None` where nobody is asked; and what it may serve as that.
     pub(crate) fn admit(
         &self,
         credential: &Credential,
         id: &ClientId,
-    ) -> Result<Option<Principal>, Denied> {
+    ) -> Result<(Option<Principal>, Serves), Denied> {
         let ways = [
             self.by_certificate(credential, id),
             self.by_token(credential, id),
@@ -89,73 +100,69 @@ impl Grants {
         let mut denied = None;
         for way in ways.into_iter().flatten() {
             match way {
-                Ok(principal) => return Ok(Some(principal)),
+                Ok((principal, serves)) => return Ok((Some(principal), serves)),
                 // What was shown says more than what was not.
                 Err(why) if why.is_missing() && denied.is_some() => {}
                 Err(why) => denied = Some(why),
             }
         }
-        denied.map_or(Ok(None), Err)
+        denied.map_or(Ok((None, Serves::default())), Err)
     }
 
-    fn by_certificate(
-        &self,
-        credential: &Credential,
-        id: &ClientId,
-    ) -> Option<Result<Principal, Denied>> {
+    fn by_certificate(&self, credential: &Credential, id: &ClientId) -> Option<Granted> {
         let ids = self.certificate_ids.as_ref()?;
         let Some(names) = &credential.certificate else {
             return Some(Err(Denied::NoCertificate));
         };
         let name = ids.admit(names, id).map_err(Denied::from);
-        Some(name.map(Principal::Certificate))
+        Some(name.map(|name| (Principal::Certificate(name), Serves::default())))
     }
 
-    fn by_token(
-        &self,
-        credential: &Credential,
-        id: &ClientId,
-    ) -> Option<Result<Principal, Denied>> {
+    fn by_token(&self, credential: &Credential, id: &ClientId) -> Option<Granted> {
         let token = self.tokens.as_ref()?.admit(credential.token.as_ref(), id);
-        Some(token.map(Principal::Token).map_err(Denied::from))
+        let token = token.map_err(Denied::from);
+        Some(token.map(|(token, serves)| (Principal::Token(token), serves)))
     }
 
-    fn by_key(&self, credential: &Credential, id: &ClientId) -> Option<Result<Principal, Denied>> {
+    fn by_key(&self, credential: &Credential, id: &ClientId) -> Option<Granted> {
         let enrols = self.enrolment.is_some() || credential.others_enrolled;
         let keys = match &self.keys {
             Some(keys) => keys.clone(),
             None if enrols => Keys::default(),
             None => return None,
         };
-        let key = keys.admit(credential.key.as_ref(), &credential.enrolled, id);
-        Some(key.map(Principal::Key).map_err(|denied| match denied {
+        let key = keys.admit(credential.key.as_ref(), credential.enrolled.as_ref(), id);
+        let key = key.map(|(key, serves)| (Principal::Key(key), serves));
+        Some(key.map_err(|denied| match denied {
             KeyDenied::Unknown(key) if enrols => KeyDenied::NotEnrolled(key).into(),
             KeyDenied::Missing if enrols => KeyDenied::MissingToEnrol.into(),
             denied => denied.into(),
         }))
     }
 
-    /// What the edge wants that shows a token with a key which nobody knows, and whether its token is one for `id`.
+    /// What the edge wants that shows a token with a key which nobody knows, and what it may serve as `id` if its token is one
+    /// for that.
     pub(crate) fn wish(
         &self,
         credential: &Credential,
         id: &ClientId,
-    ) -> Option<(Wish, Result<(), EnrolmentDenied>)> {
+    ) -> Option<(Wish, Result<Serves, EnrolmentDenied>)> {
         let tokens = self.enrolment.as_ref()?;
         let (key, token) = credential.key.zip(credential.enrolment)?;
-        let known = self.keys.as_ref().map_or(&[][..], |keys| keys.grants(&key));
-        if !known.is_empty() || !credential.enrolled.is_empty() {
+        let known = self.keys.as_ref().and_then(|keys| keys.scope(&key));
+        if known.or(credential.enrolled.as_ref()).is_some() {
             return None;
         }
-        let admitted = tokens.admit(Some(&token), id).map(drop);
+        let admitted = tokens.admit(Some(&token), id).map(|(_, serves)| serves);
         Some((Wish { key, token }, admitted.map_err(EnrolmentDenied::from)))
     }
 
-    fn by_jwt(&self, credential: &Credential, id: &ClientId) -> Option<Result<Principal, Denied>> {
+    fn by_jwt(&self, credential: &Credential, id: &ClientId) -> Option<Granted> {
         let shows_token = credential.token.is_some();
         let jwts = self.jwts.as_ref()?;
         let subject = jwts.admit(shows_token, credential.jwt.as_ref(), id);
-        Some(subject.map(Principal::Jwt).map_err(Denied::from))
+        let subject = subject.map_err(Denied::from);
+        Some(subject.map(|subject| (Principal::Jwt(subject), Serves::default())))
     }
 
     /// Whose JWTs edges may show.
@@ -180,7 +187,8 @@ impl Denied {
             | Self::Token(TokenDenied::OtherId { .. })
             | Self::Key(KeyDenied::OtherId { .. })
             | Self::Enrolment(EnrolmentDenied::OtherId { .. })
-            | Self::Jwt(EdgeJwtDenied::OtherId { .. }) => Code::NotAllowed,
+            | Self::Jwt(EdgeJwtDenied::OtherId { .. })
+            | Self::Narrowed => Code::NotAllowed,
             Self::Enrolment(EnrolmentDenied::Unwritten | EnrolmentDenied::Busy) => Code::Limit,
             Self::NoCertificate
             | Self::Token(_)
@@ -271,7 +279,7 @@ mod tests {
             .and(auth.as_ref());
         let admitted = grants.admit(&credential.unwrap(), &"rainbow".parse().unwrap());
         match admitted {
-            Ok(principal) => Ok(principal.map_or_else(String::new, |it| it.to_string())),
+            Ok((principal, _)) => Ok(principal.map_or_else(String::new, |it| it.to_string())),
             Err(denied) => Err(denied.code()),
         }
     }

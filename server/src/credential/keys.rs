@@ -9,20 +9,20 @@ use std::sync::Arc;
 use grpc_multiplexer_process::{SshPublicKey, SshPublicKeyError};
 use grpc_multiplexer_tunnel::ClientId;
 
-use super::Grant;
-use super::lines::{Granted, Lacking, Said, WrongLine, among, grants};
+use super::lines::{Granted, Said, WrongLine};
+use super::scope::{BadWord, Lacking, Scope, Serves, among};
 
 /// How the base64 of every kind of key begins.
 const BASE64: &str = "AAAA";
 
-/// The keys of edges, and the client ids of each. Clones share them.
+/// The keys of edges, and what each grants. Clones share them.
 ///
 /// ```
 /// use grpc_multiplexer_server::Keys;
 ///
 /// let text = "\
 /// ## Anna's
-/// rainbow kitchen-* ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICQAP4F+ecyaQ/8wO54/+HqSz1Mk42Xesq7zTyaXAJN5 anna@laptop
+/// rainbow kitchen-* /shop.Stock/* ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICQAP4F+ecyaQ/8wO54/+HqSz1Mk42Xesq7zTyaXAJN5 anna@laptop
 /// ";
 /// assert!(Keys::parse(text.as_bytes()).is_ok());
 /// ```
@@ -40,8 +40,8 @@ enum Mistake {
     WrongKey(SshPublicKeyError),
     #[error("it names no client id; write those that the key grants in front of the key")]
     NoGrant,
-    #[error("the word number {0} is no client id, and not the beginning of one with * behind it")]
-    BadGrant(usize),
+    #[error(transparent)]
+    BadWord(#[from] BadWord),
 }
 
 /// Why a key does not give an edge what it wants.
@@ -80,7 +80,8 @@ pub(crate) enum KeyDenied {
 
 impl Keys {
     /// Reads a file: on each line client ids, or their beginnings with `*` behind them, and the key that grants them, as it
-    /// stands in its `.pub` file. What follows the key, and what follows `#`, is for people.
+    /// stands in its `.pub` file. Where methods stand among the ids, as `/package.Service/Method` or `/package.Service/*`, an
+    /// edge with the key serves no others. What follows the key, and what follows `#`, is for people.
     ///
     /// # Errors
     ///
@@ -97,8 +98,8 @@ impl Keys {
     }
 
     /// What `key` grants.
-    pub(super) fn grants(&self, key: &SshPublicKey) -> &[Grant] {
-        self.0.grants(key)
+    pub(super) fn scope(&self, key: &SshPublicKey) -> Option<&Scope> {
+        self.0.scope(key)
     }
 
     /// Whether each of these grants the same among `others`.
@@ -110,12 +111,12 @@ impl Keys {
     pub(super) fn admit(
         &self,
         key: Option<&SshPublicKey>,
-        enrolled: &[Grant],
+        enrolled: Option<&Scope>,
         id: &ClientId,
-    ) -> Result<SshPublicKey, KeyDenied> {
+    ) -> Result<(SshPublicKey, Serves), KeyDenied> {
         let key = key.ok_or(KeyDenied::Missing)?;
-        match among(&[self.grants(key), enrolled].concat(), id) {
-            Ok(()) => Ok(*key),
+        match among(self.scope(key).into_iter().chain(enrolled), id) {
+            Ok(serves) => Ok((*key, serves)),
             Err(Lacking::Unknown) => Err(KeyDenied::Unknown(*key)),
             Err(Lacking::OtherId(granted)) => Err(KeyDenied::OtherId {
                 id: id.clone(),
@@ -125,7 +126,7 @@ impl Keys {
     }
 }
 
-/// Client ids, the key, and its comment.
+/// What the key grants, the key, and its comment.
 fn parse(words: &[&str]) -> Said<SshPublicKey, Mistake> {
     let key = words.iter().position(|word| *word == SshPublicKey::KIND);
     let Some((ids, key)) = key.map(|at| words.split_at(at)) else {
@@ -137,11 +138,11 @@ fn parse(words: &[&str]) -> Said<SshPublicKey, Mistake> {
         });
     };
     let key = SshPublicKey::of_words(&mut key.iter().copied()).map_err(Mistake::WrongKey)?;
-    let grants = grants(ids, 1).map_err(Mistake::BadGrant)?;
-    if grants.is_empty() {
+    let scope = Scope::read(ids, 1)?;
+    if scope.is_empty() {
         return Err(Mistake::NoGrant);
     }
-    Ok((key, grants))
+    Ok((key, scope))
 }
 
 #[cfg(test)]
@@ -155,7 +156,7 @@ mod tests {
 
     fn admits(keys: &Keys, key: &str, id: &str) -> Result<(), String> {
         let key = SshPublicKey::of_words(&mut key.split(' ')).unwrap();
-        let admitted = keys.admit(Some(&key), &[], &id.parse().unwrap());
+        let admitted = keys.admit(Some(&key), None, &id.parse().unwrap());
         admitted.map(drop).map_err(|denied| denied.to_string())
     }
 
@@ -200,6 +201,7 @@ mod tests {
             &format!("garden {A}"),
             &format!("restrict,command=\"x\" {B}"),
             &format!("{B} rainbow"),
+            &format!("rainbow /a.B {B}"),
         ];
         let wrong = Keys::parse(lines.join("\n").as_bytes()).unwrap_err();
         let said: Vec<_> = wrong.iter().map(ToString::to_string).collect();
@@ -213,9 +215,10 @@ mod tests {
             "line 8: the key is that of line 1",
             "line 9: the word number 1 ",
             "line 10: it names no client id",
+            "line 11: the word number 2 is neither /package.Service/Method nor",
         ]) {
             assert!(said.starts_with(wanted), "{said}");
         }
-        assert_eq!(said.len(), 9);
+        assert_eq!(said.len(), 10);
     }
 }

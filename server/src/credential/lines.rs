@@ -1,4 +1,4 @@
-//! Files with a credential on each line, and the client ids that it grants.
+//! Files with a credential on each line, and what it grants.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,7 +7,7 @@ use std::hash::Hash;
 
 use grpc_multiplexer_tunnel::ClientId;
 
-use super::{Grant, list};
+use super::scope::{Lacking, Scope, Serves, among};
 
 /// Wrong lines that are told at once. Who names another file has thousands.
 const TOLD: usize = 10;
@@ -20,25 +20,18 @@ pub struct WrongLine {
     mistake: String,
 }
 
-/// Credentials, and the client ids of each.
+/// Credentials, and what each grants.
 #[derive(Debug)]
 pub(super) struct Granted<C>(HashMap<C, Line>);
 
 /// What the words of one line say, or what is wrong with them.
-pub(super) type Said<C, E> = Result<(C, Vec<Grant>), E>;
+pub(super) type Said<C, E> = Result<(C, Scope), E>;
 
 /// What one line says.
 #[derive(Debug)]
 struct Line {
     number: usize,
-    grants: Vec<Grant>,
-}
-
-/// Why a credential does not give an edge what it wants.
-pub(super) enum Lacking {
-    Unknown,
-    /// What it grants instead.
-    OtherId(String),
+    scope: Scope,
 }
 
 impl<C: Eq + Hash> Granted<C> {
@@ -92,14 +85,14 @@ impl<C: Eq + Hash> Granted<C> {
         if words.is_empty() {
             return Ok(());
         }
-        let (credential, grants) = parse(&words).map_err(|mistake| mistake.to_string())?;
+        let (credential, scope) = parse(&words).map_err(|mistake| mistake.to_string())?;
         match self.0.entry(credential) {
             Entry::Occupied(known) => Err(format!(
-                "the {what} is that of line {}; write all of its client ids there",
+                "the {what} is that of line {}; write all that it grants there",
                 known.get().number
             )),
             Entry::Vacant(place) => {
-                place.insert(Line { number, grants });
+                place.insert(Line { number, scope });
                 Ok(())
             }
         }
@@ -110,30 +103,19 @@ impl<C: Eq + Hash> Granted<C> {
     }
 
     /// What `credential` grants.
-    pub(super) fn grants(&self, credential: &C) -> &[Grant] {
-        self.0.get(credential).map_or(&[], |line| &line.grants)
+    pub(super) fn scope(&self, credential: &C) -> Option<&Scope> {
+        self.0.get(credential).map(|line| &line.scope)
     }
 
     /// Whether each of these grants the same among `others`.
     pub(super) fn are_among(&self, others: &Self) -> bool {
         let mut all = self.0.iter();
-        all.all(|(credential, line)| others.grants(credential) == line.grants)
+        all.all(|(credential, line)| others.scope(credential) == Some(&line.scope))
     }
 
-    /// Sees that `credential` has `id`.
-    pub(super) fn admit(&self, credential: &C, id: &ClientId) -> Result<(), Lacking> {
-        among(self.grants(credential), id)
-    }
-}
-
-/// Sees that `id` is among what a credential grants.
-pub(super) fn among(grants: &[Grant], id: &ClientId) -> Result<(), Lacking> {
-    if grants.iter().any(|grant| grant.has(id)) {
-        Ok(())
-    } else if grants.is_empty() {
-        Err(Lacking::Unknown)
-    } else {
-        Err(Lacking::OtherId(list(grants)))
+    /// Sees that `credential` has `id`, and says what it may serve.
+    pub(super) fn admit(&self, credential: &C, id: &ClientId) -> Result<Serves, Lacking> {
+        among(self.scope(credential), id)
     }
 }
 
@@ -141,12 +123,4 @@ impl<C> Default for Granted<C> {
     fn default() -> Self {
         Self(HashMap::new())
     }
-}
-
-/// Some words are no client ids: the place of the first such one.
-pub(super) fn grants(words: &[&str], first: usize) -> Result<Vec<Grant>, usize> {
-    let grants = words.iter().zip(first..);
-    grants
-        .map(|(word, place)| Grant::parse(word).map_err(|_| place))
-        .collect()
 }

@@ -49,7 +49,8 @@ impl Grants {
         secret: false,
         reload: true,
         help: "File of the tokens of edges, which no other user may be able to read; on each line the SHA-256 of one, and \
-               the client ids that it grants, or what they begin with and *. With it an edge must show one of them, or a \
+               the client ids that it grants, or what they begin with and *, and methods if its edge is to serve no others. \
+               With it an edge must show one of them, or a \
                certificate that --edges-certificate-id takes. Read again when it changes",
     };
 
@@ -61,8 +62,8 @@ impl Grants {
         many: false,
         secret: false,
         reload: true,
-        help: "File of the keys of edges; on each line the client ids that a key grants, or what they begin with and *, and \
-               the key, as it stands in the .pub file that ssh-keygen -t ed25519 makes. With it an edge must prove that it \
+        help: "File of the keys of edges; on each line the client ids that a key grants, or what they begin with and *, methods if \
+               its edge is to serve no others, and the key, as it stands in the .pub file that ssh-keygen -t ed25519 makes. With it an edge must prove that it \
                has one of them, or show what another of these options takes. Read again when it changes",
     };
 

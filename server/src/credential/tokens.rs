@@ -12,9 +12,10 @@ use grpc_multiplexer_tunnel::ClientId;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq as _;
 
-use super::lines::{Granted, Lacking, Said, WrongLine, grants};
+use super::lines::{Granted, Said, WrongLine};
+use super::scope::{BadWord, Lacking, Scope, Serves};
 
-/// The tokens of edges, and the client ids of each. Clones share them.
+/// The tokens of edges, and what each grants. Clones share them.
 ///
 /// ```
 /// use grpc_multiplexer_server::Tokens;
@@ -36,8 +37,8 @@ enum Mistake {
     NoDigest,
     #[error("it names no client id; write those that the token grants behind its SHA-256")]
     NoGrant,
-    #[error("the word number {0} is no client id, and not the beginning of one with * behind it")]
-    BadGrant(usize),
+    #[error(transparent)]
+    BadWord(#[from] BadWord),
 }
 
 /// The SHA-256 of a token. That is all that is kept of one.
@@ -76,7 +77,8 @@ pub(crate) enum TokenDenied {
 
 impl Tokens {
     /// Reads a file: on each line the SHA-256 of a token in hexadecimal digits, and the client ids that it grants, or their
-    /// beginnings with `*` behind them. What follows `#` is for people.
+    /// beginnings with `*` behind them. Where methods stand among the ids, as `/package.Service/Method` or
+    /// `/package.Service/*`, an edge with the token serves no others. What follows `#` is for people.
     ///
     /// # Errors
     ///
@@ -92,15 +94,15 @@ impl Tokens {
         self.0.is_empty()
     }
 
-    /// Sees that `token` has `id`.
+    /// Sees that `token` has `id`, and says what it may serve.
     pub(super) fn admit(
         &self,
         token: Option<&Digest>,
         id: &ClientId,
-    ) -> Result<Digest, TokenDenied> {
+    ) -> Result<(Digest, Serves), TokenDenied> {
         let token = token.ok_or(TokenDenied::Missing)?;
         match self.0.admit(token, id) {
-            Ok(()) => Ok(*token),
+            Ok(serves) => Ok((*token, serves)),
             Err(Lacking::Unknown) => Err(TokenDenied::Unknown),
             Err(Lacking::OtherId(granted)) => Err(TokenDenied::OtherId {
                 id: id.clone(),
@@ -110,15 +112,15 @@ impl Tokens {
     }
 }
 
-/// The SHA-256 of a token, and its client ids.
+/// The SHA-256 of a token, and what it grants.
 fn parse(words: &[&str]) -> Said<Digest, Mistake> {
-    let (digest, ids) = words.split_first().ok_or(Mistake::NoDigest)?;
+    let (digest, words) = words.split_first().ok_or(Mistake::NoDigest)?;
     let digest = Digest::read(digest).ok_or(Mistake::NoDigest)?;
-    let grants = grants(ids, 2).map_err(Mistake::BadGrant)?;
-    if grants.is_empty() {
+    let scope = Scope::read(words, 2)?;
+    if scope.is_empty() {
         return Err(Mistake::NoGrant);
     }
-    Ok((digest, grants))
+    Ok((digest, scope))
 }
 
 impl Grant {

@@ -113,7 +113,8 @@ impl Edges {
         let admission = self.check(credential, &offer).await?;
         seat.free();
         let auth = accepted.hello().auth.as_ref();
-        let offer = self.authorize(offer, &admission, auth).await?;
+        let offer = self.authorize(offer.admitted(&admission), &admission, auth);
+        let offer = offer.await?;
         let identity = Identity::of(accepted.hello())
             .map_err(|error| refused(Code::Malformed, &error.to_string()))?;
         let session = accepted.session();
@@ -165,7 +166,8 @@ impl Edges {
         let offer = Offer::legacy(edge.client_id().clone(), remote);
         let admission = self.check(credential, &offer).await?;
         seat.free();
-        let offer = self.authorize(offer, &admission, None).await?;
+        let offer = self.authorize(offer.admitted(&admission), &admission, None);
+        let offer = offer.await?;
         let tunnel = edge.take(&self.config);
         let registered = self.register(&offer, None, &tunnel.session).await?;
         Ok(Admitted {
@@ -193,9 +195,10 @@ impl Edges {
             });
         }
         match admitted {
-            Ok(principal) => Ok(Admission {
+            Ok((principal, serves)) => Ok(Admission {
                 credential,
                 principal,
+                serves,
             }),
             Err(denied) => Err(self.deny(denied, offer).await),
         }

@@ -21,10 +21,11 @@ impl Edges {
         if enrolled.has_spent(&wish.token) {
             return Some(Err(EnrolmentDenied::Spent.into()));
         }
-        if let Err(denied) = admitted {
-            return Some(Err(denied.into()));
-        }
-        let written = enrolled.enrol(wish, id).await;
+        let serves = match admitted {
+            Ok(serves) => serves,
+            Err(denied) => return Some(Err(denied.into())),
+        };
+        let written = enrolled.enrol(wish, id, serves).await;
         let now_known = || credential.clone().looked_up(Some(&**enrolled));
         Some(written.map(|()| now_known()).map_err(Denied::from))
     }

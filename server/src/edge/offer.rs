@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{BARE_ENDPOINT, ClientId, Labels, Session, unsupported_in};
 use http::uri::{Authority, Scheme};
+use tokio::sync::watch;
 
 use super::EdgeHandle;
 use super::lanes::{Lanes, Terms};
+use crate::credential::{Admission, Serves};
 use crate::hooks::Context;
 use crate::registry::Generation;
 
@@ -24,6 +26,8 @@ pub(crate) struct Offer {
     scheme: Scheme,
     authority: Authority,
     pub(super) software: String,
+    /// What its credential lets it serve, once that was looked at.
+    serves: Serves,
     /// What the hook says of it, once it was asked.
     context: Context,
 }
@@ -64,6 +68,7 @@ impl Offer {
             scheme,
             authority,
             software: software(hello),
+            serves: Serves::default(),
             context: Context::default(),
         })
     }
@@ -79,8 +84,15 @@ impl Offer {
             // Such an edge makes calls of its own of ours, with an authority of its own.
             authority: Authority::from_static("localhost"),
             software: "legacy".to_owned(),
+            serves: Serves::default(),
             context: Context::default(),
         }
+    }
+
+    /// The same, once its credential was looked at.
+    pub(super) fn admitted(self, admission: &Admission) -> Self {
+        let serves = admission.serves.clone();
+        Self { serves, ..self }
     }
 
     /// The same, once the hook said what is to be known of it.
@@ -106,6 +118,7 @@ impl Offer {
             software: self.software.clone(),
             labels: self.labels.clone(),
             context: self.context.clone(),
+            serves: watch::Sender::new(self.serves.clone()),
             remote: self.remote,
             since: SystemTime::now(),
         }

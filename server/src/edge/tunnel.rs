@@ -6,7 +6,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::message::Code;
-use grpc_multiplexer_tunnel::{ClientId, Established, Incoming};
+use grpc_multiplexer_tunnel::{Established, Incoming};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{Instrument as _, debug, info, warn};
@@ -43,6 +43,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
         software = %edge.software(),
         labels = (!edge.labels().is_empty()).then(|| tracing::field::display(edge.labels())),
         principal = admission.principal.as_ref().map(tracing::field::display),
+        serves = admission.serves.named(),
         "edge connected"
     );
     let greatest_age = edges.settings.now(|settings| settings.max_tunnel_age);
@@ -73,9 +74,7 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
     tokio::select! {
         biased;
         _ = session.closed() => {}
-        denied = denied(edges, &admission.credential, edge.client_id()) => {
-            revoke(&edge, denied.code(), &denied);
-        }
+        lost = lost(edges, &admission.credential, &edge) => revoke(&edge, lost.code(), &lost),
         why = distrusted => revoke(&edge, Code::Unauthenticated, &why),
         () = age.limit(&edge) => {}
         () = leave => {}
@@ -87,15 +86,19 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
     work.join_next().await;
 }
 
-/// Waits until what let an edge in does not give it its id any more.
-async fn denied(edges: &Edges, credential: &Credential, id: &ClientId) -> Denied {
+/// Waits until what let an edge in does not give it any more what it has. What it gives beyond that it has from then on.
+async fn lost(edges: &Edges, credential: &Credential, edge: &EdgeHandle) -> Denied {
+    let id = edge.client_id();
     let enrolled = edges.enrolled.as_deref();
     let mut enrolments = enrolled.map(Enrolled::losses);
     loop {
         let changes = edges.jwts.changes(credential.jwt());
         let denied = edges.settings.until(|settings| {
             let now = credential.again(&edges.jwts, enrolled, settings);
-            settings.edges.admit(&now, id).err()
+            match settings.edges.admit(&now, id) {
+                Ok((_, serves)) => (!edge.serve_from_now(&serves)).then_some(Denied::Narrowed),
+                Err(denied) => Some(denied),
+            }
         });
         let enrolments = async {
             if let Some(changes) = &mut enrolments
@@ -114,9 +117,9 @@ async fn denied(edges: &Edges, credential: &Credential, id: &ClientId) -> Denied
     }
 }
 
-/// Closes the tunnel of an edge that may not have its id any more, with the calls on it.
+/// Closes the tunnel of an edge that may not have any more what it has, with the calls on it.
 fn revoke(edge: &EdgeHandle, code: Code, why: &dyn Display) {
-    warn!(client_id = %edge.client_id(), reason = %why, "edge may not have its client id any more");
+    warn!(client_id = %edge.client_id(), reason = %why, "edge lost its right to the tunnel");
     edge.session().close(code, &why.to_string());
 }
 

@@ -9,11 +9,12 @@ use grpc_multiplexer_process::{Place, Yaml, YamlKey, boolean};
 use grpc_multiplexer_tunnel::ClientId;
 use http::HeaderValue;
 
-use super::known::{Calls, KnownCaller, Methods};
+use super::known::{Calls, KnownCaller};
 use super::reading::{Reading, WrongPlace};
 use super::which::{Trusted, Which};
 use super::{CallersPolicy, Claim, Known, TokenMetadata};
 use crate::credential::Digest;
+use crate::methods::Methods;
 
 const URI: &str = "must be a URI as it is in a certificate, such as spiffe://example.org/billing; it is matched exactly";
 const DNS_NAME: &str = "must be a DNS name as it is in a certificate, such as billing.example.org; it is matched exactly";

@@ -6,6 +6,7 @@ use grpc_multiplexer_tunnel::{ClientId, Labels};
 use http::HeaderValue;
 
 use super::which::{Trusted, Which};
+use crate::methods::Methods;
 
 /// A caller that the policy names.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,15 +24,6 @@ pub(super) struct KnownCaller {
 pub(super) struct Calls {
     pub(super) which: Which,
     pub(super) methods: Vec<Methods>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Methods {
-    All,
-    /// `/package.Service/`.
-    Of(String),
-    /// `/package.Service/Method`.
-    One(String),
 }
 
 impl KnownCaller {
@@ -83,32 +75,5 @@ impl KnownCaller {
             calls.which.has(id, labels, &self.trusted)
                 && methods.any(|methods| methods.have(method))
         })
-    }
-}
-
-impl Methods {
-    /// Reads `/package.Service/Method`, `/package.Service/*` or `*`.
-    pub(super) fn read(text: &str) -> Option<Self> {
-        if text == "*" {
-            return Some(Self::All);
-        }
-        let (service, method) = text.strip_prefix('/')?.split_once('/')?;
-        let is_name = |name: &str| {
-            let is_of_name = |byte: u8| byte.is_ascii_graphic() && !b"*/?#".contains(&byte);
-            !name.is_empty() && name.bytes().all(is_of_name)
-        };
-        match method {
-            _ if !is_name(service) => None,
-            "*" => Some(Self::Of(format!("/{service}/"))),
-            _ => is_name(method).then(|| Self::One(text.to_owned())),
-        }
-    }
-
-    fn have(&self, method: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Of(service) => method.starts_with(service),
-            Self::One(one) => method == one,
-        }
     }
 }

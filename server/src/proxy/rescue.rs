@@ -36,6 +36,8 @@ pub(crate) enum Failure {
     HookRefused(String),
     /// The hook does not say whether its caller may come.
     HookFailed,
+    /// The edge's credential does not let it serve the method.
+    NotServed(ClientId),
     /// It was here lately, and did not come back in time.
     EdgeAway(ClientId),
     /// The edge cannot reach its backend.

@@ -120,7 +120,7 @@ async fn a_tunnel_ends_with_its_jwt() {
     let edge = edge(&mux, "rainbow", &backend, &file);
     edge.says(" connected ").await;
     is_reached(&mux).await;
-    let line = mux.says("edge may not have its client id any more").await;
+    let line = mux.says("edge lost its right to the tunnel").await;
     assert!(line.contains("the JWT has expired (exp)"), "{line}");
     edge.says("closed by the peer: the JWT has expired").await;
     mux.says("edge disconnected").await;

@@ -7,7 +7,7 @@ use grpc_multiplexer_tests::{Authority, Backend, Caller, Edge, Leaf, Load, Mux, 
 use crate::reload::taken;
 use crate::{NOWHERE, Pki, borrowed, edge, server};
 
-const CUT: &str = "edge may not have its client id any more";
+const CUT: &str = "edge lost its right to the tunnel";
 const WATCH: &str = "/grpc.multiplexer.v1.DiscoveryService/WatchGRPCServer";
 /// What a start, a handshake and a call may take, before a certificate ends.
 const SHORT: Duration = Duration::from_secs(12);

@@ -183,7 +183,7 @@ async fn a_key_that_is_taken_out_takes_its_tunnel_along_and_no_other() {
     // Without a word to the server.
     pki.folder.put("authorized-edges", lines(&keys[1..]));
     let why = "does not have the key";
-    let line = mux.says("edge may not have its client id any more").await;
+    let line = mux.says("edge lost its right to the tunnel").await;
     assert!(
         line.contains("client_id=kitchen") && line.contains(why),
         "{line}"

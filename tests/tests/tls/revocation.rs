@@ -6,7 +6,7 @@ use crate::tokens::{FIRST, SECOND, lines, shows, takes};
 use crate::tunnel::is_reached;
 use crate::{NOWHERE, Pki, borrowed, edge, pong, server};
 
-const CUT: &str = "edge may not have its client id any more";
+const CUT: &str = "edge lost its right to the tunnel";
 const MENDED: &str = "no tunnel, and none until this is mended";
 
 /// With the call that is on it.

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::time::SystemTime;
 
-use grpc_multiplexer_tunnel::ClientId;
 use humantime::format_rfc3339_seconds;
 
 use super::Wish;
+use crate::credential::scope::Scope;
 use crate::credential::{Digest, Keys};
 use crate::state_dir::{StateDir, StateError};
 
@@ -76,16 +76,16 @@ impl Files {
         })
     }
 
-    /// The same once that edge has that client id, and its token is spent.
+    /// The same once that edge has that scope, and its token is spent.
     pub(super) fn and(
         self,
         Wish { key, token }: Wish,
-        id: &ClientId,
+        scope: &Scope,
         dir: &StateDir,
     ) -> Result<Self, StateError> {
         let (key, token) = (key.words(), token.hex());
         let now = format_rfc3339_seconds(SystemTime::now());
-        let line = format!("{id} {key} {TOKEN}{token} {now}");
+        let line = format!("{scope} {key} {TOKEN}{token} {now}");
         let mut edges = self.edges.unwrap_or_default();
         append(&mut edges, EDGES_HEAD, &line);
         let mut files = Self::parse(Some(edges), self.spent_text, dir)?;

@@ -43,14 +43,13 @@ fn wish(key: u8, token: &str) -> Wish {
 /// What comes of an edge that wants the id.
 async fn enrols(enrolled: &Arc<Enrolled>, key: u8, token: &str, id: &str) -> Result<(), String> {
     let id = id.parse().unwrap();
-    let done = enrolled.enrol(wish(key, token), &id).await;
-    done.map_err(|denied| denied.to_string())
+    let done = enrolled.enrol(wish(key, token), &id, Serves::default());
+    done.await.map_err(|denied| denied.to_string())
 }
 
 fn ids(enrolled: &Enrolled, key: u8) -> String {
-    let grants = enrolled.grants(&[key; 32].into());
-    let ids: Vec<_> = grants.iter().map(ToString::to_string).collect();
-    ids.join(" ")
+    let scope = enrolled.scope(&[key; 32].into());
+    scope.unwrap_or_default().to_string()
 }
 
 #[tokio::test]

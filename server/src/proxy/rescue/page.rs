@@ -25,6 +25,7 @@ pub(super) fn examples() -> Vec<Failure> {
         Failure::NotAllowed,
         Failure::HookRefused("not paid for".to_owned()),
         Failure::HookFailed,
+        Failure::NotServed(id.clone()),
         Failure::EdgeAway(id.clone()),
         Failure::EdgeBusy(id.clone()),
         Failure::Unprocessed(id.clone()),

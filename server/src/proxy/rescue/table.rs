@@ -80,6 +80,7 @@ reasons! {
     NotAllowed "not-allowed"
     HookRefused "hook-refused"
     HookFailed "hook-failed"
+    NotServed "not-served"
     EdgeAway "edge-away"
     EdgeBusy "edge-busy"
     BackendConnect "backend-connect"
@@ -183,6 +184,12 @@ impl Failure {
                 Code::NotFound,
                 No,
                 format!("Client '{id}' not registered"),
+            ),
+            Self::NotServed(id) => row(
+                Reason::NotServed,
+                Code::Unimplemented,
+                No,
+                format!("mux: edge '{id}' may not serve this method"),
             ),
             Self::EdgeAway(id) => row(
                 Reason::EdgeAway,
