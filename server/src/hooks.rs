@@ -8,12 +8,14 @@
 //! Nothing that comes from a hook is trusted to be well-formed: `answer` says what of it counts. A failure is never an
 //! answer; what is done then is for the options to say.
 //!
-//! What it is told of edges comes from the registry, by way of the `outbox`, and `teller` tells it until it knows.
+//! What it is told of edges comes from the registry, by way of the `outbox`, and `teller` tells it until it knows. With a state
+//! folder, what it is told is in the `journal`, and the next server tells the rest.
 
 mod answer;
 mod callers;
 mod context;
 mod failure;
+mod journal;
 mod json;
 mod metrics;
 mod options;
@@ -21,6 +23,7 @@ mod outbox;
 mod place;
 mod question;
 mod teller;
+mod telling;
 
 use grpc_multiplexer_process::Remarks;
 use grpc_multiplexer_proto::hooks::v1::authorize_request::Who;
@@ -37,6 +40,7 @@ use callers::Answers;
 pub(crate) use context::Context;
 use failure::HookError;
 pub(crate) use failure::NotAuthorized;
+pub(crate) use journal::Journal;
 use json::Json;
 pub(crate) use metrics::HookMetrics;
 pub use options::HookSettings;

@@ -64,7 +64,7 @@ use credential::{Enrolled, Failures};
 use doors::{Doors, MULTIPLEXER, PROXY};
 use edge::listener::Edges;
 use guard::Floods;
-use hooks::Hooks;
+use hooks::{Hooks, Journal};
 use jwt::Verifier;
 use metrics::{EdgesNow, Metrics};
 use newcomers::Newcomers;
@@ -77,6 +77,7 @@ use proxy::{Local, Proxy, Record};
 use registry::Registry;
 use settings::Live;
 use shutdown::Shutdown;
+use state_dir::StateDir;
 use upgrade::Upgrade;
 
 pub use config::ServerConfig;
@@ -314,7 +315,8 @@ impl Server {
         for jwts in [&edges_jwts, &callers_jwts] {
             watch.spawn(Arc::clone(jwts).keep());
         }
-        let enrolled = match self.settings.now(|settings| settings.state_dir.clone()) {
+        let state_dir = self.settings.now(|settings| settings.state_dir.clone());
+        let enrolled = match state_dir.clone() {
             Some(dir) => Some(Arc::new(Enrolled::open(dir).await?)),
             None => None,
         };
@@ -333,7 +335,14 @@ impl Server {
         let hooks = Arc::new(hooks);
         if hooks.is_told() {
             outbox.open(self.metrics.hooks.clone());
-            watch.spawn(Arc::clone(&hooks).tell(Arc::clone(&outbox)));
+            let mut journal = None;
+            if let Some(dir) = state_dir.as_deref().map(StateDir::at) {
+                let (opened, writer) = Journal::open(dir.clone(), &server_id).await?;
+                journal = Some(opened);
+                watch.spawn(writer.run());
+                watch.spawn(Arc::clone(&hooks).tell_what_is_left(dir));
+            }
+            watch.spawn(Arc::clone(&hooks).tell(Arc::clone(&outbox), journal));
         }
         let floods = Arc::new(Floods::new(self.metrics.clone()));
         let edges = Arc::new(Edges {

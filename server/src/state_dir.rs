@@ -4,6 +4,7 @@
 //! processes have one such folder while the one takes over from the other: who changes something holds a lock, and reads
 //! anew what it changes.
 
+mod held;
 #[cfg(unix)]
 mod rights;
 
@@ -15,6 +16,8 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::OptionSpec;
 
+pub(crate) use held::Held;
+
 /// The option.
 pub(crate) const OPTION: OptionSpec = OptionSpec {
     path: "state-dir",
@@ -23,8 +26,8 @@ pub(crate) const OPTION: OptionSpec = OptionSpec {
     many: false,
     secret: false,
     reload: false,
-    help: "Folder of what the server must not forget, such as which edges enrolled; it is made where there is none, and no \
-           other user may reach it. A process that takes over has the same one",
+    help: "Folder of what the server must not forget: which edges enrolled, and of which the hook is still to be told; it is \
+           made where there is none, and no other user may reach it. A process that takes over has the same one",
 };
 
 /// Parses its value.
@@ -205,11 +208,15 @@ fn sync(_: &Path) -> Result<(), StateError> {
 
 /// A file for this user alone.
 fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
+    private(&mut OpenOptions::new()).open(path)
+}
+
+/// The same to be opened in other ways, too.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }
 
 /// The lock goes with the process that has it.

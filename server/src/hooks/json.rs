@@ -50,7 +50,7 @@ impl Json {
         self.read::<Q>(&answer).map_err(HookError::Json)
     }
 
-    fn write<Q: Question>(&self, question: &Q) -> Bytes {
+    pub(super) fn write<Q: Question>(&self, question: &Q) -> Bytes {
         let mut message = DynamicMessage::new(self.message(Q::NAME, "Request"));
         message
             .transcode_from(question)
@@ -59,13 +59,13 @@ impl Json {
         json.into()
     }
 
+    /// What was [written](Self::write).
+    pub(super) fn written<Q: Question + Default>(&self, json: &[u8]) -> Result<Q, Error> {
+        parse(self.message(Q::NAME, "Request"), json)
+    }
+
     fn read<Q: Question>(&self, json: &[u8]) -> Result<Q::Answer, Error> {
-        let mut reader = Deserializer::from_slice(json);
-        let kind = self.message(Q::NAME, "Response");
-        let message = DynamicMessage::deserialize(kind, &mut reader)?;
-        reader.end()?;
-        let message = Q::Answer::decode(&*message.encode_to_vec());
-        Ok(message.expect("both are the same message"))
+        parse(self.message(Q::NAME, "Response"), json)
     }
 
     fn message(&self, name: &str, kind: &str) -> MessageDescriptor {
@@ -74,6 +74,14 @@ impl Json {
             .get_message_by_name(&format!("{PACKAGE}.{name}{kind}"));
         message.expect("the proto has it")
     }
+}
+
+fn parse<M: Message + Default>(kind: MessageDescriptor, json: &[u8]) -> Result<M, Error> {
+    let mut reader = Deserializer::from_slice(json);
+    let message = DynamicMessage::deserialize(kind, &mut reader)?;
+    reader.end()?;
+    let message = M::decode(&*message.encode_to_vec());
+    Ok(message.expect("both are the same message"))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod failures;
 mod hook;
 mod json;
 mod kept;
+mod killed;
 mod mistakes;
 mod slow;
 mod tls;

@@ -123,7 +123,7 @@ async fn what_waits_of_many_ids_is_bounded() {
     let hooks = Hooks::new(settings, String::new(), HookMetrics::default());
     let outbox = Arc::new(open());
     let mut telling = JoinSet::new();
-    telling.spawn(Arc::new(hooks).tell(Arc::clone(&outbox)));
+    telling.spawn(Arc::new(hooks).tell(Arc::clone(&outbox), None));
     let come_and_go = async |epochs: RangeInclusive<usize>| {
         for epoch in epochs {
             let (id, epoch) = (id(&format!("edge-{epoch}")), epoch as Generation);
