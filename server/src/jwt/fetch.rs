@@ -42,13 +42,13 @@ impl From<ExchangeError> for FetchError {
     }
 }
 
-/// Fetches the keys at `url`.
-pub(super) async fn fetch(url: &Url) -> Result<Keys, FetchError> {
+/// Fetches the keys at `url`, and says which of them cannot be used.
+pub(super) async fn fetch(url: &Url) -> Result<(Keys, Vec<WrongKeys>), FetchError> {
     let request = Request::get(url.path().as_str())
         .header(ACCEPT, "application/json, application/jwk-set+json")
         .body(Full::<Bytes>::default())
         .expect("the parts of a URL are fit for a request");
     let answer = timeout(DEADLINE, exchange(url, request, LARGEST)).await;
     let answer = answer.map_err(|_| FetchError::Slow)??;
-    Keys::parse(&answer).map_err(FetchError::Keys)
+    Keys::usable(&answer).map_err(FetchError::Keys)
 }

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::Verifier;
 use super::fetch::{FetchError, fetch};
-use super::keys::Keys;
+use super::keys::{Keys, WrongKeys};
 use crate::url::Url;
 
 /// How old keys may get.
@@ -79,12 +79,12 @@ impl Verifier {
         }
     }
 
-    fn take(&self, url: &Url, fetched: Result<Keys, FetchError>) {
+    fn take(&self, url: &Url, fetched: Result<(Keys, Vec<WrongKeys>), FetchError>) {
         let of = self.of;
         let result = if fetched.is_ok() { "ok" } else { "failed" };
         self.fetches.get_or_create(&KeyFetch { of, result }).inc();
         match fetched {
-            Ok(keys) => self.put_in_force(url, keys),
+            Ok((keys, unusable)) => self.put_in_force(url, keys, &unusable),
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 warn!(of, %url, error, "keys of JWTs not fetched; those that were fetched before stay");
@@ -97,7 +97,7 @@ impl Verifier {
     }
 
     /// Whoever holds a token is told only of other keys than before.
-    fn put_in_force(&self, url: &Url, keys: Keys) {
+    fn put_in_force(&self, url: &Url, keys: Keys, unusable: &[WrongKeys]) {
         let count = keys.len();
         let is_other = self.fetched.send_if_modified(|fetched| {
             let is_known = |known: &Fetched| known.from == *url && *known.keys == keys;
@@ -112,6 +112,9 @@ impl Verifier {
         });
         if is_other {
             info!(of = self.of, %url, keys = count, "keys of JWTs fetched");
+            for error in unusable {
+                warn!(of = self.of, %url, error = error as &dyn std::error::Error, "a key of JWTs was left out");
+            }
         }
     }
 

@@ -87,23 +87,35 @@ pub enum WrongKeys {
 }
 
 impl Keys {
-    /// Reads a JWKS. Keys of kinds that are not known, and those that are not for signatures, are left out.
+    /// Reads a JWKS that can be mended by whoever has it. Keys of kinds that are not known, and those that are not for
+    /// signatures, are left out.
     pub(super) fn parse(text: &[u8]) -> Result<Self, WrongKeys> {
+        let (keys, unusable) = Self::usable(text)?;
+        unusable.into_iter().next().map_or(Ok(keys), Err)
+    }
+
+    /// Reads one of somebody else's: what is wrong with a key is no harm to the others, so it is left out and told. *Source:*
+    /// RFC 7517, section 5.
+    pub(super) fn usable(text: &[u8]) -> Result<(Self, Vec<WrongKeys>), WrongKeys> {
         let set: Value = serde_json::from_slice(text).map_err(|_| WrongKeys::NoSet)?;
         let keys = set.get("keys").and_then(Value::as_array);
         let keys = keys.ok_or(WrongKeys::NoSet)?;
         if keys.len() > MOST {
             return Err(WrongKeys::Many);
         }
-        let mut usable = Vec::new();
+        let (mut usable, mut unusable) = (Vec::new(), Vec::new());
         for (key, number) in keys.iter().zip(1..) {
             let fields = key.as_object().ok_or(WrongKeys::NoSet)?;
-            usable.extend(Jwk { fields, number }.read()?);
+            match (Jwk { fields, number }).read() {
+                Ok(key) => usable.extend(key),
+                Err(wrong @ (WrongKeys::Broken(..) | WrongKeys::Short(_))) => unusable.push(wrong),
+                Err(wrong) => return Err(wrong),
+            }
         }
         if usable.is_empty() {
-            return Err(WrongKeys::None);
+            return Err(unusable.into_iter().next().unwrap_or(WrongKeys::None));
         }
-        Ok(Self(usable))
+        Ok((Self(usable), unusable))
     }
 
     /// How many there are.

@@ -100,6 +100,22 @@ async fn a_url_that_cannot_be_reached_is_tried_until_it_can() {
     is_taken(&caller, &signer.token("svc-billing")).await;
 }
 
+/// An issuer's set has keys for others, too.
+#[tokio::test]
+async fn a_key_that_cannot_be_used_takes_no_other_along() {
+    let (folder, signer) = (Folder::new("jwt-odd"), Signer::new("a"));
+    let odd = r#"{"keys": [{"kty": "RSA", "kid": "old", "e": "AQAB"}, "#;
+    let keys = jwks(&[&signer]);
+    let keys = keys.replacen(r#"{"keys":["#, odd, 1);
+    assert!(keys.starts_with(odd), "{keys}");
+    let publisher = Publisher::start(Says::keys(&keys)).await;
+    let (mux, _edge) = server(&folder, &publisher.url(), &[]).await;
+    let line = mux.says("a key of JWTs was left out").await;
+    assert!(line.contains("the key number 1 has no usable n"), "{line}");
+    let caller = Caller::connect(mux.proxy).await;
+    is_taken(&caller, &signer.token("svc-billing")).await;
+}
+
 /// A new key is fetched when a token comes that it signed; and while it cannot be, the old ones are good.
 #[tokio::test]
 async fn a_key_that_is_not_known_is_fetched_and_the_last_good_ones_stay() {

@@ -136,6 +136,38 @@ fn what_is_no_set_of_public_keys_is_told() {
     }
 }
 
+/// Whoever has the file can mend it; whoever fetches the set cannot.
+#[test]
+fn a_key_that_is_broken_takes_no_other_along_where_nobody_can_mend_it() {
+    let good: Value = serde_json::from_slice(KEYS).unwrap();
+    let with = |odd: Value| {
+        let mut set = good.clone();
+        set["keys"].as_array_mut().unwrap().insert(1, odd);
+        set.to_string()
+    };
+    for (odd, wanted) in [
+        (
+            json!({"kty": "RSA", "e": "AQAB"}),
+            WrongKeys::Broken(2, "n"),
+        ),
+        (
+            json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}),
+            WrongKeys::Short(2),
+        ),
+    ] {
+        let text = with(odd);
+        assert_eq!(Keys::parse(text.as_bytes()), Err(wanted.clone()));
+        assert_eq!(Keys::usable(text.as_bytes()), Ok((keys(), vec![wanted])));
+    }
+    // What should be secret and is not, is more than a key that cannot be used.
+    for odd in [
+        json!({"kty": "oct", "k": "c2VjcmV0"}),
+        json!({"kty": "RSA", "n": "AQAB", "e": "AQAB", "d": "AQAB"}),
+    ] {
+        assert!(Keys::usable(with(odd).as_bytes()).is_err());
+    }
+}
+
 /// Some write a number with zeros in front.
 #[test]
 fn zeros_in_front_of_a_number_do_not_count() {
