@@ -6,6 +6,7 @@
 
 mod admin;
 mod asked;
+mod core_dump;
 mod descriptors;
 mod exit;
 mod exposure;

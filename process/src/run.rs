@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::asked::{show, wrong_command_line};
+use crate::core_dump;
 use crate::descriptors::raise_limit;
 use crate::exit::{Refusal, say};
 use crate::options::{Files, Given, Mode, Sources};
@@ -36,6 +37,8 @@ where
     C: Send + Sync + 'static,
     E: Error + 'static,
 {
+    // Before any secret is read.
+    core_dump::write_none();
     let sources = match Sources::of_process(program) {
         Ok(sources) => sources,
         Err(error) => return wrong_command_line(program, read, error),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use grpc_multiplexer_tests::{Backend, Caller, Edge, Ended, Folder, Mux, Process, until, within};
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -453,6 +454,25 @@ async fn who_has_nothing_to_finish_stops_at_once() {
     }
     let took = start.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+/// It would have keys and tokens in it.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn no_core_dump_is_left_of_a_crash() {
+    // What is started has what its parent has.
+    let limit = getrlimit(Resource::Core);
+    let current = limit.maximum;
+    setrlimit(Resource::Core, Rlimit { current, ..limit }).unwrap();
+    let mux = Mux::start().await;
+    let edge = Edge::start(&mux, "a", "127.0.0.1:1".parse().unwrap()).await;
+    for pid in [mux.pid(), edge.pid()] {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let core = limits.lines().find(|line| line.contains("core file size"));
+        let words: Vec<_> = core.unwrap().split_ascii_whitespace().collect();
+        // That which holds, and behind it how far it may be raised.
+        assert_eq!(words[4], "0", "{words:?}");
+    }
 }
 
 #[tokio::test]
