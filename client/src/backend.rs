@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grpc_multiplexer_process::HostPort;
 use grpc_multiplexer_tunnel::{BoxedIo, TunnelStream};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -154,6 +155,14 @@ impl Backend {
         match self.place {
             Place::Address(BackendAddress::Tls(_), _) => "https",
             _ => "http",
+        }
+    }
+
+    /// Where it is, if what is said to it goes over a network without TLS.
+    pub(crate) fn in_plain_text(&self) -> Option<&HostPort> {
+        match &self.place {
+            Place::Address(BackendAddress::Tcp(address), _) => Some(address),
+            _ => None,
         }
     }
 

@@ -25,6 +25,12 @@ const SERVER: DialTerms = DialTerms {
     tls12: false,
 };
 
+/// The servers that are dialled.
+const SERVERS: &str = "multiplexer-address";
+
+/// Where the backend is.
+const ADDRESS: &str = "grpc-server-address";
+
 /// The file of the key.
 const KEY: &str = "key-file";
 
@@ -61,8 +67,11 @@ impl EdgeConfig {
         let mut exposure = Exposure::default();
         if let Some(edge) = edge.as_ref().filter(|edge| edge.tls.is_none()) {
             for server in &edge.servers {
-                exposure.dialled(reader, "multiplexer-address", server, SERVER.ca);
+                exposure.dialled(reader, SERVERS, server, reader.flag(SERVER.ca));
             }
+        }
+        if let Some(edge) = &edge {
+            edge.backend().look(reader, &mut exposure);
         }
         if let Some(admin) = &admin_listener {
             admin.look(reader, &mut exposure);
@@ -80,7 +89,7 @@ impl Edge {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let client_id = reader.optional("client-id", str::parse::<ClientId>);
         let labels = read_labels(reader);
-        let servers = reader.many("multiplexer-address", str::parse::<HostPort>);
+        let servers = reader.many(SERVERS, str::parse::<HostPort>);
         let tls = read_server_tls(reader, &servers);
         let credential = read_credential(reader, &servers);
         let mut servers = servers.into_iter();
@@ -139,8 +148,20 @@ fn read_labels(reader: &mut Reader<'_>) -> Labels {
     })
 }
 
+impl Backend {
+    /// Looks at whether others can read what is said to it, or answer in its name. The system may know who signed its
+    /// certificate.
+    fn look(&self, reader: &Reader<'_>, exposure: &mut Exposure) {
+        if let Some(address) = self.in_plain_text() {
+            let (flag, ca) = (reader.flag(ADDRESS), reader.flag(BACKEND.ca));
+            let mended = format!("{flag} https://{address} and {ca}");
+            exposure.dialled(reader, ADDRESS, address, mended);
+        }
+    }
+}
+
 fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
-    let address = reader.one("grpc-server-address", str::parse::<BackendAddress>);
+    let address = reader.one(ADDRESS, str::parse::<BackendAddress>);
     let name = reader.optional("backend-server-name", name);
     let authority = reader.optional("backend-authority", |authority| {
         if !authority.is_empty() && authority.bytes().all(|b| b.is_ascii_graphic() && b != b'@') {
@@ -155,7 +176,7 @@ fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
             let config = BACKEND.read(reader);
             let Some(server_name) = name.or_else(|| server_name(target.host())) else {
                 reader.mistake(
-                    "grpc-server-address",
+                    ADDRESS,
                     "the host is no DNS name or IP address that a certificate can be for; give --backend-server-name",
                 );
                 return None;
@@ -207,7 +228,7 @@ fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Serv
     {
         let reason = "a host is no DNS name or IP address that a certificate can be for; give \
                       --multiplexer-tls-server-name";
-        reader.mistake("multiplexer-address", reason);
+        reader.mistake(SERVERS, reason);
     }
     Some(ServerTls {
         config: SERVER.read(reader)?,

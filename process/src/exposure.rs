@@ -49,18 +49,22 @@ impl Exposure {
         }
     }
 
-    /// Looks at what is dialled in plain text.
-    pub fn dialled(&mut self, reader: &Reader<'_>, option: &str, address: &HostPort, ca: &str) {
+    /// Looks at what is dialled in plain text, which `mended` would secure.
+    pub fn dialled(
+        &mut self,
+        reader: &Reader<'_>,
+        option: &str,
+        address: &HostPort,
+        mended: impl Display,
+    ) {
         if !address.is_of_this_machine() {
-            self.is_open(reader, option, address, reader.flag(ca));
+            self.is_open(reader, option, address, mended);
         }
     }
 
     /// Looks at what is fetched from `address`, in plain text.
     pub fn fetched(&mut self, reader: &Reader<'_>, option: &str, address: &HostPort) {
-        if !address.is_of_this_machine() {
-            self.is_open(reader, option, address, "an https:// URL");
-        }
+        self.dialled(reader, option, address, "an https:// URL");
     }
 
     /// Looks at `what`, which others could make theirs: who dials `address` is asked for nothing that says whose it is.

@@ -69,6 +69,36 @@ fn what_is_open_is_named_with_the_flags_that_mend_it() {
     is_open(EDGE, &options(&["--admin-listener=:3"]), wanted);
 }
 
+/// All that callers say goes that way. Beside a server it is one warning still.
+#[test]
+fn a_backend_on_another_machine_is_named_with_what_secures_it() {
+    for of_this_machine in [
+        "localhost:1",
+        "127.1.2.3:1",
+        "http://[::1]:1",
+        "unix:/run/backend",
+        "https://backend.test:1",
+    ] {
+        is_closed(EDGE, &options(&["--grpc-server-address", of_this_machine]));
+    }
+    for far in ["backend.test:1", "http://backend.test:1/"] {
+        is_open(
+            EDGE,
+            &options(&["--grpc-server-address", far]),
+            "--grpc-server-address backend.test:1 (give --grpc-server-address https://backend.test:1 and --backend-ca)",
+        );
+    }
+    is_open(
+        EDGE,
+        &options(&[
+            "--grpc-server-address=[2001:db8::1]:1",
+            "--multiplexer-address=mux.test:2",
+        ]),
+        "--multiplexer-address mux.test:2 (give --multiplexer-tls-ca); \
+         --grpc-server-address [2001:db8::1]:1 (give --grpc-server-address https://[2001:db8::1]:1 and --backend-ca)",
+    );
+}
+
 /// An authority may sign for callers, too, or for edges that are to have other names.
 #[test]
 fn names_that_any_certificate_may_take_are_named_with_what_keeps_them() {
