@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::mistakes::{Mistake, printable};
+use super::rights::{Secrecy, check};
 use super::{Origin, Program};
 
 /// Where administrators put it.
@@ -63,8 +64,11 @@ pub(crate) fn exists(path: &Path) -> bool {
 impl Chosen {
     /// Its text.
     pub(super) fn text(&self) -> Result<String, Mistake> {
-        let read = read(&self.path, "configuration");
-        let (_, bytes) = read.map_err(|reason| self.mistake(reason))?;
+        let bytes = read(&self.path, "configuration").and_then(|(metadata, bytes)| {
+            check(&self.path, &metadata, Secrecy::Anybody)?;
+            Ok(bytes)
+        });
+        let bytes = bytes.map_err(|reason| self.mistake(reason))?;
         String::from_utf8(bytes).map_err(|error| {
             let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let (line, column) = end_of(&String::from_utf8_lossy(valid));
@@ -100,8 +104,11 @@ pub(super) fn read(path: &Path, kind: &str) -> Result<(Metadata, Vec<u8>), Strin
             "this is no regular file; give the {kind} as a plain file"
         ));
     }
+    let file = File::open(path).map_err(cannot)?;
+    // Of what is read, whatever may be at the path by now.
+    let metadata = file.metadata().map_err(cannot)?;
     let mut bytes = Vec::new();
-    let mut file = File::open(path).map_err(cannot)?.take(LARGEST + 1);
+    let mut file = file.take(LARGEST + 1);
     file.read_to_end(&mut bytes).map_err(cannot)?;
     if file.limit() == 0 {
         let limit = LARGEST / 1024;

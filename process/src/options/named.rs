@@ -4,9 +4,10 @@
 use std::fmt;
 use std::fs::Metadata;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::file::read;
+use super::rights::{Secrecy, check};
 
 /// What such a file is.
 const KIND: &str = "certificate, key, token or policy";
@@ -26,13 +27,6 @@ impl fmt::Debug for NamedFile {
     }
 }
 
-/// Who may read a file beside the user of this process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Secrecy {
-    Anybody,
-    Nobody,
-}
-
 /// Reads the file at `path`, and says what was there, whether or not it can be used.
 pub(crate) fn named(
     path: impl Into<PathBuf>,
@@ -45,34 +39,10 @@ pub(crate) fn named(
         path: path.clone(),
     };
     let file = read.and_then(|(metadata, contents)| {
-        if secrecy == Secrecy::Nobody {
-            is_secret(&path, &metadata)?;
-        }
+        check(&path, &metadata, secrecy)?;
         Ok(NamedFile { path, contents })
     });
     (seen, file)
-}
-
-/// Refuses a file that others can read. One of another user's may be for our group, as those are that Kubernetes mounts:
-/// this process could not read it otherwise.
-#[cfg(unix)]
-fn is_secret(path: &Path, metadata: &Metadata) -> Result<(), String> {
-    use std::os::unix::fs::MetadataExt as _;
-    let ours = metadata.uid() == rustix::process::geteuid().as_raw();
-    let (others, mode) = if ours { (0o077, "600") } else { (0o037, "640") };
-    if metadata.mode() & others == 0 {
-        return Ok(());
-    }
-    let now = metadata.mode() & 0o777;
-    Err(format!(
-        "other users can read or change this secret (mode {now:03o}); run: chmod {mode} {}",
-        path.display()
-    ))
-}
-
-#[cfg(not(unix))]
-fn is_secret(_: &Path, _: &Metadata) -> Result<(), String> {
-    Ok(())
 }
 
 /// What was seen at a path.
@@ -97,12 +67,15 @@ impl Seen {
     }
 }
 
-/// The mode is part of it: who mends that wants the file to be tried again.
+/// Mode and owner are part of it: who mends those wants the file to be tried again.
 fn print((metadata, contents): &(Metadata, Vec<u8>)) -> u64 {
     let mut hasher = DefaultHasher::new();
     contents.hash(&mut hasher);
     #[cfg(unix)]
-    std::os::unix::fs::MetadataExt::mode(metadata).hash(&mut hasher);
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        (metadata.mode(), metadata.uid()).hash(&mut hasher);
+    }
     #[cfg(not(unix))]
     let _ = metadata;
     hasher.finish()
@@ -199,29 +172,11 @@ mod tests {
         assert_eq!(files.changed(), std::slice::from_ref(&file.0));
     }
 
-    #[cfg(unix)]
     #[test]
-    fn a_secret_that_others_can_read_is_refused_with_what_mends_it() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let file = Temporary::new("secret");
-        let path = file.0.to_str().unwrap();
+    fn what_is_in_a_file_is_not_shown() {
+        let file = Temporary::new("shown");
         fs::write(&file.0, "hunter2").unwrap();
-        for (mode, good) in [
-            (0o644, false),
-            (0o640, false),
-            (0o602, false),
-            (0o600, true),
-        ] {
-            fs::set_permissions(&file.0, fs::Permissions::from_mode(mode)).unwrap();
-            let (_, read) = named(path, Secrecy::Nobody);
-            match read {
-                Ok(read) => assert!(good && !format!("{read:?}").contains("hunter2")),
-                Err(reason) => assert!(
-                    !good && reason.contains(&format!("chmod 600 {path}")),
-                    "{reason}"
-                ),
-            }
-            assert!(named(path, Secrecy::Anybody).1.is_ok());
-        }
+        let (seen, read) = named(&file.0, Secrecy::Anybody);
+        assert!(!format!("{seen:?} {:?}", read.unwrap()).contains("hunter2"));
     }
 }

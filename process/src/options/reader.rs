@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use super::file::exists;
 use super::hidden::looks_like_contents;
 use super::mistakes::Mistake;
-use super::named::{NamedFile, Secrecy, Seen, named};
+use super::named::{NamedFile, Seen, named};
+use super::rights::Secrecy;
 use super::{Leaf, Leaves, Mistakes, Origin};
 use crate::tls::Certificate;
 

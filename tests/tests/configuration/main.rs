@@ -10,6 +10,7 @@ mod mistakes;
 mod places;
 mod precedence;
 mod reload;
+mod rights;
 mod shown;
 mod values;
 

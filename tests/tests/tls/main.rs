@@ -20,6 +20,7 @@ mod operator;
 mod proxy;
 mod reload;
 mod revocation;
+mod rights;
 mod serves;
 mod tokens;
 mod tunnel;
