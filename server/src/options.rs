@@ -6,6 +6,7 @@ use grpc_multiplexer_process::{
 };
 
 use crate::edge::age;
+use crate::proxy::deadline;
 use crate::{CallersPolicy, Grants, HookSettings, operator, state_dir};
 
 /// The command line.
@@ -232,6 +233,7 @@ const OPTIONS: &[OptionSpec] = &[
         "20000",
         "Calls to edges in the whole process; one more is refused as overload",
     ),
+    deadline::OPTION,
     limit(
         "memory-limit",
         "SIZE|SHARE",

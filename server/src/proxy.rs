@@ -5,6 +5,7 @@ pub(crate) mod check;
 mod code;
 pub(crate) mod comers;
 pub(crate) mod crowd;
+pub(crate) mod deadline;
 mod farewell;
 mod flow;
 mod forward;
@@ -165,9 +166,11 @@ impl Proxy {
             caller.ended(started.elapsed(), ending.is_caller_gone());
             return in_flight.ended(&method, None, &ending);
         }
-        let keep = self.settings.now(|settings| settings.replay_buffer);
+        let look = |settings: &Settings| (settings.replay_buffer, settings.max_call_time);
+        let (keep, most) = self.settings.now(look);
+        let own = checked.as_ref().ok().and_then(|(deadline, _)| *deadline);
         let mut call = Call {
-            deadline: checked.as_ref().ok().and_then(|(deadline, _)| *deadline),
+            deadline: deadline::within(most, started, own),
             head,
             intake: Intake::new(upload, caller, keep, Load::new(self.overload.stalled())),
             reply,

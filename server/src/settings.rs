@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use crate::edge::{age, comers};
 use crate::hooks::HookSettings;
 use crate::operator;
-use crate::proxy;
+use crate::proxy::{self, deadline};
 use crate::state_dir;
 use crate::waiting::WaitSettings;
 use crate::{CallersPolicy, DuplicateClientId, ForwardedHeaders, Grants, Limits, ServerConfig};
@@ -51,6 +51,8 @@ pub struct Settings {
     pub hooks: Option<HookSettings>,
     /// How old a tunnel gets: its edge is asked for the next one before, and shows anew who it is. Default as old as it gets.
     pub max_tunnel_age: Option<Duration>,
+    /// How long a call to an edge may take from its arrival, whatever deadline its caller sets. Default as long as it takes.
+    pub max_call_time: Option<Duration>,
     /// Timeouts of tunnels.
     pub tunnel: TunnelConfig,
     /// Which calls wait for an edge that is away.
@@ -77,6 +79,7 @@ impl Default for Settings {
             state_dir: None,
             hooks: None,
             max_tunnel_age: None,
+            max_call_time: None,
             tunnel: TunnelConfig::default(),
             waiting: WaitSettings::default(),
             forwarded_headers: ForwardedHeaders::default(),
@@ -111,6 +114,7 @@ impl Settings {
         let edges = Grants::read(reader, state_dir.as_deref());
         let hooks = HookSettings::read(reader);
         let max_tunnel_age = reader.one(age::OPTION.path, age::parse);
+        let max_call_time = reader.one(deadline::OPTION.path, deadline::parse);
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
             hello_timeout: limits.handshake_timeout,
@@ -128,6 +132,7 @@ impl Settings {
             state_dir,
             hooks,
             max_tunnel_age: max_tunnel_age?,
+            max_call_time: max_call_time?,
             tunnel,
             waiting: waiting?,
             forwarded_headers: forwarded_headers?,

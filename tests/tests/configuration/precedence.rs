@@ -232,6 +232,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
         row(SERVER, "max-queued-calls-per-edge", ["0", "1", "2"]),
         row(SERVER, "queue-timeout", ["0", "2s", "3s"]),
         row(SERVER, "max-calls", ["1", "2", "3"]),
+        row(SERVER, "max-call-time", ["1s", "0", "24h"]),
         row(SERVER, "memory-limit", ["0", "64MiB", "50%"]),
         row(
             SERVER,

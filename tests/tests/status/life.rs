@@ -1,20 +1,18 @@
-//! What becomes of a call when something around it ends: a tunnel, a backend's connection, its time, its caller, the
-//! server; and what is tried again.
+//! What becomes of a call when something around it ends: a tunnel, a backend's connection, its caller, the server; and
+//! what is tried again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use grpc_multiplexer_tests::{
     Backend, Caller, Ended, Frame, FrameConnection, Path, frame_backend, kind,
 };
 use h2::Reason;
-use tokio::time::Instant;
 
 const OK: [(&str, &str); 2] = [(":status", "200"), ("content-type", "application/grpc")];
 
 /// A backend that answers headers and some bytes where it is asked to, and then waits for the call's end.
-async fn waiting() -> Backend {
+pub(crate) async fn waiting() -> Backend {
     Backend::h2(|mut call| async move {
         if call.request.headers().contains_key("answer") {
             call.headers();
@@ -29,7 +27,7 @@ async fn waiting() -> Backend {
     .await
 }
 
-const ANSWER: &[(&str, &str)] = &[("answer", "")];
+pub(crate) const ANSWER: &[(&str, &str)] = &[("answer", "")];
 
 #[tokio::test]
 async fn a_lost_tunnel_ends_its_calls_and_none_is_tried_again() {
@@ -302,51 +300,6 @@ async fn what_answered_is_never_called_unprocessed() {
         answer.is_ours(14, message, name, "maybe");
         assert_eq!(answer.body, b"so far");
     }
-}
-
-/// Whether a `grpc-timeout` that left as `sent` can have arrived as `seen`.
-fn micros(timeout: &str) -> u64 {
-    let (number, unit) = timeout.split_at(timeout.len() - 1);
-    let unit = match unit {
-        "m" => 1_000,
-        "u" => 1,
-        "S" => 1_000_000,
-        other => panic!("{other}"),
-    };
-    number.parse::<u64>().unwrap() * unit
-}
-
-#[tokio::test]
-async fn a_call_whose_time_is_over_ends_on_both_sides() {
-    let backend = waiting().await;
-    let path = Path::to(&backend).await;
-    for (n, answer) in [&[][..], ANSWER].into_iter().enumerate() {
-        let metadata = [&[("grpc-timeout", "400m")], answer].concat();
-        let started = Instant::now();
-        let ended = path.start(&metadata).await.answer().await;
-        let took = started.elapsed();
-        ended.is_ours(4, "mux: deadline exceeded", "deadline", "maybe");
-        assert_eq!(ended.trailers_only, answer.is_empty());
-        assert_eq!(ended.body.len(), 6 * answer.len());
-        assert!(took >= Duration::from_millis(400), "{took:?}");
-        assert!(took <= Duration::from_secs(10), "{took:?}");
-        assert_eq!(backend.call_ended(n).await, Ended::Reset(Reason::CANCEL));
-        let seen = backend.seen()[n].headers["grpc-timeout"].clone();
-        let seen = micros(seen.to_str().unwrap());
-        assert!((1_000..400_000).contains(&seen), "{seen}");
-    }
-}
-
-#[tokio::test]
-async fn a_deadline_that_the_backend_keeps_is_the_backends() {
-    let backend = Backend::h2(|mut call| async move {
-        call.respond(&[("grpc-status", "4"), ("grpc-message", "theirs")], true);
-    })
-    .await;
-    let path = Path::to(&backend).await;
-    let answer = path.ask(&[("grpc-timeout", "20S")]).await.answer().await;
-    answer.is_backends(4);
-    assert_eq!(answer.message(), "theirs");
 }
 
 #[tokio::test]

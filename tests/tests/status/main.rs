@@ -11,3 +11,4 @@ mod life;
 mod refused;
 mod seen;
 mod theirs;
+mod time;
