@@ -52,4 +52,4 @@ pub use relay::{Link, Relay};
 pub use scripted::{ScriptedServer, ScriptedTunnel};
 pub use tap::Tap;
 pub use tokens::{TOKENS, Token};
-pub use wait::{DEADLINE, until, within};
+pub use wait::{CUT, Change, DEADLINE, until, within};

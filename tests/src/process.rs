@@ -9,7 +9,7 @@ use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::{binary, secrets, until, within};
+use crate::{Change, binary, secrets, until, within};
 
 /// What the names of all variables of the product begin with.
 const OUR_VARIABLES: &str = "GRPC_MULTIPLEXER_";
@@ -244,20 +244,23 @@ impl Process {
         assert!(sent.success(), "kill -{name} failed");
     }
 
-    /// Has its configuration, with all files that it names, read again.
+    /// Has its configuration, with all files that it names, read again. What that takes back is gone by when the
+    /// [`Change`] says.
     ///
     /// # Panics
     ///
     /// When it does not take it.
-    pub async fn reload(&self) {
+    pub async fn reload(&self) -> Change {
         const TAKEN: &str = "configuration reloaded";
         let before = self
             .log()
             .iter()
             .filter(|line| line.contains(TAKEN))
             .count();
+        let change = Change::signalled();
         self.signal("HUP");
         self.says_times(TAKEN, before + 1).await;
+        change
     }
 
     /// Waits for its end.

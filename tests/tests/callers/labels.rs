@@ -261,8 +261,8 @@ async fn a_policy_that_trusts_an_edge_no_more_cuts_its_calls_and_no_others() {
         let number = backend.seen().len();
         let billing = begun(&caller, BILLING[0], "red-1").await;
         folder.put("policy.yaml", policy().replace(from, to));
-        mux.reload().await;
-        is_revoked(&billing.answer().await);
+        let change = mux.reload().await;
+        is_revoked(&change.brings("the end of a call", billing.answer()).await);
         assert_eq!(
             backend.call_ended(number).await,
             Ended::Reset(Reason::CANCEL)

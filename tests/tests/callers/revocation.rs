@@ -1,7 +1,9 @@
 //! What a policy gave and takes back, from calls that are under way.
 
 use grpc_multiplexer_proto::v1::WatchGrpcServerRequest;
-use grpc_multiplexer_tests::{Answer, Backend, Call, Caller, Edge, Ended, Folder, Mux, within};
+use grpc_multiplexer_tests::{
+    Answer, Backend, Call, Caller, Change, Edge, Ended, Folder, Mux, within,
+};
 use h2::Reason;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Status};
@@ -17,9 +19,16 @@ fn both() -> String {
 }
 
 /// A policy takes the place of the one before.
-async fn reload(mux: &Mux, folder: &Folder, text: String) {
+async fn reload(mux: &Mux, folder: &Folder, text: String) -> Change {
     folder.put("policy.yaml", text);
-    mux.reload().await;
+    mux.reload().await
+}
+
+/// How a call ends that may run no more.
+async fn cut(change: &Change, call: Call) -> Answer {
+    let answer = change.brings("the end of a call", call.answer()).await;
+    is_revoked(&answer);
+    answer
 }
 
 async fn start(caller: &Caller, token: &str) -> Call {
@@ -52,15 +61,14 @@ async fn a_call_that_may_run_no_more_is_cut_and_no_other() {
     {
         let mut call = start(&caller, BILLING[0]).await;
         call.bytes(4).await;
-        reload(&mux, &folder, both().replace(from, to)).await;
+        let change = reload(&mux, &folder, both().replace(from, to)).await;
         if to == "  billings:" {
             // Another name, and the same rights.
             call.data(b"", true).await;
             assert_eq!(call.answer().await.code(), Some(0));
             break;
         }
-        let answer = call.answer().await;
-        is_revoked(&answer);
+        let answer = cut(&change, call).await;
         assert_eq!(answer.body, b"some");
         assert_eq!(
             backend.call_ended(round + 1).await,
@@ -82,8 +90,8 @@ async fn a_call_that_waits_for_its_edge_is_cut_too() {
     let call = start(&caller, BILLING[0]).await;
     mux.says("a call waits for its edge").await;
     let without = both().replace(BILLING[1], &"0".repeat(64));
-    reload(&mux, &folder, without).await;
-    is_revoked(&call.answer().await);
+    let change = reload(&mux, &folder, without).await;
+    cut(&change, call).await;
 }
 
 /// Whoever was let in by it shows what it showed then.
@@ -102,9 +110,9 @@ async fn what_a_dry_run_let_in_is_looked_at_when_it_ends() {
     mux.says("reason=\"nothing-shown\"").await;
     // Nothing ends while it is one.
     reload(&mux, &folder, tried(&both())).await;
-    reload(&mux, &folder, policy()).await;
-    is_revoked(&stranger.answer().await);
-    let gone = ends(sees_all.unwrap().into_inner()).await;
+    let change = reload(&mux, &folder, policy()).await;
+    cut(&change, stranger).await;
+    let gone = ends(&change, sees_all.unwrap().into_inner()).await;
     assert_eq!(gone.metadata().get("x-mux-error").unwrap(), "revoked");
     known.data(b"", true).await;
     assert_eq!(known.answer().await.code(), Some(0));
@@ -112,16 +120,17 @@ async fn what_a_dry_run_let_in_is_looked_at_when_it_ends() {
 
 /// How the watch of a caller ends.
 async fn ends(
+    change: &Change,
     mut watch: tonic::Streaming<grpc_multiplexer_proto::v1::WatchGrpcServerResponse>,
 ) -> Status {
-    within("the end of a watch", async {
+    let ends = async {
         loop {
             if let Err(status) = watch.message().await {
                 return status;
             }
         }
-    })
-    .await
+    };
+    change.brings("the end of a watch", ends).await
 }
 
 #[tokio::test]
@@ -139,8 +148,9 @@ async fn a_watch_ends_when_its_caller_may_see_something_else() {
             .into_inner()
     };
     let (billing, mut support) = (watch(BILLING[0]).await, watch(SUPPORT[0]).await);
-    reload(&mux, &folder, policy().replace("[garden]", "[attic]")).await;
-    let changed = ends(billing).await;
+    let other = policy().replace("[garden]", "[attic]");
+    let change = reload(&mux, &folder, other).await;
+    let changed = ends(&change, billing).await;
     assert_eq!(changed.code(), Code::Unavailable);
     assert_eq!(
         changed.metadata().get("x-mux-error").unwrap(),
@@ -149,8 +159,8 @@ async fn a_watch_ends_when_its_caller_may_see_something_else() {
     let (_backend, _edge) = edge(&mux, "attic").await;
     let event = within("an event", support.message()).await;
     assert_eq!(event.unwrap().unwrap().server, "attic");
-    reload(&mux, &folder, "callers: {}".to_owned()).await;
-    let gone = ends(support).await;
+    let change = reload(&mux, &folder, "callers: {}".to_owned()).await;
+    let gone = ends(&change, support).await;
     assert_eq!(gone.code(), Code::PermissionDenied);
     assert_eq!(gone.metadata().get("x-mux-error").unwrap(), "revoked");
 }

@@ -1,7 +1,7 @@
 //! Callers that the policy knows by their tokens, for as long as those last.
 
 use grpc_multiplexer_tests::signer::{Signer, jwks, says};
-use grpc_multiplexer_tests::{Backend, Caller, Edge, Ended, Folder, until};
+use grpc_multiplexer_tests::{Backend, Caller, Change, Edge, Ended, Folder, until};
 use h2::Reason;
 use serde_json::json;
 
@@ -82,6 +82,7 @@ async fn a_key_that_is_taken_out_cuts_calls_and_a_new_one_is_taken() {
     let under_way = caller.start(METHOD, &metadata).await;
     mux.says_times("verdict=\"allowed\"", 2).await;
     folder.put("keys.json", jwks(&[&second]));
+    let change = Change::saved();
     until("the new key", async || {
         (call(&caller, &new).await.body == b"pong").then_some(())
     })
@@ -90,5 +91,6 @@ async fn a_key_that_is_taken_out_cuts_calls_and_a_new_one_is_taken() {
         call(&caller, &old).await.mux_error(),
         Some("unauthenticated")
     );
-    assert_eq!(under_way.answer().await.mux_error(), Some("revoked"));
+    let answer = change.brings("the end of a call", under_way.answer());
+    assert_eq!(answer.await.mux_error(), Some("revoked"));
 }

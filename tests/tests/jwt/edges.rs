@@ -173,9 +173,9 @@ async fn keys_change_in_their_file() {
     let new = edge("kitchen", &second);
     new.says(" connected ").await;
     folder.put("keys.json", jwks(&[&second]));
-    mux.reload().await;
-    old.says("closed by the peer: the JWT is signed by a key that is not among")
-        .await;
+    let change = mux.reload().await;
+    let closed = old.says("closed by the peer: the JWT is signed by a key that is not among");
+    change.brings("the end of a tunnel", closed).await;
     // What cannot be used is not taken.
     folder.put(
         "keys.json",

@@ -4,7 +4,7 @@ mod forged;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use grpc_multiplexer_tests::{Backend, Caller, Edge, KEYS, KeyFiles, Load, Mux, checked};
+use grpc_multiplexer_tests::{Backend, Caller, Change, Edge, KEYS, KeyFiles, Load, Mux, checked};
 
 use crate::exposure::OPEN;
 use crate::tunnel::{is_reached, is_refused};
@@ -155,8 +155,9 @@ async fn a_key_that_nobody_asks_for_is_proven_and_stays_good() {
         .folder
         .put("authorized-edges", lines(&[(FIRST, "rainbow")]));
     write(&format!("edges-keys: {keys}\n"));
-    mux.signal("HUP");
-    kitchen.says("tunnel lost").await;
+    let change = mux.reload().await;
+    let lost = kitchen.says("tunnel lost");
+    change.brings("the end of its tunnel", lost).await;
     assert_eq!(mux.listed().await, ["rainbow"]);
     rainbow.never_said("tunnel lost");
 }
@@ -182,8 +183,9 @@ async fn a_key_that_is_taken_out_takes_its_tunnel_along_and_no_other() {
 
     // Without a word to the server.
     pki.folder.put("authorized-edges", lines(&keys[1..]));
-    let why = "does not have the key";
-    let line = mux.says("edge lost its right to the tunnel").await;
+    let (change, why) = (Change::saved(), "does not have the key");
+    let gone = mux.says("edge lost its right to the tunnel");
+    let line = change.brings("the end of its tunnel", gone).await;
     assert!(
         line.contains("client_id=kitchen") && line.contains(why),
         "{line}"
@@ -191,7 +193,8 @@ async fn a_key_that_is_taken_out_takes_its_tunnel_along_and_no_other() {
     // Texts are in the log as they are.
     let line = mux.says("edge disconnected").await;
     assert!(line.contains("which is in the edge's --key-file"), "{line}");
-    assert_eq!(call.answer().await.code(), Some(14));
+    let answer = change.brings("the end of its call", call.answer()).await;
+    assert_eq!(answer.code(), Some(14));
     assert!(kitchen.says("tunnel lost").await.contains(why));
     let line = kitchen
         .says("no tunnel, and none until this is mended")

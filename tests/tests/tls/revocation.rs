@@ -1,12 +1,12 @@
 //! Tunnels that end because what let them in does so no more.
 
-use grpc_multiplexer_tests::{Backend, Caller, Edge};
+use grpc_multiplexer_tests::{Backend, Caller, Change, Edge};
 
 use crate::tokens::{FIRST, SECOND, lines, shows, takes};
 use crate::tunnel::is_reached;
 use crate::{NOWHERE, Pki, borrowed, edge, pong, server};
 
-const CUT: &str = "edge lost its right to the tunnel";
+const GONE: &str = "edge lost its right to the tunnel";
 const MENDED: &str = "no tunnel, and none until this is mended";
 
 /// With the call that is on it.
@@ -29,15 +29,17 @@ async fn a_token_that_is_taken_out_takes_its_tunnel_along_and_no_other() {
     hanging.calls(1).await;
 
     pki.folder.put("tokens", lines(&tokens[1..]));
-    mux.signal("HUP");
+    let change = mux.reload().await;
     let why = "does not have the token";
-    let line = mux.says(CUT).await;
+    let line = change.brings("the end of its tunnel", mux.says(GONE)).await;
     assert!(
         line.contains("client_id=kitchen") && line.contains(why),
         "{line}"
     );
-    assert_eq!(call.answer().await.code(), Some(14));
-    let line = kitchen.says("tunnel lost").await;
+    let answer = change.brings("the end of its call", call.answer()).await;
+    assert_eq!(answer.code(), Some(14));
+    let lost = kitchen.says("tunnel lost");
+    let line = change.brings("the end at the edge", lost).await;
     assert!(line.contains(why), "{line}");
     assert!(kitchen.says(MENDED).await.contains(why));
     is_reached(&mux).await;
@@ -53,7 +55,8 @@ async fn an_id_that_a_token_no_longer_grants_takes_its_tunnel_along() {
     edge.says(" connected ").await;
     pki.folder.put("tokens", lines(&[(FIRST, "kitchen")]));
     // Without a word to the server.
-    mux.says(CUT).await;
+    let change = Change::saved();
+    change.brings("the end of its tunnel", mux.says(GONE)).await;
     let line = edge.says("tunnel lost").await;
     assert!(line.contains("grants: 'kitchen'"), "{line}");
 }
@@ -77,9 +80,11 @@ async fn a_pattern_that_takes_no_certificate_of_it_takes_a_tunnel_along() {
         let edge = edge(&mux, NOWHERE, &[&options[..], &protocol].concat());
         edge.says(" connected ").await;
         write("{id}.other.test");
-        mux.signal("HUP");
-        mux.says_times(CUT, round + 1).await;
-        edge.says("tunnel lost").await;
+        let change = mux.reload().await;
+        let cut = mux.says_times(GONE, round + 1);
+        change.brings("the end of its tunnel", cut).await;
+        let lost = edge.says("tunnel lost");
+        change.brings("the end at the edge", lost).await;
         assert!(mux.listed().await.is_empty());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use grpc_multiplexer_tests::{Edge, Folder, Mux};
+use grpc_multiplexer_tests::{Change, Edge, Folder, Mux};
 
 use super::{SPENT, dials, enrolled, enrols, has, is_refused_later, takes};
 use crate::tokens::{FIRST, SECOND};
@@ -99,7 +99,8 @@ async fn who_enrolled_keeps_its_tunnel_when_the_file_is_gone_and_not_when_its_li
     rainbow.never_said("tunnel lost");
     fs::rename(folder.0.join("elsewhere"), folder.0.join("state")).unwrap();
     folder.put("state/enrolled-edges", text.replace("rainbow ", "garden "));
-    rainbow.says("tunnel lost").await;
+    let lost = rainbow.says("tunnel lost");
+    Change::saved().brings("the end of its tunnel", lost).await;
     is_refused_later(&rainbow, "the edge's key grants: 'garden'").await;
     let garden = dials(&mux, "garden", &[has(&folder, "rainbow")]);
     garden.says(" connected ").await;
