@@ -42,7 +42,7 @@ pub use caller::{Call, Caller};
 pub use errors_page::{ErrorsRow, errors_page};
 pub use folder::Folder;
 pub use frames::{Frame, FrameConnection, HungUp, frame_backend, kind};
-pub use hello::{auth, hello, says_hello};
+pub use hello::{auth, hello, says_hello, says_hello_from, whatever_becomes_of_rainbow};
 pub use keys::{KEYS, KeyFiles};
 pub use load::Load;
 pub use mux::{Edge, Mux};

@@ -1,7 +1,11 @@
 //! What a hook says of edges: a no, bounds, and what backends and callers then know of them.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
+
 use grpc_multiplexer_proto::hooks::v1::AuthorizeResponse;
-use grpc_multiplexer_tests::{Caller, Edge, Folder, Mux, metric};
+use grpc_multiplexer_tests::{
+    Caller, Edge, Folder, Mux, metric, says_hello_from, whatever_becomes_of_rainbow,
+};
 
 use crate::hook::Hook;
 use crate::{NOBODY, edge, knowing, listed, no, pong, server, yes};
@@ -48,6 +52,38 @@ async fn an_edge_that_the_hook_refuses_is_told_why_and_is_nowhere() {
     assert_eq!(mux.listed().await, ["rainbow"]);
     let refused = r#"hook_duration_seconds_count{hook="authorize",result="refused"}"#;
     assert!(metric(mux.admin, refused).await >= 2.0);
+}
+
+/// As by whatever else an id is kept from it.
+#[tokio::test]
+async fn who_the_hook_refuses_does_not_learn_what_becomes_of_the_id() {
+    const REFUSED: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 1);
+    const BOUND: Ipv4Addr = Ipv4Addr::new(127, 0, 1, 2);
+    let hook = Hook::start(|edge| {
+        let from: SocketAddrV4 = edge.remote_address.parse().unwrap();
+        Some(Ok(match *from.ip() {
+            REFUSED => no("not paid for"),
+            BOUND => AuthorizeResponse {
+                client_ids: vec!["kitchen".to_owned()],
+                ..yes()
+            },
+            _ => yes(),
+        }))
+    })
+    .await;
+    let mux = server(hook.address, &["--operator-listener=127.0.0.1:0"]).await;
+    let rainbow = || edge(&mux, "rainbow", &[]);
+    let no = async |from| {
+        says_hello_from(from, &mux, None, |_| None)
+            .await
+            .unwrap_err()
+    };
+    let ask = async || [no(REFUSED).await, no(BOUND).await];
+    let [free, others @ ..] = whatever_becomes_of_rainbow(&mux, rainbow, ask).await;
+    assert_ne!(free[0], free[1]);
+    for told in others {
+        assert_eq!(told, free);
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use grpc_multiplexer_tests::{Authority, DAY, Edge, Leaf, Mux, checked};
+use grpc_multiplexer_tests::{
+    Authority, DAY, Edge, Leaf, Mux, checked, whatever_becomes_of_rainbow,
+};
 
 use crate::tunnel::{is_reached, is_refused};
 use crate::{NOWHERE, Pki, borrowed, edge, pong, server};
@@ -98,23 +100,24 @@ async fn an_edge_gets_no_id_that_its_certificate_does_not_grant() {
     }
 }
 
-/// Whoever may not have an id is told the same, whether or not it is taken.
+/// Whoever may not have an id is told the same, whether it is free, taken, or kept out.
 #[tokio::test]
-async fn who_may_not_have_an_id_does_not_learn_whether_another_edge_has_it() {
+async fn who_may_not_have_an_id_does_not_learn_what_becomes_of_it() {
     let pki = Pki::new("nothing");
-    let mux = granting(&pki, DNS).await;
+    let mut options = pki.mutual("multiplexer");
+    options.push(format!("--edges-certificate-id={DNS}"));
+    options.push("--operator-listener=127.0.0.1:0".to_owned());
+    let mux = server(&options).await;
     let other = pki.edge(&pki.authority.signs("kitchen.edges.test"), "other");
-    let refusal = async |edge: Edge| {
-        let line = edge.says("refused by the server").await;
+    let right = pki.edge(&pki.authority.signs("rainbow.edges.test"), "right");
+    let refusal = async || {
+        let refused = edge(&mux, NOWHERE, &other);
+        let line = refused.says("refused by the server").await;
         line[line.find("refused by").unwrap()..].to_owned()
     };
-    let free = refusal(edge(&mux, NOWHERE, &other)).await;
-    let right = pki.edge(&pki.authority.signs("rainbow.edges.test"), "right");
-    let right = edge(&mux, NOWHERE, &right);
-    right.says(" connected ").await;
-    let taken = refusal(edge(&mux, NOWHERE, &other)).await;
-    assert_eq!(free, taken);
-    right.never_said("tunnel lost");
+    let rainbow = || edge(&mux, NOWHERE, &right);
+    let told = whatever_becomes_of_rainbow(&mux, rainbow, refusal).await;
+    assert!(told.iter().all(|it| *it == told[0]), "{told:#?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod distrust;
 mod enrolment;
 mod exposure;
 mod keys;
+mod learnt;
 mod made;
 mod operator;
 mod proxy;

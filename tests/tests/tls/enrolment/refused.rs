@@ -1,15 +1,15 @@
 //! Edges that are not enrolled, and options that make no sense.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use grpc_multiplexer_process::SshPrivateKey;
-use grpc_multiplexer_tests::{Folder, KEYS, Mux, Process, auth, checked, hello, within};
-use grpc_multiplexer_tunnel::message::{Auth, Code, Hello, Refused};
-use grpc_multiplexer_tunnel::{Channel, HandshakeError, KEY_SCHEME, TunnelConfig, dial_proving};
-use tokio::net::TcpStream;
+use grpc_multiplexer_tests::{Folder, KEYS, Mux, Process, auth, checked, says_hello_from};
+use grpc_multiplexer_tunnel::message::{Auth, Code, Refused};
+use grpc_multiplexer_tunnel::{Channel, KEY_SCHEME};
 use tokio::time::Instant;
 
 use super::{dials, enrolled, enrols, has, state, takes};
@@ -101,25 +101,15 @@ async fn a_server_that_can_keep_nothing_does_not_start() {
 /// Says who it is, and proves its key or does not.
 async fn says(mux: &Mux, token: &str, proves: bool) -> Result<(), Refused> {
     let key: SshPrivateKey = KEYS[1].private.parse().unwrap();
-    let hello = Hello {
-        auth: Some(Auth {
-            enrolment_token: token.into(),
-            ..auth(KEY_SCHEME, key.public().bytes())
-        }),
-        ..hello("rainbow")
+    let auth = Auth {
+        enrolment_token: token.into(),
+        ..auth(KEY_SCHEME, key.public().bytes())
     };
-    let socket = TcpStream::connect(mux.multiplexer).await.unwrap();
     let prove = |nonce: &[u8]| {
         let signed = key.sign(&Channel::Plain.to_sign(nonce));
         Some(if proves { signed } else { vec![0; 64] })
     };
-    let config = TunnelConfig::default();
-    let dialled = dial_proving(Box::new(socket), hello, prove, &config);
-    match within("an answer", dialled).await {
-        Ok(_) => Ok(()),
-        Err(HandshakeError::Refused(refused)) => Err(*refused),
-        Err(error) => panic!("{error}"),
-    }
+    says_hello_from(Ipv4Addr::LOCALHOST, mux, Some(auth), prove).await
 }
 
 #[tokio::test]
