@@ -15,6 +15,7 @@ mod json;
 mod kept;
 mod killed;
 mod mistakes;
+mod shown;
 mod slow;
 mod tls;
 mod waiting;
