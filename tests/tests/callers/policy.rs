@@ -194,6 +194,31 @@ async fn health_needs_a_caller_and_no_id() {
     health.check(request).await.unwrap();
 }
 
+/// Of both versions that there are, with the request that asks for the names of all services.
+#[tokio::test]
+async fn reflection_needs_a_caller_and_no_id() {
+    let (mux, _folder) = server(&policy(), &[]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let right = bearer(SUPPORT[0]);
+    for version in ["v1", "v1alpha"] {
+        let method = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        let ask = async |metadata: &[(&str, &str)]| {
+            let list_services = b"\0\0\0\0\x03\x3a\x01*";
+            caller.call(&method, metadata, list_services).await
+        };
+        for wrong in [&[][..], &[("proxy-authorization", "Bearer wrong")]] {
+            is_unauthenticated(&ask(wrong).await);
+        }
+        let answer = ask(&[("proxy-authorization", &right)]).await;
+        assert_eq!(answer.code(), Some(0), "{answer:?}");
+        let said = answer.body.escape_ascii().to_string();
+        assert!(
+            said.contains("grpc.multiplexer.v1.DiscoveryService"),
+            "{said}"
+        );
+    }
+}
+
 /// Over one connection each, with and without a token beside the certificate.
 #[tokio::test]
 async fn a_certificate_says_who_calls_unless_a_token_does() {

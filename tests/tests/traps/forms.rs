@@ -221,6 +221,36 @@ async fn ambiguous_requests_never_reach_a_backend() {
     assert_eq!(backend.seen(), []);
 }
 
+/// A way through for bytes that are no gRPC is not offered, and not given to who takes it all the same.
+#[tokio::test]
+async fn there_is_no_extended_connect() {
+    const ENABLE_CONNECT_PROTOCOL: u16 = 8;
+    let mux = Mux::start().await;
+    let backend = Backend::h2(|mut call| async move { call.ok(b"").await }).await;
+    let _edge = Edge::start(&mux, "rainbow", backend.address).await;
+    let mut caller = FrameConnection::connect(mux.proxy).await;
+    let settings = caller.wait_for(kind::SETTINGS).await;
+    for setting in settings.payload.chunks_exact(6) {
+        assert_ne!(
+            setting[..2],
+            ENABLE_CONNECT_PROTOCOL.to_be_bytes(),
+            "{settings:?}"
+        );
+    }
+    for protocol in ["websocket", "connect-udp"] {
+        let extended = request(|entries| {
+            entries[0].1 = "CONNECT";
+            entries.insert(1, (":protocol", protocol));
+        });
+        let verdict = verdict(&mux, &extended).await;
+        assert!(
+            verdict.is_none_or(|kind| [kind::RST_STREAM, kind::GOAWAY].contains(&kind)),
+            "{verdict:?} for {extended:?}"
+        );
+    }
+    assert_eq!(backend.seen(), []);
+}
+
 #[tokio::test]
 async fn the_authority_is_the_edges_whatever_the_caller_says() {
     let mux = Mux::start().await;
