@@ -157,7 +157,14 @@ fn what_a_listener_does_not_get_to_use_is_a_mistake() {
         let (code, said) = checked(SERVER, &given);
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains(&certificate), "{said}");
-        given = pki.listener(listener);
+        let both = pki.listener(listener);
+        for (alone, missing) in ["key", "certificate"].into_iter().enumerate() {
+            let (code, said) = checked(SERVER, &both[alone..=alone]);
+            assert_eq!(code, Some(2), "{said}");
+            let needed = format!("needs its {missing}: give --{listener}-tls-{missing} as well");
+            assert!(said.contains(&needed), "{said}");
+        }
+        given = both;
         given.push(crl);
         let (code, said) = checked(SERVER, &given);
         assert_eq!(code, Some(2), "{said}");
