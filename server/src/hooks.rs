@@ -44,6 +44,7 @@ pub(crate) use journal::Journal;
 use json::Json;
 pub(crate) use metrics::HookMetrics;
 pub use options::HookSettings;
+use options::OnFailure;
 pub(crate) use outbox::Outbox;
 use place::Channels;
 use question::Question;
@@ -100,10 +101,8 @@ impl Hooks {
         };
         let who = Who::Edge(edge(terms.send_tokens));
         let deadline = Instant::now() + terms.timeout;
-        let allowed = match self.question(&terms, &self.edges, who, deadline).await {
-            Ok(answer) => answer.verdict.map_err(NotAuthorized::Refused)?,
-            Err(error) => self.failed(&terms, &error)?.into(),
-        };
+        let answer = self.question(&terms, &self.edges, who, deadline).await;
+        let allowed = answer.verdict?;
         if !allowed.has(id) {
             return Err(NotAuthorized::OtherId(id.clone()));
         }
@@ -117,14 +116,14 @@ impl Hooks {
             .now(|settings| settings.hooks.as_ref().is_some_and(is_told))
     }
 
-    /// What the hook says of somebody by then.
+    /// What the hook says of somebody by then, or what comes of it that it does not.
     async fn question(
         &self,
         terms: &HookSettings,
         places: &Semaphore,
         who: Who,
         deadline: Instant,
-    ) -> Result<Answer, HookError> {
+    ) -> Answer {
         let prefix = match who {
             Who::Edge(_) => context::OF_EDGES,
             Who::Caller(_) => context::OF_CALLERS,
@@ -153,36 +152,31 @@ impl Hooks {
         };
         let took = started.elapsed();
         self.metrics.answered("authorize", result, took);
-        if let Err(error) = &answer
-            && let Some(times) = self.again(whom.who, error)
-        {
+        let error = match answer {
+            Ok(answer) => return answer,
+            Err(error) => error,
+        };
+        let is_let_in = terms.on_failure == OnFailure::Allow && error.is_absence();
+        debug!(%error, is_let_in, "the hook says nothing of somebody");
+        if let Some(times) = self.again(whom.who, &error) {
             let Whom {
                 who,
                 client_id,
                 remote,
             } = &whom;
-            let error: &dyn std::error::Error = error;
+            let error: &dyn std::error::Error = &error;
             warn!(
-                hook = %terms.place, %who, %client_id, %remote, times, error, on_failure = %terms.on_failure,
+                hook = %terms.place, %who, %client_id, %remote, times, error, is_let_in,
                 "the hook did not say who may come"
             );
         }
-        answer
+        Answer::without(is_let_in)
     }
 
     /// How often that went wrong with an `edge`, a `caller` or an `event` since it was said last, if it is time to say so:
     /// everything that goes wrong is said once a minute.
     fn again(&self, with: &str, error: &HookError) -> Option<u64> {
         self.failed.again(&format!("{with}: {error}"))
-    }
-
-    /// What comes of a failure.
-    fn failed(&self, terms: &HookSettings, error: &HookError) -> Result<Allowed, NotAuthorized> {
-        debug!(%error, on_failure = %terms.on_failure, "the hook says nothing of somebody");
-        match terms.on_failure {
-            options::OnFailure::Allow => Ok(Allowed::default()),
-            options::OnFailure::Deny => Err(NotAuthorized::Failed),
-        }
     }
 
     /// Puts a question. It has no deadline of its own.

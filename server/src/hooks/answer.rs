@@ -7,6 +7,7 @@ use grpc_multiplexer_proto::hooks::v1::AuthorizeResponse;
 use grpc_multiplexer_tunnel::ClientId;
 
 use super::context::{Context, WrongContext, line};
+use super::failure::NotAuthorized;
 use crate::credential::Grant;
 
 /// Ids in one answer.
@@ -18,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
     /// A yes, or why not.
-    pub(super) verdict: Result<Arc<Allowed>, String>,
+    pub(super) verdict: Result<Arc<Allowed>, NotAuthorized>,
     /// For how long that holds.
     pub(super) cache_for: Duration,
 }
@@ -53,18 +54,33 @@ impl Answer {
         allowed.map_or(0, |allowed| allowed.ids.len())
     }
 
+    /// A no is one whatever else is wrong with it. Only what can be is kept.
     pub(super) fn read(
         response: AuthorizeResponse,
         prefix: &'static str,
     ) -> Result<Self, WrongAnswer> {
         let cache_for = Duration::try_from(response.cache_for.unwrap_or_default()).ok();
         let cache_for = cache_for.filter(|time| *time <= LONGEST);
+        if !response.allow {
+            return Ok(Self {
+                verdict: Err(NotAuthorized::Refused(reason(&response.reason))),
+                cache_for: cache_for.unwrap_or_default(),
+            });
+        }
         let cache_for = cache_for.ok_or(WrongAnswer::CacheFor)?;
-        let verdict = match response.allow {
-            true => Ok(Arc::new(Allowed::read(response, prefix)?)),
-            false => Err(reason(&response.reason)),
-        };
+        let verdict = Ok(Arc::new(Allowed::read(response, prefix)?));
         Ok(Self { verdict, cache_for })
+    }
+
+    /// What comes of a failure, for one alone: a yes without any bound, or a no for now.
+    pub(super) fn without(is_let_in: bool) -> Self {
+        Self {
+            verdict: match is_let_in {
+                true => Ok(Arc::default()),
+                false => Err(NotAuthorized::Failed),
+            },
+            cache_for: Duration::ZERO,
+        }
     }
 }
 
@@ -130,13 +146,21 @@ mod tests {
         let wrong_no = AuthorizeResponse {
             reason: " not\nyou ".to_owned(),
             client_ids: vec!["a b".to_owned()],
+            context: [("A".to_owned(), String::new())].into(),
+            cache_for: Some(prost_types::Duration {
+                seconds: 86_400,
+                nanos: 0,
+            }),
             ..AuthorizeResponse::default()
         };
         for (response, reason) in [
             (AuthorizeResponse::default(), "no reason given"),
             (wrong_no, "not you"),
         ] {
-            assert_eq!(read(response).unwrap().verdict.unwrap_err(), reason);
+            let answer = read(response).unwrap();
+            let refused = NotAuthorized::Refused(reason.to_owned());
+            assert_eq!(answer.verdict.unwrap_err(), refused);
+            assert_eq!(answer.cache_for, Duration::ZERO);
         }
     }
 

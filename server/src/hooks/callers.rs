@@ -16,7 +16,7 @@ use grpc_multiplexer_tunnel::ClientId;
 use tokio::time::{Instant, timeout};
 
 use super::answer::{Allowed, Answer};
-use super::failure::{HookError, NotAuthorized};
+use super::failure::NotAuthorized;
 use super::place::Place;
 use super::{HookSettings, Hooks};
 use crate::credential::Digest;
@@ -77,9 +77,8 @@ impl Answers {
 
 impl Slot {
     /// What is to be kept of what came of a question.
-    fn note(&self, came: &Result<Answer, HookError>, terms: &HookSettings) -> Option<Kept> {
-        let answer = came.as_ref().ok();
-        let kept = answer.and_then(|answer| Kept::of(answer, terms));
+    fn note(&self, came: &Answer, terms: &HookSettings) -> Option<Kept> {
+        let kept = Kept::of(came, terms);
         self.is_for_each.store(kept.is_none(), Ordering::Relaxed);
         kept
     }
@@ -122,10 +121,8 @@ impl Hooks {
             return Ok(Arc::default());
         };
         let slot = self.answers.of(credentials);
-        let allowed = match self.answer(&terms, &slot, caller).await {
-            Ok(answer) => answer.verdict.map_err(NotAuthorized::Refused)?,
-            Err(error) => self.failed(&terms, &error)?.into(),
-        };
+        let answer = self.answer(&terms, &slot, caller).await;
+        let allowed = answer.verdict?;
         match id {
             Some(id) if !allowed.has(id) => Err(NotAuthorized::OtherId(id.clone())),
             _ => Ok(allowed),
@@ -137,7 +134,7 @@ impl Hooks {
         terms: &HookSettings,
         slot: &Slot,
         caller: impl FnOnce(bool) -> ArrivingCaller,
-    ) -> Result<Answer, HookError> {
+    ) -> Answer {
         let ask = || {
             let who = Who::Caller(caller(terms.send_tokens));
             // Whoever waited for an answer that was for another call has all of the time for its own.
@@ -147,9 +144,11 @@ impl Hooks {
         let is_for_each = || slot.is_for_each.load(Ordering::Relaxed);
         if !is_for_each() {
             let kept = timeout(terms.timeout, slot.kept.lock()).await;
-            let mut kept = kept.map_err(|_| HookError::Slow(terms.timeout))?;
+            let Ok(mut kept) = kept else {
+                return Answer::without(false);
+            };
             if let Some(kept) = kept.as_ref().filter(|kept| kept.holds(terms)) {
-                return Ok(kept.answer.clone());
+                return kept.answer.clone();
             }
             // Those who waited for an answer that was not for them ask all at once.
             if !is_for_each() {

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::ClientId;
-use tonic::Status;
+use http::StatusCode;
+use tonic::{Code, Status};
 
 use super::QUESTIONS;
 use super::answer::WrongAnswer;
@@ -46,7 +47,7 @@ pub(super) enum HookError {
     #[error("it hung up without an answer")]
     HungUp(#[source] Cause),
     #[error("it answers {code:?}: {text}")]
-    Grpc { code: tonic::Code, text: String },
+    Grpc { code: Code, text: String },
     #[error(transparent)]
     Http(ExchangeError),
     #[error("its answer is not as it must be")]
@@ -68,6 +69,22 @@ impl From<ExchangeError> for HookError {
 }
 
 impl HookError {
+    /// Whether there is no answer at all, because the hook is away or hangs. Whatever else went wrong may be a no that is badly
+    /// put, or brought about by whoever it is about.
+    pub(super) fn is_absence(&self) -> bool {
+        match self {
+            Self::Slow(_) | Self::Unreached(_) | Self::Tls(_) | Self::HungUp(_) => true,
+            Self::Grpc { code, .. } => matches!(code, Code::Unavailable | Code::DeadlineExceeded),
+            Self::Http(ExchangeError::Status(status)) => matches!(
+                *status,
+                StatusCode::BAD_GATEWAY
+                    | StatusCode::SERVICE_UNAVAILABLE
+                    | StatusCode::GATEWAY_TIMEOUT
+            ),
+            _ => false,
+        }
+    }
+
     /// A status is the hook's, unless there is something behind it.
     pub(super) fn grpc(status: &Status) -> Self {
         let Some(error) = status.source() else {

@@ -1,6 +1,5 @@
 //! The options of hooks.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +114,7 @@ impl HookSettings {
         "hooks-on-failure",
         "WHAT",
         Some("deny"),
-        "What becomes of whoever the hook should decide on when it gives no good answer in time: deny or allow",
+        "What becomes of whoever the hook should decide on when it is away or gives no answer in time: deny or allow",
     );
     pub(crate) const SEND_TOKENS: OptionSpec = row(
         "hooks-send-tokens",
@@ -263,15 +262,6 @@ impl FromStr for OnFailure {
             "allow" => Ok(Self::Allow),
             _ => Err("must be deny or allow"),
         }
-    }
-}
-
-impl fmt::Display for OnFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Deny => "deny",
-            Self::Allow => "allow",
-        })
     }
 }
 
