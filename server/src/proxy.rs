@@ -139,15 +139,16 @@ impl Proxy {
         let started = Instant::now();
         let (mut head, upload) = request.into_parts();
         let mut reply = Reply::new(respond);
-        // What the policy takes off is shown to the hook, too.
-        let decides = self.hooks.decides_on_callers();
-        let shown = decides.then(|| head.headers.clone());
+        let mut shown = None;
         // First, so that what is no gRPC request gets the same answer whatever edges there are.
         let checked = match check::request(&head, self.metadata) {
-            Ok(deadline) => self
-                .rights(&mut head, &caller)
-                .await
-                .map(|rights| (deadline, rights)),
+            Ok(deadline) => {
+                // What the policy takes off is shown to the hook, too.
+                let decides = self.hooks.decides_on_callers();
+                shown = decides.then(|| head.headers.clone());
+                let rights = self.rights(&mut head, &caller).await;
+                rights.map(|rights| (deadline, rights))
+            }
             Err(failure) => Err(failure),
         };
         // Our own services need no edge, and discovery ignores one that is named.

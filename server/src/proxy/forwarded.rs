@@ -48,6 +48,11 @@ impl ForwardedHeaders {
             Self::Pass => {}
         }
     }
+
+    /// Whether it is metadata that backends do not get.
+    pub(super) fn drops(self, name: &HeaderName) -> bool {
+        self == Self::Drop && is_forwarded(name)
+    }
 }
 
 /// Nobody was on the way, as far as the backend hears.

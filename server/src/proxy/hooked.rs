@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use grpc_multiplexer_proto::hooks::v1::{ArrivingCaller, Credentials, Header};
 use grpc_multiplexer_tunnel::ClientId;
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{HeaderMap, HeaderName};
 use tokio::time::sleep;
 
 use super::caller::Caller;
+use super::metadata::is_ours;
 use super::{Call, Failure, Proxy, Unanswered};
 use crate::credential::Digest;
 use crate::hooks::NotAuthorized;
 use crate::policy::Rights;
 
 /// Metadata that holds credentials.
-const SECRET: [http::HeaderName; 3] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE];
+const SECRET: [HeaderName; 3] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE];
 
 impl Proxy {
     /// The rights of whoever makes a call to `id`, as far as the hook lets it have them.
@@ -100,9 +101,28 @@ impl Proxy {
                 jwt_claims: jwt.map(|jwt| jwt.claims()).unwrap_or_default(),
                 ..Credentials::default()
             }),
-            headers: metadata(headers, secrets),
+            headers: self.metadata(headers, secrets),
             ..ArrivingCaller::default()
         }
+    }
+
+    /// The metadata of a call, as the hook is shown it: nobody speaks in our name there, or in a proxy's, where backends do not
+    /// hear it either.
+    fn metadata(&self, headers: &HeaderMap, secrets: bool) -> Vec<Header> {
+        let forwarded = self.settings.now(|settings| settings.forwarded_headers);
+        let is_shown = |name: &HeaderName| {
+            let is_secret = SECRET.contains(name);
+            !is_ours(name) && !forwarded.drops(name) && (secrets || !is_secret)
+        };
+        let shown = headers.iter().filter(|(name, _)| is_shown(name));
+        shown
+            .filter_map(|(name, value)| {
+                Some(Header {
+                    name: name.to_string(),
+                    value: value.to_str().ok()?.to_owned(),
+                })
+            })
+            .collect()
     }
 
     /// The token that a call shows to this server.
@@ -111,21 +131,6 @@ impl Proxy {
         let token_in = self.settings.now(policy);
         token_in.unwrap_or_default().find(headers)
     }
-}
-
-/// The metadata of a call, as the hook is shown it.
-fn metadata(headers: &HeaderMap, secrets: bool) -> Vec<Header> {
-    let shown = headers
-        .iter()
-        .filter(|(name, _)| secrets || !SECRET.contains(name));
-    shown
-        .filter_map(|(name, value)| {
-            Some(Header {
-                name: name.to_string(),
-                value: value.to_str().ok()?.to_owned(),
-            })
-        })
-        .collect()
 }
 
 /// A mark of all that tells one caller from another.

@@ -68,10 +68,14 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether it is metadata in our name.
+pub(super) fn is_ours(name: &HeaderName) -> bool {
+    name.as_str().starts_with("x-mux-")
+}
+
 fn drop_ours(headers: &mut HeaderMap) {
-    let is_ours = |name: &&HeaderName| name.as_str().starts_with("x-mux-");
     // Almost always there is none, and nothing to allocate.
-    while let Some(name) = headers.keys().find(is_ours).cloned() {
+    while let Some(name) = headers.keys().find(|name| is_ours(name)).cloned() {
         headers.remove(name);
     }
 }
