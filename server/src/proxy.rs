@@ -202,8 +202,8 @@ impl Proxy {
         // Nor is the hook asked about it.
         let is_certain = self.allow(call, &rights, &id)?;
         let overload = Failure::Overload { sent: false };
-        let _underway = self.overload.call().ok_or(overload)?;
-        let rights = &self.hooked(call, rights, &id).await?;
+        let underway = self.overload.call().ok_or(overload)?;
+        let (_underway, rights) = &self.hooked(call, underway, rights, &id).await?;
         if !is_certain {
             self.allow_labelled(call, rights, &id).await?;
         }

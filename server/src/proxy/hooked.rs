@@ -1,6 +1,7 @@
 //! What the hook says of callers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use grpc_multiplexer_proto::hooks::v1::{ArrivingCaller, Credentials, Header};
 use grpc_multiplexer_tunnel::ClientId;
@@ -18,29 +19,65 @@ use crate::policy::Rights;
 /// Metadata that holds credentials.
 const SECRET: [HeaderName; 3] = [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE];
 
+/// A no that may take its time. Who waits for it has no place among calls that there may be.
+pub(crate) struct LateNo {
+    failure: Failure,
+    late: Duration,
+}
+
+impl LateNo {
+    /// It, in its time.
+    pub(super) async fn said(self) -> Failure {
+        sleep(self.late).await;
+        self.failure
+    }
+}
+
+impl From<Failure> for LateNo {
+    fn from(failure: Failure) -> Self {
+        Self {
+            failure,
+            late: Duration::ZERO,
+        }
+    }
+}
+
 impl Proxy {
-    /// The rights of whoever makes a call to `id`, as far as the hook lets it have them.
-    pub(super) async fn hooked(
+    /// The rights of whoever makes a call to `id`, as far as the hook lets it have them. Whoever has none gives its `place` back
+    /// before it hears of it.
+    pub(super) async fn hooked<P>(
         &self,
         call: &mut Call,
+        place: P,
         rights: Rights,
         id: &ClientId,
-    ) -> Result<Rights, Unanswered> {
+    ) -> Result<(P, Rights), Unanswered> {
         let shown = call.shown.take();
         if shown.is_none() {
-            return Ok(rights);
+            return Ok((place, rights));
         }
         let caller = Arc::clone(call.intake.caller());
         let method = call.head.uri.path();
+        let authorized = async {
+            match self
+                .authorized(shown, rights, &caller, Some(id), method)
+                .await
+            {
+                Ok(rights) => Ok((place, rights)),
+                Err(no) => {
+                    drop(place);
+                    Err(no.said().await)
+                }
+            }
+        };
         // Boxed: every call has room for what is not.
-        let authorized = Box::pin(self.authorized(shown, rights, &caller, Some(id), method));
+        let authorized = Box::pin(authorized);
         let (intake, reply) = (&mut call.intake, &mut call.reply);
         let authorized = self.while_wanted(intake, reply, call.deadline, authorized);
         Ok(authorized.await??)
     }
 
-    /// The same of whoever makes any call, by its metadata, or without a question if nothing is `shown`. A no may take its
-    /// time.
+    /// The same of whoever makes any call, by its metadata, or without a question if nothing is `shown`.
     pub(super) async fn authorized(
         &self,
         shown: Option<HeaderMap>,
@@ -48,7 +85,7 @@ impl Proxy {
         caller: &Caller,
         id: Option<&ClientId>,
         method: &str,
-    ) -> Result<Rights, Failure> {
+    ) -> Result<Rights, LateNo> {
         let Some(headers) = shown else {
             return Ok(rights);
         };
@@ -62,13 +99,15 @@ impl Proxy {
             Ok(allowed) => Ok(rights.within(allowed)),
             Err(NotAuthorized::Refused(reason)) => {
                 // Whom the policy knows does not guess.
-                if rights.caller().is_none() {
-                    sleep(self.failures.another(caller.address())).await;
-                }
-                Err(Failure::HookRefused(reason))
+                let guesses = rights.caller().is_none();
+                let late = guesses.then(|| self.failures.another(caller.address()));
+                Err(LateNo {
+                    failure: Failure::HookRefused(reason),
+                    late: late.unwrap_or_default(),
+                })
             }
-            Err(NotAuthorized::OtherId(id)) => Err(Failure::UnknownEdge(id)),
-            Err(NotAuthorized::Failed) => Err(Failure::HookFailed),
+            Err(NotAuthorized::OtherId(id)) => Err(Failure::UnknownEdge(id).into()),
+            Err(NotAuthorized::Failed) => Err(Failure::HookFailed.into()),
         }
     }
 

@@ -22,6 +22,7 @@ use tower::util::BoxCloneSyncService;
 use super::Unanswered;
 use super::code::Code;
 use super::forward::Ending;
+use super::hooked::LateNo;
 use super::metadata::{CLIENT_ID, GRPC_STATUS};
 use super::reply::{CallerGone, Reply};
 use super::rescue::Failure;
@@ -91,14 +92,21 @@ impl Local {
         upload: RecvStream,
         reply: &mut Reply,
         deadline: Option<Instant>,
-        admit: impl Future<Output = Result<Rights, Failure>>,
+        admit: impl Future<Output = Result<Rights, LateNo>>,
         changed: impl AsyncFnOnce(&Rights) -> Failure,
     ) -> Ending {
-        let Ok(_place) = self.places.try_acquire() else {
+        let Ok(place) = self.places.try_acquire() else {
             return Unanswered::from(Failure::Overload { sent: false }).tell(reply);
         };
         let serve = async {
-            let rights = unless_gone(reply, admit).await??;
+            let rights = match unless_gone(reply, admit).await? {
+                Ok(rights) => rights,
+                Err(no) => {
+                    drop(place);
+                    return Err(unless_gone(reply, no.said()).await?.into());
+                }
+            };
+            let _place = place;
             head.extensions.insert(rights.clone());
             let request = Request::from_parts(head, Upload(upload));
             tokio::select! {
