@@ -111,8 +111,9 @@ impl Local {
             let request = Request::from_parts(head, Upload(upload));
             tokio::select! {
                 biased;
-                ending = self.answer(request, reply) => Ok(ending?),
+                // First: to be let in may have taken long.
                 changed = changed(&rights) => Err(changed.into()),
+                ending = self.answer(request, reply) => Ok(ending?),
             }
         };
         let served = tokio::select! {
