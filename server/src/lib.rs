@@ -379,7 +379,7 @@ impl Server {
                 settings: self.settings.clone(),
                 local: Local::new(services, overload.stalled(), shutdown.drain.clone()),
                 record,
-                audit: Audit::default(),
+                audit: Audit::new(self.settings.clone()),
                 failures: Failures::default(),
                 jwts: Arc::clone(&callers_jwts),
                 metadata: limits.metadata,

@@ -61,6 +61,8 @@ pub struct CallersPolicy {
 struct Known {
     /// Whether nothing is refused, and only said.
     dry_run: bool,
+    /// Whether each decision is said.
+    is_audited: bool,
     uris: HashMap<String, Arc<KnownCaller>>,
     /// In lower case.
     dns_names: HashMap<String, Arc<KnownCaller>>,
@@ -154,6 +156,11 @@ impl CallersPolicy {
     #[must_use]
     pub fn is_dry_run(&self) -> bool {
         self.known.dry_run
+    }
+
+    /// Whether each of its decisions is to be said.
+    pub(crate) fn is_audited(&self) -> bool {
+        self.known.is_audited
     }
 
     /// Whether it knows some caller by a certificate.

@@ -39,7 +39,7 @@ impl CallersPolicy {
     /// `uris` and `dns-names` of certificates, the SHA-256 of `tokens`, and of JSON Web Tokens `jwt-subjects` and
     /// `jwt-claims` such as `groups=billing`; and what it may: `calls` has `ids`, `labels` or both, and `methods`, and `sees`
     /// has what it may see beside them. Which labels count, and of which ids, is below `edges`, whose entries have `ids` and
-    /// `labels`. With `dry-run: true` nothing is refused, and only said.
+    /// `labels`. With `dry-run: true` nothing is refused, and only said; with `audit: true` each decision is.
     ///
     /// # Errors
     ///
@@ -80,12 +80,13 @@ impl Reading {
                 return known;
             }
         };
-        let mut fields = self.fields("", &file, &["dry-run", "edges", "callers"]);
+        let mut fields = self.fields("", &file, &["dry-run", "audit", "edges", "callers"]);
         // Callers are read by what edges are trusted with, wherever that stands.
         fields.sort_by_key(|entry| entry.key == "callers");
         for entry in fields {
             match entry.key.as_str() {
-                "dry-run" => known.dry_run = self.dry_run(&entry.value),
+                "dry-run" => known.dry_run = self.is_true("dry-run", &entry.value),
+                "audit" => known.is_audited = self.is_true("audit", &entry.value),
                 "edges" => known.trusted = Arc::new(self.trusted(&entry.value)),
                 _ => self.callers(&mut known, &entry.value),
             }
@@ -93,13 +94,13 @@ impl Reading {
         known
     }
 
-    fn dry_run(&mut self, value: &Yaml) -> bool {
+    fn is_true(&mut self, path: &str, value: &Yaml) -> bool {
         let wanted = "must be true or false";
-        let dry_run = value
+        let is_true = value
             .text()
             .and_then(|text| boolean(text).map_err(|_| wanted));
-        dry_run.unwrap_or_else(|mistake| {
-            self.mistake(value.at(), "dry-run", mistake);
+        is_true.unwrap_or_else(|mistake| {
+            self.mistake(value.at(), path, mistake);
             false
         })
     }

@@ -200,7 +200,7 @@ callers:
     );
     let said = mistakes(&text);
     for wanted in [
-        "line 1, column 1: unknown key; there can be dry-run, edges, callers",
+        "line 1, column 1: unknown key; there can be dry-run, audit, edges, callers",
         "line 3, column 3: callers: a caller's name must be",
         "line 5, column 12: callers: a: uris: must be a URI",
         "line 5, column 20: callers: a: uris: must be a URI",

@@ -1,6 +1,6 @@
 //! What the log says of decisions, and a policy that is only tried.
 
-use grpc_multiplexer_tests::Caller;
+use grpc_multiplexer_tests::{Caller, until};
 
 use crate::{BILLING, METHOD, SUPPORT, call, edge, policy, server};
 
@@ -28,6 +28,37 @@ async fn a_dry_run_refuses_nothing_and_says_what_it_would() {
         assert!(line.contains("verdict=\"would-be-denied\""), "{line}");
     }
     assert_eq!(mux.listed().await, ["attic"]);
+}
+
+/// Who wants to know it all has it without all the rest.
+#[tokio::test]
+async fn a_policy_may_want_each_decision_in_the_log() {
+    let (mux, folder) = server(&policy(), &["--log-level=info"]).await;
+    let (_backend, _edge) = edge(&mux, "rainbow").await;
+    let caller = Caller::connect(mux.proxy).await;
+    let decisions = |verdict: &str| {
+        let wanted = [" INFO ", &format!("verdict=\"{verdict}\"")].map(str::to_owned);
+        let log = mux.log();
+        let said = |line: &&String| wanted.iter().all(|part| line.contains(part));
+        log.iter().filter(said).count()
+    };
+    let calls = async || {
+        for method in [METHOD, "/shop.Stock/Count"] {
+            for _ in 0..3 {
+                call(&caller, BILLING[0], "rainbow", method).await;
+            }
+        }
+    };
+    calls().await;
+    mux.says("verdict=\"denied\"").await;
+    assert_eq!((decisions("allowed"), decisions("denied")), (0, 1));
+    folder.put_secret("policy.yaml", format!("audit: true\n{}", policy()));
+    mux.reload().await;
+    calls().await;
+    until("each decision is there", async || {
+        ((decisions("allowed"), decisions("denied")) == (3, 4)).then_some(())
+    })
+    .await;
 }
 
 /// Who, where, what, and the verdict; refusals once a minute unless somebody looks closely.
