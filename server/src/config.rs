@@ -1,5 +1,6 @@
 //! What the options mean.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use grpc_multiplexer_process::{
@@ -8,6 +9,7 @@ use grpc_multiplexer_process::{
 
 use crate::Settings;
 use crate::edge::comers as edges;
+use crate::hooks::HookSettings;
 use crate::operator;
 use crate::proxy::comers as callers;
 
@@ -52,9 +54,9 @@ impl ServerConfig {
             let tls = (edges::TLS.options, settings.multiplexer_tls.as_ref());
             let asks = settings.edges.ask();
             exposure.listener(reader, "multiplexer-listener", multiplexer, tls, asks);
-            // Where no certificate is asked for either, the listener itself was named. A hook may say who has which id.
+            // Where no certificate is asked for either, the listener itself was named.
             let asks_for_certificates = tls.1.is_some_and(ListenerTls::is_mutual);
-            let anybodys = asks_for_certificates && !asks && settings.hooks.is_none();
+            let anybodys = asks_for_certificates && !asks && !hook_grants_ids(reader, settings);
             let anybodys = anybodys.then_some(multiplexer);
             settings.edges.look(reader, &mut exposure, anybodys);
             if let Some(policy) = policy {
@@ -79,6 +81,13 @@ impl ServerConfig {
             settings: settings?,
         })
     }
+}
+
+/// Whether a hook may say who has which id: one that is for edges.
+fn hook_grants_ids(reader: &mut Reader<'_>, settings: &Settings) -> bool {
+    let is_edges = |what: &str| Ok::<_, Infallible>(what == "edges");
+    let is_for = reader.many(HookSettings::FOR.path, is_edges);
+    settings.hooks.is_some() && is_for.contains(&true)
 }
 
 #[cfg(test)]

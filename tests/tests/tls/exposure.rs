@@ -109,11 +109,21 @@ fn names_that_any_certificate_may_take_are_named_with_what_keeps_them() {
     let wanted = "client ids, any of which whoever has a certificate may take (give --edges-certificate-id or --edges-tokens \
                   or --edges-keys or --edges-enrolment or --edges-jwt-issuer)";
     is_open(SERVER, &mutual, wanted);
-    for kept in [
-        "--edges-certificate-id={id}.test",
-        "--hooks-url=http://localhost:1",
+    let hook = "--hooks-url=http://localhost:1";
+    // A hook that is not asked of edges keeps no name.
+    for other in [
+        &["--hooks-for=events"][..],
+        &["--hooks-for=callers", "--hooks-for=events"],
     ] {
-        is_closed(SERVER, &[&mutual[..], &options(&[kept])].concat());
+        let given = [&mutual[..], &options(&[hook]), &options(other)].concat();
+        is_open(SERVER, &given, wanted);
+    }
+    for kept in [
+        &["--edges-certificate-id={id}.test"][..],
+        &[hook],
+        &[hook, "--hooks-for=callers", "--hooks-for=edges"],
+    ] {
+        is_closed(SERVER, &[&mutual[..], &options(kept)].concat());
     }
 }
 
