@@ -253,6 +253,18 @@ impl Accepted {
             .map_err(|_| HandshakeError::Timeout(self.deadline))?
     }
 
+    /// What comes of `decision`, which may take its time, as long as the edge is there.
+    ///
+    /// # Errors
+    ///
+    /// When the edge hangs up before. The decision is dropped then.
+    pub async fn while_there<T>(
+        &mut self,
+        decision: impl Future<Output = T>,
+    ) -> Result<T, HandshakeError> {
+        self.starting.while_there(decision).await
+    }
+
     /// Takes the tunnel. The version is filled in.
     ///
     /// # Errors

@@ -52,6 +52,18 @@ impl LegacyEdge {
         &self.client_id
     }
 
+    /// What comes of `decision`, which may take its time, as long as the edge is there.
+    ///
+    /// # Errors
+    ///
+    /// When the edge hangs up before. The decision is dropped then.
+    pub async fn while_there<T>(
+        &mut self,
+        decision: impl Future<Output = T>,
+    ) -> Result<T, HandshakeError> {
+        self.outer.while_there(decision).await
+    }
+
     /// Takes the tunnel. Its endpoint is [`BARE_ENDPOINT`](crate::BARE_ENDPOINT).
     #[must_use]
     pub fn take(self, config: &TunnelConfig) -> Established {

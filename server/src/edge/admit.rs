@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_tunnel::message::{Code, Hello, Refused, Welcome};
+use grpc_multiplexer_tunnel::message::{Auth, Code, Hello, Refused, Welcome};
 use grpc_multiplexer_tunnel::{
     Accepted, Arrival, ClientId, Established, HandshakeError, LegacyEdge, Session,
 };
@@ -109,34 +109,46 @@ impl Edges {
         seat: &Seat,
     ) -> Result<(Registered, Admission), HandshakeError> {
         let offer = Offer::of(accepted.hello(), remote)?;
-        let credential = self.ask(accepted, credential, &offer).await?;
-        let admission = self.check(credential, &offer).await?;
-        seat.free();
-        let auth = accepted.hello().auth.as_ref();
-        let offer = self.authorize(offer.admitted(&admission), &admission, auth);
-        let offer = offer.await?;
-        let identity = Identity::of(accepted.hello())
-            .map_err(|error| refused(Code::Malformed, &error.to_string()))?;
+        let auth = accepted.hello().auth.clone();
+        let proven = match Claim::of(auth.as_ref())? {
+            Some(claim) => {
+                let proof = accepted.challenge(&claim.nonce()).await?;
+                Some((claim, proof))
+            }
+            None => None,
+        };
+        let identity = Identity::of(accepted.hello());
         let session = accepted.session();
-        let registered = self.register(&offer, identity.as_ref(), &session).await?;
-        Ok((registered, admission))
+        // Boxed: large, and over soon.
+        let decision = Box::pin(async {
+            let credential = self.shown(credential, auth.as_ref(), proven, &offer);
+            let admission = self.check(credential.await?, &offer).await?;
+            seat.free();
+            let offer = self.authorize(offer.admitted(&admission), &admission, auth.as_ref());
+            let offer = offer.await?;
+            let identity =
+                identity.map_err(|error| refused(Code::Malformed, &error.to_string()))?;
+            let registered = self.register(&offer, identity.as_ref(), &session).await?;
+            Ok::<_, Refused>((registered, admission))
+        });
+        // An edge that hung up gets no id: it would take the place of one that is there.
+        Ok(accepted.while_there(decision).await??)
     }
 
     /// What an edge shows in all: what its connection does, and its hello, of which a key needs proof.
-    async fn ask(
+    async fn shown(
         &self,
-        accepted: &mut Accepted,
         credential: Credential,
+        auth: Option<&Auth>,
+        proven: Option<(Claim, Vec<u8>)>,
         offer: &Offer,
-    ) -> Result<Credential, HandshakeError> {
-        let auth = accepted.hello().auth.as_ref();
-        let Some(claim) = Claim::of(auth)? else {
+    ) -> Result<Credential, Refused> {
+        let Some((claim, proof)) = proven else {
             return Ok(credential.and(auth)?.verified(&self.jwts, auth).await);
         };
-        let proof = accepted.challenge(&claim.nonce()).await?;
         match credential.and_key(claim, &proof) {
             Ok(credential) => Ok(credential),
-            Err(denied) => Err(self.deny(denied, offer).await.into()),
+            Err(denied) => Err(self.deny(denied, offer).await),
         }
     }
 
@@ -150,24 +162,28 @@ impl Edges {
     ) -> Result<Admitted, HandshakeError> {
         let id = edge.client_id().clone();
         let considered = self.consider_legacy(edge, remote, credential, seat).await;
-        considered.map_err(|refused| {
-            self.say_refused(Some(&id), remote, &refused);
-            refused.into()
+        considered.inspect_err(|error| {
+            if let HandshakeError::Refused(refused) = error {
+                self.say_refused(Some(&id), remote, refused);
+            }
         })
     }
 
     async fn consider_legacy(
         &self,
-        edge: LegacyEdge,
+        mut edge: LegacyEdge,
         remote: SocketAddr,
         credential: Credential,
         seat: &Seat,
-    ) -> Result<Admitted, Refused> {
+    ) -> Result<Admitted, HandshakeError> {
         let offer = Offer::legacy(edge.client_id().clone(), remote);
-        let admission = self.check(credential, &offer).await?;
-        seat.free();
-        let offer = self.authorize(offer.admitted(&admission), &admission, None);
-        let offer = offer.await?;
+        let decision = Box::pin(async {
+            let admission = self.check(credential, &offer).await?;
+            seat.free();
+            let offer = self.authorize(offer.admitted(&admission), &admission, None);
+            Ok::<_, Refused>((offer.await?, admission))
+        });
+        let (offer, admission) = edge.while_there(decision).await??;
         let tunnel = edge.take(&self.config);
         let registered = self.register(&offer, None, &tunnel.session).await?;
         Ok(Admitted {

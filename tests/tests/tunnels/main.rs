@@ -5,6 +5,7 @@
     reason = "a test that meets what it did not expect is over"
 )]
 
+mod arriving;
 mod cut;
 #[cfg(unix)]
 mod identity;

@@ -157,6 +157,15 @@ impl Start {
         }
     }
 
+    /// What comes of `decision` as long as the peer is there: nothing else would see that it hangs up.
+    pub(crate) async fn while_there<T>(
+        &mut self,
+        decision: impl Future<Output = T>,
+    ) -> Result<T, HandshakeError> {
+        let decision = async { Ok(decision.await) };
+        self.driver.alongside(decision).await
+    }
+
     /// The handle of the session to come.
     pub(crate) fn session(&self) -> Session {
         Session {
