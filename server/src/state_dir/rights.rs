@@ -8,6 +8,9 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 use rustix::process::{getegid, geteuid, getgroups};
 
+/// Who can reach everything, whosever it is.
+const ROOT: u32 = 0;
+
 /// Who wants to keep something.
 struct User {
     id: u32,
@@ -71,10 +74,14 @@ impl User {
         }
     }
 
-    /// Whether others than this user can reach what the owner let in. One of another user's may be for our group, as those
-    /// are that Kubernetes mounts.
+    /// Whether others than this user can reach what is in the folder: its owner for one, who may be no other than root. Root's may
+    /// be for our group, as those are that Kubernetes mounts.
     fn must_share(&self, owner: Owner) -> bool {
-        let others = if owner.id == self.id { 0o077 } else { 0o007 };
+        let others = match owner.id {
+            id if id == self.id => 0o077,
+            ROOT => 0o007,
+            _ => return true,
+        };
         owner.mode & others != 0
     }
 
@@ -83,7 +90,7 @@ impl User {
         let (me, folder) = (self.id, folder.display());
         if id == me {
             format!("run: chmod 700 {folder}")
-        } else if self.groups.contains(&group) {
+        } else if id == ROOT && self.groups.contains(&group) {
             format!("run: chmod 770 {folder}")
         } else {
             format!(
@@ -100,11 +107,18 @@ mod tests {
 
     #[test]
     fn whose_folder_it_is_decides_what_mends_it() {
+        const OURS_TO_BE: &str = "it belongs to the user 1001, and this server runs as 65534; run as root: chown -R 65534 state \
+                                  && chmod 700 state";
+        const ROOTS_TO_BE: &str = "it belongs to the user 1001, and this server runs as 0; run as root: chown -R 0 state && \
+                                   chmod 700 state";
         let user = User {
             id: 65534,
             groups: vec![2000, 65534],
         };
         for ((id, group, mode), shares, mend) in [
+            // Who owns it can always write there, and so can its group.
+            ((1001, 1001, 0o700), true, OURS_TO_BE),
+            ((1001, 2000, 0o770), true, OURS_TO_BE),
             ((65534, 65534, 0o700), false, "run: chmod 700 state"),
             ((65534, 0, 0o755), true, "run: chmod 700 state"),
             ((65534, 65534, 0o770), true, "run: chmod 700 state"),
@@ -119,6 +133,23 @@ mod tests {
             let owner = Owner { id, group, mode };
             assert_eq!(user.must_share(owner), shares, "{id} {group} {mode:o}");
             assert_eq!(user.mend(owner, Path::new("state")), mend);
+        }
+        let root = User {
+            id: ROOT,
+            groups: vec![ROOT],
+        };
+        for (id, mode, shares, mend) in [
+            (ROOT, 0o700, false, "run: chmod 700 state"),
+            (ROOT, 0o750, true, "run: chmod 700 state"),
+            (1001, 0o700, true, ROOTS_TO_BE),
+        ] {
+            let owner = Owner {
+                id,
+                group: id,
+                mode,
+            };
+            assert_eq!(root.must_share(owner), shares, "{id} {mode:o}");
+            assert_eq!(root.mend(owner, Path::new("state")), mend);
         }
     }
 }
