@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use grpc_multiplexer_process::SshPublicKey;
+use grpc_multiplexer_process::{Remarks, SshPublicKey};
 use grpc_multiplexer_tunnel::ClientId;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -47,6 +47,8 @@ pub(crate) struct Enrolled {
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Held while files are read and written.
     texts: Mutex<Texts>,
+    /// Why edges were not enrolled.
+    unwritten: Remarks,
 }
 
 /// What is in force.
@@ -78,6 +80,7 @@ impl Enrolled {
             known: watch::Sender::default(),
             turn: Arc::default(),
             texts: Mutex::new(Texts::of(None)),
+            unwritten: Remarks::default(),
             dir,
         };
         {
@@ -144,13 +147,20 @@ impl Enrolled {
         let written = spawn_blocking(move || {
             let _turn = turn;
             enrolled.write(wish, &id, serves).unwrap_or_else(|error| {
-                let error: &dyn std::error::Error = &error;
-                error!(client_id = %id, error, "edge not enrolled: that cannot be written down");
+                enrolled.cannot_write(&id, &error);
                 Err(EnrolmentDenied::Unwritten)
             })
         });
         // A panic has said so itself.
         written.await.unwrap_or(Err(EnrolmentDenied::Unwritten))
+    }
+
+    /// Says why an edge was not enrolled, each reason once a minute: a whole fleet may come again every few seconds.
+    fn cannot_write(&self, id: &ClientId, error: &StateError) {
+        if let Some(times) = self.unwritten.again(&error.to_string()) {
+            let error: &dyn std::error::Error = error;
+            error!(client_id = %id, times, error, "edge not enrolled: that cannot be written down");
+        }
     }
 
     fn write(

@@ -118,20 +118,26 @@ async fn of_edges_that_come_at_once_with_one_token_one_is_taken() {
 #[tokio::test]
 async fn what_cannot_be_written_down_refuses_the_edge_and_spends_nothing() {
     let folder = Folder::new("unwritten");
-    let mux = server(&takes(&folder, &[(FIRST, "rainbow")])).await;
+    let mux = server(&takes(&folder, &[(FIRST, "rainbow"), (SECOND, "kitchen")])).await;
     let place = folder.0.join("state/enrolled-edges.new");
     fs::create_dir(&place).unwrap();
-    let edge = dials(&mux, "rainbow", &enrols(&folder, "key", FIRST[0]));
-    let line = edge.says("no tunnel").await;
-    assert!(
-        line.contains("cannot write down that the edge enrolled")
-            && line.contains("until that is mended the token stays good"),
-        "{line}"
-    );
-    let line = mux
-        .says("edge not enrolled: that cannot be written down")
-        .await;
+    let [edge, other] = [("rainbow", FIRST), ("kitchen", SECOND)]
+        .map(|(id, [token, _])| dials(&mux, id, &enrols(&folder, id, token)));
+    for edge in [&edge, &other] {
+        let line = edge.says("no tunnel").await;
+        assert!(
+            line.contains("cannot write down that the edge enrolled")
+                && line.contains("until that is mended the token stays good"),
+            "{line}"
+        );
+    }
+    let unwritten = "edge not enrolled: that cannot be written down";
+    let line = mux.says(unwritten).await;
     assert!(line.contains(&place.display().to_string()), "{line}");
+    // Once for all that come.
+    let log = mux.log();
+    let said = log.iter().filter(|line| line.contains(unwritten)).count();
+    assert_eq!(said, 1, "{log:#?}");
     assert!(mux.listed().await.is_empty());
     assert_eq!(enrolled(&folder), "");
     fs::remove_dir(place).unwrap();
