@@ -101,6 +101,15 @@ impl Verbosity {
     }
 }
 
+#[cfg(test)]
+impl Verbosity {
+    /// That of nobody's logger.
+    pub(crate) fn of_none() -> Self {
+        let (_, handle) = reload::Layer::new(filter(LogLevel::Info));
+        Self(handle)
+    }
+}
+
 /// *Source:* <https://no-color.org>: set and not empty.
 fn wants_colour() -> bool {
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

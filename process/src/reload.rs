@@ -32,6 +32,9 @@ pub(crate) struct Reload<C> {
     pub(crate) configs: watch::Sender<C>,
     pub(crate) files: Files,
     pub(crate) certificates: Certificates,
+    /// Why what changed is not in force, as was said. It is tried again at each look: what mends it may be in no file that is
+    /// looked at.
+    pub(crate) refused: Option<String>,
 }
 
 /// What the sources say now.
@@ -77,15 +80,17 @@ impl<C: Send + Sync + 'static> Reload<C> {
         let mut files = self.files.clone();
         // Files may be on a disk that does not answer; signals that end the process must be heard all the same.
         let reread = spawn_blocking(move || {
-            let changed = files.know();
+            let changed = files.changed_by_now();
             (files, changed, reread(&sources, leaves, read))
         });
         match reread.await {
             Ok((files, changed, new)) => {
                 self.files = files;
+                // Whoever asks is told again.
+                self.refused = None;
                 match new {
                     Ok(new) => self.take(new, &changed),
-                    Err(mistakes) => refuse(&mistakes),
+                    Err(mistakes) => self.refuse(&mistakes),
                 }
             }
             Err(error) => bug(&error),
@@ -107,8 +112,9 @@ impl<C: Send + Sync + 'static> Reload<C> {
         match look.await {
             Ok((files, refilled)) => {
                 self.files = files;
-                if let Some(refilled) = refilled {
-                    self.refill(refilled);
+                match refilled {
+                    Some(refilled) => self.refill(refilled),
+                    None => self.refused = None,
                 }
             }
             Err(error) => bug(&error),
@@ -121,8 +127,21 @@ impl<C: Send + Sync + 'static> Reload<C> {
                 self.put_in_force(settings);
                 say_taken(&changed);
             }
-            Err(mistakes) => refuse(&mistakes),
+            Err(mistakes) => self.refuse(&mistakes),
         }
+    }
+
+    /// Says why nothing is taken, unless that is what was said at the look before.
+    fn refuse(&mut self, mistakes: &Mistakes) {
+        let refused = Some(mistakes.to_string());
+        if self.refused == refused {
+            return;
+        }
+        self.refused = refused;
+        for mistake in mistakes.lines() {
+            error!("{mistake}");
+        }
+        error!("configuration not reloaded, everything stays as it was");
     }
 
     fn put_in_force(&mut self, settings: Settings<C>) {
@@ -137,6 +156,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
             warn!("{warning}");
         }
         self.files = Files::read(files);
+        self.refused = None;
         self.certificates.set(certificates);
         self.certificates.remind();
     }
@@ -152,7 +172,7 @@ impl<C: Send + Sync + 'static> Reload<C> {
         }
         let (leaves, settings) = match new.effect {
             Ok(effect) => effect,
-            Err(mistakes) => return refuse(&mistakes),
+            Err(mistakes) => return self.refuse(&mistakes),
         };
         self.put_in_force(settings);
         self.leaves = leaves;
@@ -206,14 +226,10 @@ fn say_taken(changed: &[PathBuf]) {
     }
 }
 
-fn refuse(mistakes: &Mistakes) {
-    for mistake in mistakes.lines() {
-        error!("{mistake}");
-    }
-    error!("configuration not reloaded, everything stays as it was");
-}
-
 /// A panic while reading. The process works on with what it has.
 fn bug(error: &JoinError) {
     error!(%error, "configuration not reloaded, everything stays as it was");
 }
+
+#[cfg(test)]
+mod tests;

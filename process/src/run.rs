@@ -102,6 +102,7 @@ where
         configs,
         files: Files::read(noticed.files),
         certificates,
+        refused: None,
     };
     let code = runtime.block_on(async {
         tokio::select! {

@@ -61,6 +61,13 @@ impl Sources {
         Some(Self::new(program, flags, env::vars_os().collect()))
     }
 
+    /// Those of a process that has flags alone.
+    #[cfg(test)]
+    pub(crate) fn of_flags(program: &'static Program, args: &[&str]) -> Self {
+        let flags = program.flags(args.iter().map(Into::into)).unwrap();
+        Self::new(program, flags, Variables::default())
+    }
+
     pub(super) fn new(program: &'static Program, flags: Flags, variables: Variables) -> Self {
         Self {
             program,
