@@ -48,6 +48,18 @@ impl Mux {
         Self::of(Process::start(SERVER, &all)).await
     }
 
+    /// Starts one with further options where nobody else listens while it is away, as one does that comes [back](Self::again).
+    pub async fn lasting(args: &[&str]) -> Self {
+        let [proxy, multiplexer] = free().map(|address| address.to_string());
+        Self::at(&proxy, &multiplexer, args).await
+    }
+
+    /// Starts another one at the same addresses.
+    pub async fn again(&self, args: &[&str]) -> Self {
+        let [proxy, multiplexer] = [self.proxy, self.multiplexer].map(|at| at.to_string());
+        Self::at(&proxy, &multiplexer, args).await
+    }
+
     /// Starts one that may open at most `descriptors` files and sockets.
     pub async fn limited(descriptors: usize) -> Self {
         let all = options("127.0.0.1:0", "127.0.0.1:0", &[]);

@@ -133,7 +133,7 @@ async fn a_killed_edge_is_gone_within_2_s_and_back_within_5_s_of_its_restart() {
 
 #[tokio::test]
 async fn a_killed_server_has_all_its_edges_back_within_5_s_of_listening() {
-    let mut mux = Mux::start().await;
+    let mut mux = Mux::lasting(&[]).await;
     let backend = named("x").await;
     let ids: Vec<_> = (10..30).map(|n| format!("edge-{n}")).collect();
     let address = backend.address.to_string();
@@ -146,8 +146,7 @@ async fn a_killed_server_has_all_its_edges_back_within_5_s_of_listening() {
     mux.kill().await;
     // Long enough that they wait between two dials.
     join_all(edges.iter().map(|edge| edge.says_times(" no tunnel ", 3))).await;
-    let (proxy, multiplexer) = (mux.proxy.to_string(), mux.multiplexer.to_string());
-    let mux = Mux::at(&proxy, &multiplexer, &[]).await;
+    let mux = mux.again(&[]).await;
     let back = listed(&mux, &ids).await;
     assert!(back < Duration::from_secs(5), "{back:?}");
     let caller = Caller::connect(mux.proxy).await;
@@ -229,7 +228,7 @@ async fn an_id_belongs_to_the_first_edge_while_it_lives() {
 
 #[tokio::test]
 async fn an_edge_without_an_id_keeps_one_pet_name() {
-    let mut mux = Mux::start().await;
+    let mut mux = Mux::lasting(&[]).await;
     let server = mux.multiplexer.to_string();
     let edge = Process::start(EDGE, &["--multiplexer-address", &server]);
     let line = edge.says(" connected ").await;
@@ -242,8 +241,7 @@ async fn an_edge_without_an_id_keeps_one_pet_name() {
     }
     assert_eq!(mux.listed().await, [name.as_str()]);
     mux.kill().await;
-    let (proxy, multiplexer) = (mux.proxy.to_string(), mux.multiplexer.to_string());
-    let mux = Mux::at(&proxy, &multiplexer, &[]).await;
+    let mux = mux.again(&[]).await;
     listed(&mux, &[&name]).await;
     let other = Process::start(EDGE, &["--multiplexer-address", &server]);
     other.says(" connected ").await;

@@ -85,12 +85,11 @@ async fn nobody_waits_for_an_edge_that_was_never_there() {
 #[tokio::test]
 async fn after_a_restart_of_the_server_calls_wait_for_their_edges() {
     let backend = answering().await;
-    let mut mux = Mux::start().await;
+    let mut mux = Mux::lasting(&[]).await;
     let _edge = Edge::start(&mux, "rainbow", backend.address).await;
-    let (proxy, multiplexer) = (mux.proxy.to_string(), mux.multiplexer.to_string());
     mux.kill().await;
     // With the defaults of the product: the edge is back within the wait.
-    let mux = Mux::at(&proxy, &multiplexer, &["--warm-up", "30s"]).await;
+    let mux = mux.again(&["--warm-up", "30s"]).await;
     let caller = Caller::connect(mux.proxy).await;
     is_done(&ask(&caller, "rainbow", &[]).await.answer().await);
 }

@@ -64,7 +64,7 @@ async fn people_get_a_line_per_event() {
 
 #[tokio::test]
 async fn a_server_that_goes_away_is_said_to_and_watched_again_when_it_is_back() {
-    let mut mux = Mux::start().await;
+    let mut mux = Mux::lasting(&[]).await;
     let _edge = edge(&mux, "ant").await;
     let mut watch = watch(&mux, true);
     event(&mut watch, "present", Some("ant")).await;
@@ -73,8 +73,7 @@ async fn a_server_that_goes_away_is_said_to_and_watched_again_when_it_is_back() 
     let lost = event(&mut watch, "server-lost", None).await;
     assert!(!lost["reason"].as_str().unwrap().is_empty(), "{lost}");
 
-    let (proxy, multiplexer) = (mux.proxy.to_string(), mux.multiplexer.to_string());
-    let _mux = Mux::at(&proxy, &multiplexer, &[]).await;
+    let _mux = mux.again(&[]).await;
     event(&mut watch, "server-back", None).await;
     // The edge is in the snapshot, or comes right after it.
     let mut seen = Vec::new();

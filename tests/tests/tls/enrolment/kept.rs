@@ -9,12 +9,6 @@ use crate::tokens::{FIRST, SECOND};
 use crate::tunnel::is_refused;
 use crate::{borrowed, server};
 
-/// The same server again, at the same addresses.
-async fn again(mux: &Mux, options: &[String]) -> Mux {
-    let [proxy, multiplexer] = [mux.proxy, mux.multiplexer].map(|address| address.to_string());
-    Mux::at(&proxy, &multiplexer, &borrowed(options)).await
-}
-
 fn shows_no_other(edge: &Edge) {
     edge.never_said("there is another");
 }
@@ -24,7 +18,7 @@ fn shows_no_other(edge: &Edge) {
 async fn an_edge_whose_key_file_is_gone_goes_on_with_its_key() {
     let folder = Folder::new("key-gone");
     let options = takes(&folder, &[(FIRST, "rainbow")]);
-    let mut mux = server(&options).await;
+    let mut mux = Mux::lasting(&borrowed(&options)).await;
     let enrols = enrols(&folder, "key", FIRST[0]);
     let mut rainbow = dials(&mux, "rainbow", &enrols);
     rainbow.says(" connected ").await;
@@ -41,7 +35,7 @@ async fn an_edge_whose_key_file_is_gone_goes_on_with_its_key() {
         );
         // So does its next tunnel.
         mux.kill().await;
-        mux = again(&mux, &options).await;
+        mux = mux.again(&borrowed(&options)).await;
         rainbow.says_times(" connected ", 2).await;
         shows_no_other(&rainbow);
         assert!(!place.exists());
@@ -121,7 +115,7 @@ async fn who_takes_over_knows_who_enrolled_and_what_is_spent() {
     rainbow.kill().await;
     let rainbow = dials(&old, "rainbow", &[has(&folder, "rainbow")]);
     rainbow.says(" connected ").await;
-    let new = again(&old, &options).await;
+    let new = old.again(&borrowed(&options)).await;
     new.says("took over from the process before").await;
     let over = new.says("the edges are over").await;
     assert!(over.contains("edges=1 missing=0"), "{over}");
