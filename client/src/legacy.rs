@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::sleep;
 
 use crate::Backend;
-use crate::splice::copy;
+use crate::splice::{copy, last_words};
 use rewrite::Rewrite;
 
 /// What the backend may take to say the rest once the server's half has ended.
@@ -63,6 +63,7 @@ pub(crate) async fn splice(
     }
 }
 
+/// Ends some time after `target` failed, so that the other direction can end by itself.
 async fn rewritten(
     mut source: impl AsyncRead + Unpin,
     target: &mut (impl AsyncWrite + Unpin),
@@ -76,7 +77,13 @@ async fn rewritten(
             return Ok(());
         }
         rewrite.push(&mut input, &mut output)?;
-        target.write_all_buf(&mut output).await?;
-        target.flush().await?;
+        let passed = async {
+            target.write_all_buf(&mut output).await?;
+            target.flush().await
+        };
+        if let Err(error) = passed.await {
+            last_words().await;
+            return Err(error);
+        }
     }
 }

@@ -44,8 +44,7 @@ pub(crate) async fn splice(
             }
             Ok(_) | Err(Side::Source) => Err(Cut::Server),
             Err(Side::Target) => {
-                // What it said before it hung up can still be read.
-                sleep(LAST_WORDS).await;
+                last_words().await;
                 Err(Cut::Backend)
             }
         }
@@ -65,6 +64,11 @@ pub(crate) async fn splice(
     if let Err(Cut::Backend) = result {
         from_server.unsplit(to_server).backend_lost();
     }
+}
+
+/// Waits where the backend takes no more bytes: what it said before it hung up can still be read.
+pub(crate) async fn last_words() {
+    sleep(LAST_WORDS).await;
 }
 
 /// Waits until the server gives the stream up. Never returns for an orderly end.
@@ -117,3 +121,6 @@ pub(crate) async fn copy(
         copied += buffer.len() as u64;
     }
 }
+
+#[cfg(test)]
+mod tests;
