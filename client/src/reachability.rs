@@ -11,7 +11,8 @@ use tracing::{info, warn};
 use crate::Backend;
 use crate::backend::DialError;
 
-const SILENT: &str =
+const SILENT: &str = "it hangs up without a word";
+const SILENT_IN_PLAIN_TEXT: &str =
     "it hangs up without a word: if it speaks TLS, write its address as https://HOST:PORT";
 
 /// Whether the backend answered last time, and as what.
@@ -45,25 +46,30 @@ impl Reachability {
 
     /// The backend spoke, `first` of all, or hung up: is it a gRPC server at all? The server of the tunnel finds out by itself.
     pub(crate) fn heard(&self, backend: &Backend, first: Result<&[u8], &io::Error>) {
-        let advice = match first {
-            Ok(first) => Self::advice(first),
-            // As most systems hang up on what they did not read.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Some(SILENT),
-            Err(error) => of_alert(error),
-        };
+        let advice = advice(backend, first);
         let was_foreign = self.is_foreign.swap(advice.is_some(), Ordering::Relaxed);
         if let Some(advice) = advice.filter(|_| !was_foreign) {
             warn!(%backend, advice, "the backend does not answer as a gRPC server");
         }
     }
+}
 
-    fn advice(first: &[u8]) -> Option<&'static str> {
-        match Speaks::of_server(first) {
-            _ if first.is_empty() => Some(SILENT),
-            Some(Speaks::Tls) => Some("it speaks TLS: write its address as https://HOST:PORT"),
-            Some(Speaks::Http1) => Some("it speaks HTTP/1, and gRPC needs HTTP/2"),
+fn advice(backend: &Backend, first: Result<&[u8], &io::Error>) -> Option<&'static str> {
+    let silent = if backend.in_plain_text().is_some() {
+        SILENT_IN_PLAIN_TEXT
+    } else {
+        SILENT
+    };
+    match first {
+        Ok([]) => Some(silent),
+        Ok(first) => match Speaks::of_server(first)? {
+            Speaks::Tls => Some("it speaks TLS: write its address as https://HOST:PORT"),
+            Speaks::Http1 => Some("it speaks HTTP/1, and gRPC needs HTTP/2"),
             _ => None,
-        }
+        },
+        // As most systems hang up on what they did not read.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Some(silent),
+        Err(error) => of_alert(error),
     }
 }
 
@@ -80,5 +86,25 @@ fn of_alert(error: &io::Error) -> Option<&'static str> {
             Some("it does not accept the certificate in --backend-certificate")
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_dialled_with_tls_or_over_a_unix_socket_is_not_advised_of_tls() {
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        for (address, wanted) in [
+            ("localhost:1", SILENT_IN_PLAIN_TEXT),
+            ("https://localhost:1", SILENT),
+            ("unix:/run/x", SILENT),
+        ] {
+            let backend = Backend::new(address.parse().unwrap());
+            for first in [Ok(&[][..]), Err(&reset)] {
+                assert_eq!(advice(&backend, first), Some(wanted), "{address}");
+            }
+        }
     }
 }
