@@ -12,7 +12,10 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
             "the server's --callers-policy lets this caller see the edge, and not make this call there, though it may well let \
              it make others: ask whoever wrote it"
         }
-        "hook-refused" => "the server's hook refuses this caller: ask whoever wrote it",
+        "hook-refused" => {
+            "the server's hook does not let this caller make this call, though it may well let it make others: ask whoever \
+             wrote it"
+        }
         "hook-failed" => {
             "the server's hook gives no answer: the server's log says why; try again when it does"
         }

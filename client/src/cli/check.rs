@@ -59,7 +59,11 @@ async fn http2(proxy: &Place) -> Result<Found, Trouble> {
 
 /// Whether the server knows the edge.
 async fn registered(proxy: &Arc<Place>, id: &ClientId) -> Result<Found, Trouble> {
-    let edges = discovery::list(proxy).await?;
+    // Without that nothing is known of any edge, whoever does not allow it.
+    let edges = discovery::list(proxy).await.map_err(|trouble| Trouble {
+        is_not_allowed: false,
+        ..trouble
+    })?;
     let id = id.as_str();
     if let Some(edge) = edges.iter().find(|edge| edge.client_id == id) {
         let phrase = listed::phrase(edge);

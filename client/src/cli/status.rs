@@ -16,7 +16,7 @@ const MUX_ERROR: &str = "x-mux-error";
 pub(super) struct Trouble {
     pub(super) what: String,
     pub(super) advice: String,
-    /// Whether it is only that the server's policy does not let this caller make this very call.
+    /// Whether it is only that the server's policy or hook does not let this caller make this very call.
     pub(super) is_not_allowed: bool,
 }
 
@@ -39,7 +39,10 @@ impl Trouble {
             Origin::Backend => "the answer is the backend's own: its log may say more",
         };
         Self {
-            is_not_allowed: origin(status) == Origin::Multiplexer("not-allowed"),
+            is_not_allowed: matches!(
+                origin(status),
+                Origin::Multiplexer("not-allowed" | "hook-refused")
+            ),
             ..Self::new(in_words(status), advice)
         }
     }
@@ -126,6 +129,23 @@ mod tests {
     use std::io;
 
     use super::*;
+
+    #[test]
+    fn a_call_that_a_policy_or_a_hook_refuses_says_nothing_of_others() {
+        for (reason, is_not_allowed) in [
+            ("not-allowed", true),
+            ("hook-refused", true),
+            ("hook-failed", false),
+            ("unauthenticated", false),
+        ] {
+            let mut refused = Status::permission_denied("mux: x");
+            refused
+                .metadata_mut()
+                .insert(MUX_ERROR, reason.parse().unwrap());
+            let trouble = Trouble::of(&refused);
+            assert_eq!(trouble.is_not_allowed, is_not_allowed, "{reason}");
+        }
+    }
 
     #[test]
     fn a_call_that_broke_here_is_nobodys_answer() {
