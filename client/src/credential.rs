@@ -1,6 +1,6 @@
 //! What an edge shows to servers of who it is.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use grpc_multiplexer_process::{SshKeyFileError, SshPrivateKey};
@@ -50,6 +50,14 @@ impl Credential {
         match self {
             Self::Token(_) => Ok(()),
             Self::Key { key, .. } => key.made().await,
+        }
+    }
+
+    /// Where a key is to be made, if there is none yet.
+    pub(crate) fn to_be_made(&self) -> Option<&Path> {
+        match self {
+            Self::Key { key, .. } if !key.is_known() => Some(&key.file),
+            Self::Token(_) | Self::Key { .. } => None,
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::credential::Credential;
 use crate::reachability::Reachability;
 use crate::{Edge, Upgrade};
 pub(crate) use identity::Identity;
@@ -58,6 +59,9 @@ impl Edge {
     pub async fn run_upgrading(mut self, upgrade: Upgrade, stop: CancellationToken) -> EdgeEnd {
         let identity = match upgrade.identity() {
             Some((client_id, identity)) => {
+                if let Err(error) = self.has_its_key() {
+                    return EdgeEnd::NotTakenOver(error);
+                }
                 if !self.is_named {
                     self.client_id = client_id;
                 }
@@ -67,6 +71,20 @@ impl Edge {
         };
         let upgrade = async |fleet: &Fleet| upgrade.run(fleet).await;
         self.serve(identity, upgrade, stop).await
+    }
+
+    /// Sees that no key is to be made in place of the one that the process before shows: that one would take the new one for its
+    /// own, and its token is spent.
+    fn has_its_key(&self) -> Result<(), HandoverError> {
+        let credential = self.credential();
+        let Some(file) = credential.as_ref().and_then(Credential::to_be_made) else {
+            return Ok(());
+        };
+        Err(HandoverError::Lacking(format!(
+            "there is no key in {}, and a process that takes over makes none: put the edge's key back, or stop the edge and \
+             start it again to have a new one made",
+            file.display()
+        )))
     }
 
     /// Runs the slots to their end, which a hand-over brings too.

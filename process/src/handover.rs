@@ -68,6 +68,9 @@ pub enum HandoverError {
     /// The other process said something else than what was due.
     #[error("the other process said {0:?}, which is not understood")]
     Unexpected(String),
+    /// The new process has not what it needs to be the same as the old one.
+    #[error("{0}")]
+    Lacking(String),
     /// Its connection failed.
     #[error("the connection to the other process failed")]
     Broken(#[from] io::Error),

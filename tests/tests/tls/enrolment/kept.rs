@@ -49,6 +49,33 @@ async fn an_edge_whose_key_file_is_gone_goes_on_with_its_key() {
     assert_eq!(enrolled(&folder).matches("ssh-ed25519").count(), 1);
 }
 
+/// It would make another, which nobody knows, and the edge would take that for its own.
+#[tokio::test]
+async fn an_edge_whose_key_file_is_gone_is_not_taken_over_from() {
+    let folder = Folder::new("key-gone-upgrade");
+    let mux = server(&takes(&folder, &[(FIRST, "rainbow")])).await;
+    let mut options = enrols(&folder, "key", FIRST[0]);
+    let socket = folder.0.join("edge");
+    options.push(format!("--upgrade-socket={}", socket.display()));
+    let mut old = dials(&mux, "rainbow", &options);
+    old.says(" connected ").await;
+    let place = folder.0.join("key");
+    let key = fs::read(&place).unwrap();
+    fs::remove_file(&place).unwrap();
+    let mut new = dials(&mux, "rainbow", &options);
+    assert_eq!(new.ended().await.code(), Some(1));
+    let line = new.says("a process that takes over makes none").await;
+    assert!(line.contains(&place.display().to_string()), "{line}");
+    old.says("not handed over, this process goes on").await;
+    assert!(!place.exists());
+    folder.put_secret("key", &key);
+    let new = dials(&mux, "rainbow", &options);
+    new.says("took over from the process before").await;
+    assert_eq!(old.ended().await.code(), Some(0));
+    shows_no_other(&old);
+    old.never_said("tunnel lost");
+}
+
 /// People delete what is secret and good for nothing.
 #[tokio::test]
 async fn a_token_that_was_spent_may_be_deleted() {
