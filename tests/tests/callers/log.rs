@@ -33,7 +33,7 @@ async fn a_dry_run_refuses_nothing_and_says_what_it_would() {
 /// Who wants to know it all has it without all the rest.
 #[tokio::test]
 async fn a_policy_may_want_each_decision_in_the_log() {
-    let (mux, folder) = server(&policy(), &["--log-level=info"]).await;
+    let (mux, folder) = server(&policy(), &["--log-level", "info"]).await;
     let (_backend, _edge) = edge(&mux, "rainbow").await;
     let caller = Caller::connect(mux.proxy).await;
     let decisions = |verdict: &str| {
