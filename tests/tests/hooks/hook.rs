@@ -228,6 +228,18 @@ impl Hook {
         until(&format!("{times} questions to a hook"), asked).await
     }
 
+    /// The same about `id`.
+    pub(crate) async fn asked_of(&self, id: &str, times: usize) {
+        until(
+            &format!("{times} questions about {id} to a hook"),
+            async || {
+                let asked = self.shared.asked.lock().unwrap();
+                (asked.iter().filter(|edge| edge.client_id == id).count() >= times).then_some(())
+            },
+        )
+        .await;
+    }
+
     /// What it was told of, everything.
     pub(crate) fn told(&self) -> Vec<Told> {
         self.shared.told.lock().unwrap().clone()

@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::net::SocketAddr;
 
-use grpc_multiplexer_tests::{Caller, Process, metric, until, within};
+use grpc_multiplexer_tests::{Caller, Mux, Process, metric, until, within};
 use tokio::task::JoinSet;
 
 use crate::callers::for_callers;
@@ -13,6 +13,8 @@ use crate::{edge, server, yes};
 /// Edges beside the one, and how many of them are in one process.
 const EDGES: usize = 1000;
 const CROWD: usize = 250;
+/// Those that come meanwhile.
+const NEWCOMERS: usize = 20;
 /// Callers' connections beside the one, and calls of each, which are under way together.
 const CALLERS: usize = 100;
 const CALLS: usize = 10;
@@ -26,9 +28,9 @@ const TRIES: usize = 3;
 /// What the edges of a crowd serve.
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
-/// One process with edges `NAME-0`, `NAME-1` and so on.
-fn crowd(multiplexer: SocketAddr, name: &str) -> Process {
-    let (server, count) = (multiplexer.to_string(), CROWD.to_string());
+/// One process with so many edges: `NAME-0`, `NAME-1` and so on.
+fn crowd(mux: &Mux, name: &str, count: usize) -> Process {
+    let (server, count) = (mux.multiplexer.to_string(), count.to_string());
     Process::start("storm", &["edges", &server, name, &count])
 }
 
@@ -59,42 +61,34 @@ async fn all_call(
 #[tokio::test]
 async fn a_slow_hook_delays_only_the_edge_that_it_decides_on() {
     let hook = Hook::start(|edge| (edge.client_id != "slow").then(|| Ok(yes()))).await;
-    let mux = server(hook.address, &[LONGEST, "--log-level", "info"]).await;
-    let connected = async |name: &str| {
-        until("others are connected", async || {
-            let listed = mux.listed().await.into_iter();
-            (listed.filter(|id| id.starts_with(name)).count() == CROWD).then_some(())
+    let options = [LONGEST, "--hooks-for=edges", "--log-level", "info"];
+    let mux = server(hook.address, &options).await;
+    let connected = async |edges: usize| {
+        until(&format!("{edges} edges are connected"), async || {
+            (metric(mux.admin, "tunnels").await == edges as f64).then_some(())
         })
         .await;
     };
-    let names: Vec<_> = (1..EDGES / CROWD).map(|n| format!("crowd-{n}")).collect();
-    let _crowds: Vec<_> = names
-        .iter()
-        .map(|name| crowd(mux.multiplexer, name))
-        .collect();
-    for name in &names {
-        connected(name).await;
+    let mut crowds = Vec::new();
+    for number in 0..EDGES / CROWD {
+        crowds.push(crowd(&mux, &format!("crowd-{number}"), CROWD));
+        connected(crowds.len() * CROWD).await;
     }
     // One that knows which server it dials waits for it.
     let slow = edge(&mux, "slow", &["--tunnel-protocol=1"]);
     let times = |part: &str| slow.log().iter().filter(|it| it.contains(part)).count();
     for round in 1..=TRIES {
-        until("the hook is asked", async || {
-            let asked = hook.asked().into_iter();
-            let asked = asked.filter(|edge| edge.client_id == "slow").count();
-            (asked >= round).then_some(())
-        })
-        .await;
-        let newcomers = format!("newcomers-{round}");
-        let _newcomers = crowd(mux.multiplexer, &newcomers);
-        connected(&newcomers).await;
-        let name = |call: usize| names.get(call / CROWD).unwrap_or(&newcomers);
-        let id = |call: usize| format!("{}-{}", name(call), call % CROWD);
+        hook.asked_of("slow", round).await;
+        let newcomers = crowd(&mux, "newcomers", NEWCOMERS);
+        connected(EDGES + NEWCOMERS).await;
+        let id = |call: usize| format!("crowd-{}-{}", call / CROWD, call % CROWD);
         all_call(mux.proxy, HEALTH, |call| vec![("client-id", id(call))]).await;
         if times("no tunnel") < round {
             slow.never_said(" connected ");
             return;
         }
+        drop(newcomers);
+        connected(EDGES).await;
     }
     panic!("the hook answers before all others are through");
 }
