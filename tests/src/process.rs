@@ -1,6 +1,7 @@
 //! One process of the product, and what it says.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -67,7 +68,7 @@ pub fn output(command: &mut Command) -> Output {
     output
 }
 
-/// A running process. Killed when dropped, and its log must show no [secret](secrets) then.
+/// A running process. Killed when dropped, and what it says and what others see of it must show no [secret](secrets) then.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -225,7 +226,7 @@ impl Process {
     #[must_use]
     pub fn resident(&self) -> u64 {
         let status = format!("/proc/{}/status", self.pid());
-        let status = std::fs::read_to_string(status).expect("it runs on Linux");
+        let status = fs::read_to_string(status).expect("it runs on Linux");
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let number = line.and_then(|line| line.split_whitespace().nth(1));
         number.and_then(|n| n.parse().ok()).expect("a number")
@@ -269,6 +270,7 @@ impl Process {
     ///
     /// When it does not end.
     pub async fn ended(&mut self) -> ExitStatus {
+        self.shows_others_no_secret();
         within("the end of a process", self.child.wait())
             .await
             .expect("a child can be waited for")
@@ -280,8 +282,21 @@ impl Process {
     ///
     /// When that fails.
     pub async fn kill(&mut self) {
+        self.shows_others_no_secret();
         self.child.start_kill().expect("a child can be killed");
         self.ended().await;
+    }
+}
+
+impl Process {
+    /// Sees that its arguments and its environment, which others on the same machine can read, have no secret. Where they are
+    /// elsewhere than on Linux, and once it is over, there is nothing to see.
+    fn shows_others_no_secret(&self) {
+        let Some(pid) = self.child.id() else { return };
+        for file in ["cmdline", "environ"] {
+            let shown = fs::read(format!("/proc/{pid}/{file}"));
+            secrets::are_not_in(file, shown.unwrap_or_default());
+        }
     }
 }
 
@@ -292,6 +307,7 @@ impl Drop for Process {
             for line in self.log() {
                 secrets::are_not_in("a log", line);
             }
+            self.shows_others_no_secret();
         }
     }
 }

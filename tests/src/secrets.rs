@@ -1,7 +1,8 @@
 //! Secrets that a test gives to the product, and what must not show them.
 //!
 //! What a test writes into a file for nobody else, and what its callers show as who they are, is looked for in all that
-//! processes and commands of the same test program say: as it is, and in the forms that bytes usually take in a text.
+//! processes and commands of the same test program say, and in the arguments and environments of those processes: as it is, and
+//! in the forms that bytes usually take in a text.
 
 use std::collections::HashSet;
 use std::sync::{LazyLock, PoisonError, RwLock};

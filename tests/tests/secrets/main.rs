@@ -1,7 +1,7 @@
 //! Secrets are shown to those whom they are for, and to nobody else: not on the way, not in a log, not in an answer.
 //!
-//! Those of other tests are looked for as well, in all that the processes of those tests say. Instance ids and resume tokens
-//! are not among them: processes make them up, and no test knows them.
+//! Those of other tests are looked for as well, in all that the processes of those tests say, in their arguments and in their
+//! environments.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -15,9 +15,11 @@ mod server;
 mod strangers;
 mod world;
 
-use grpc_multiplexer_tests::secrets::{are_not_in, found_in};
+use grpc_multiplexer_tests::secrets::{are_not_in, found_in, plant};
+use grpc_multiplexer_tests::{Edge, ScriptedServer};
 
-use world::{Tls, World, is_clean};
+use material::token;
+use world::{Tls, World, said_everything};
 
 /// Edges and callers by each of their credentials, operators, and whoever looks at pages.
 #[tokio::test]
@@ -48,13 +50,32 @@ async fn what_works_shows_no_secret() {
         for page in ["/", "/livez", "/readyz", "/metrics", "/nothing"] {
             are_not_in(page, world.page(page).await);
         }
+        world.takes_its_own_place().await;
         world.crash().await;
         edges[0].says_times(&world.connected(), 2).await;
         for process in edges.iter().map(|edge| &**edge).chain([&world.server]) {
-            is_clean(process);
+            said_everything(process);
         }
         world.nothing_is_readable_on_the_way();
+        // It was told, and said nothing of it.
+        assert!(found_in(world.to_hook.seen()).is_some());
     }
+}
+
+/// Whoever has that gets the place of an edge.
+#[tokio::test]
+async fn what_a_tunnel_is_known_by_is_in_no_log_of_its_edge() {
+    let (server, proof) = (ScriptedServer::start().await, token());
+    let args = ["--log-level", "trace"];
+    let edge = Edge::dialling(server.address, "rainbow", "127.0.0.1:1", &args);
+    let tunnel = server.take(proof.as_bytes()).await;
+    plant(&tunnel.hello.instance_id);
+    edge.says(" connected ").await;
+    drop(tunnel);
+    let again = server.take(proof.as_bytes()).await;
+    assert_eq!(again.hello.resume_token, proof.as_bytes());
+    edge.says_times(" connected ", 2).await;
+    said_everything(&edge);
 }
 
 /// Else the taps would hear nothing, or what is looked for would not be found.
@@ -68,6 +89,6 @@ async fn in_plain_text_secrets_are_readable_on_the_way() {
         assert!(found_in(tap.seen()).is_some());
     }
     for process in edges.iter().map(|edge| &**edge).chain([&world.server]) {
-        is_clean(process);
+        said_everything(process);
     }
 }

@@ -8,7 +8,7 @@ use grpc_multiplexer_tests::signer::{Signer, says};
 use grpc_multiplexer_tests::{Authority, KEYS};
 
 use crate::material::token;
-use crate::world::{Tls, World, is_clean};
+use crate::world::{Tls, World, said_everything};
 
 #[tokio::test]
 async fn who_is_refused_is_told_nothing_secret_and_nobody_else_is() {
@@ -28,9 +28,9 @@ async fn who_is_refused_is_told_nothing_secret_and_nobody_else_is() {
             format!("--key-file={}", put("other-key", KEYS[1].private)),
         ),
     ] {
-        let edge = world.edge(id, &shows);
+        let edge = world.edge(id, &[&shows]);
         edge.says("none until this is mended").await;
-        is_clean(&edge);
+        said_everything(&edge);
     }
     let twice = format!("{0} {0}", world.caller_token);
     for bearer in [
@@ -56,7 +56,7 @@ async fn who_is_refused_is_told_nothing_secret_and_nobody_else_is() {
     let (code, said) = world.ask(&kick, &world.operator(&stranger)).await;
     assert_ne!(code, Some(0), "{said}");
     for process in edges.iter().map(|edge| &**edge).chain([&world.server]) {
-        is_clean(process);
+        said_everything(process);
     }
     world.nothing_is_readable_on_the_way();
 }
@@ -124,6 +124,6 @@ async fn what_a_reload_cannot_take_is_not_shown() {
         edge.says("other users can read").await;
     }
     for process in edges.iter().map(|edge| &**edge).chain([&world.server]) {
-        is_clean(process);
+        said_everything(process);
     }
 }

@@ -4,19 +4,23 @@ use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use grpc_multiplexer_tests::secrets::{are_not_in, plant};
+use grpc_multiplexer_tests::secrets::{are_not_in, plant, plant_file};
 use grpc_multiplexer_tests::signer::{MARKER, Signer, jwks};
 use grpc_multiplexer_tests::{
-    Answer, Authority, Backend, Caller, Edge, Folder, KEYS, Leaf, Process, Tap, command, free,
-    output, within,
+    Answer, Authority, Backend, Caller, Edge, Folder, KEYS, Leaf, Process, Tap, auth, command,
+    free, hello, output, within,
 };
+use grpc_multiplexer_tunnel::message::Hello;
+use grpc_multiplexer_tunnel::{TOKEN_SCHEME, TunnelConfig, dial};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::material::token;
-use crate::server::{configuration, options, publisher, put_files, started, tls_options};
+use crate::server::{configuration, hook, options, publisher, put_files, started, tls_options};
 
 const EDGE: &str = "grpc-multiplexer-client";
 
@@ -35,8 +39,10 @@ pub(crate) struct World {
     pub(crate) server: Process,
     pub(crate) to_proxy: Tap,
     pub(crate) to_multiplexer: Tap,
+    pub(crate) to_hook: Tap,
     pub(crate) edge_token: String,
     pub(crate) caller_token: String,
+    enrolment_token: String,
     /// In each call, and in each answer.
     pub(crate) body: String,
     tls: Tls,
@@ -47,19 +53,23 @@ pub(crate) struct World {
     backend: Backend,
     /// Of the keys that callers' tokens are signed with.
     publisher: Backend,
+    _hook: Backend,
 }
 
 impl World {
     pub(crate) async fn start(tls: Tls, format: &'static str) -> Self {
         let [proxy, multiplexer, admin, operator] = free();
         let (folder, authority) = (Folder::new("secrets"), Authority::new("secrets"));
-        let (signer, edge_token, caller_token) = (Signer::new("a"), token(), token());
+        let (signer, tokens) = (Signer::new("a"), [(); 3].map(|()| token()));
         plant(MARKER);
         let publisher = publisher(&jwks(&[&signer])).await;
-        put_files(&folder, &signer, [&edge_token, &caller_token]);
+        put_files(&folder, &signer, tokens.each_ref().map(String::as_str));
+        let [edge_token, caller_token, enrolment_token] = tokens;
+        let hook = hook().await;
+        let to_hook = Tap::to(hook.address).await;
         folder.put("ca.pem", authority.pem());
         folder.put("server.yaml", configuration(&folder, publisher.address));
-        let addresses = [proxy, multiplexer, admin, operator];
+        let addresses = [proxy, multiplexer, admin, operator, to_hook.address];
         let mut options = options(&folder, addresses, format);
         if tls == Tls::Everywhere {
             options.extend(tls_options(&folder, &authority));
@@ -84,11 +94,13 @@ impl World {
             server: started(&options).await,
             to_proxy: Tap::to(proxy).await,
             to_multiplexer: Tap::to(multiplexer).await,
+            to_hook,
             folder,
             authority,
             signer,
             edge_token,
             caller_token,
+            enrolment_token,
             body,
             tls,
             format,
@@ -97,6 +109,7 @@ impl World {
             operator,
             backend,
             publisher,
+            _hook: hook,
         }
     }
 
@@ -111,36 +124,52 @@ impl World {
         self.server = started(&self.options).await;
     }
 
-    /// Edges that show a token, a key, and a JSON Web Token, once they are let in.
-    pub(crate) async fn edges(&self) -> [Edge; 3] {
+    /// Edges that show a token, a key, a JSON Web Token, and a key of their own that they enrol with, once they are let in.
+    pub(crate) async fn edges(&self) -> [Edge; 4] {
         let put = |name: &str, text: &str| self.folder.put_secret(name, text);
+        let key = self.file("attic");
         let edges = [
             self.edge(
                 "rainbow",
-                &format!("--token-file={}", put("rainbow", &self.edge_token)),
+                &[&format!(
+                    "--token-file={}",
+                    put("rainbow", &self.edge_token)
+                )],
             ),
             self.edge(
                 "kitchen",
-                &format!("--key-file={}", put("kitchen", KEYS[0].private)),
+                &[&format!("--key-file={}", put("kitchen", KEYS[0].private))],
             ),
             self.edge(
                 "garden",
-                &format!(
+                &[&format!(
                     "--token-file={}",
                     put("garden", &self.signer.token("garden"))
-                ),
+                )],
+            ),
+            self.edge(
+                "attic",
+                &[
+                    &format!("--key-file={key}"),
+                    &format!(
+                        "--enrolment-token-file={}",
+                        put("attic-token", &self.enrolment_token)
+                    ),
+                ],
             ),
         ];
         for edge in &edges {
             edge.says(&self.connected()).await;
         }
+        plant_file(fs::read(key).unwrap());
         edges
     }
 
-    /// One that shows what an option says.
-    pub(crate) fn edge(&self, id: &str, shows: &str) -> Edge {
+    /// One that shows what options say.
+    pub(crate) fn edge(&self, id: &str, shows: &[&str]) -> Edge {
         let backend = self.backend.address.to_string();
-        let mut args = vec![shows, "--log-level", "trace", "--log-format", self.format];
+        let mut args = vec!["--log-level", "trace", "--log-format", self.format];
+        args.extend(shows);
         let ca = format!("--multiplexer-tls-ca={}", self.file("ca.pem"));
         if self.tls == Tls::Everywhere {
             args.push(&ca);
@@ -154,6 +183,30 @@ impl World {
             "json" => r#""connected""#.to_owned(),
             _ => " connected ".to_owned(),
         }
+    }
+
+    /// An edge `cellar` of the test's own, so that its instance id and the token of its welcome are known. It comes, and takes
+    /// its own place by them.
+    pub(crate) async fn takes_its_own_place(&self) {
+        let (instance_id, mut resume_token) = (rand::random::<[u8; 16]>(), Vec::new());
+        plant(instance_id);
+        let mut tunnels = JoinSet::new();
+        for _ in 0..2 {
+            let hello = Hello {
+                auth: Some(auth(TOKEN_SCHEME, self.signer.token("cellar"))),
+                instance_id: instance_id.to_vec(),
+                resume_token,
+                ..hello("cellar")
+            };
+            let io = self.tls(self.to_multiplexer.address, "grpc-multiplexer/1");
+            let config = TunnelConfig::default();
+            let dialled = dial(Box::new(io.await), hello, &config).await;
+            let (tunnel, welcome) = dialled.unwrap();
+            plant(&welcome.resume_token);
+            resume_token = welcome.resume_token;
+            tunnels.spawn(tunnel.task.run());
+        }
+        within("the end of the first tunnel", tunnels.join_next()).await;
     }
 
     /// What becomes of a call with this token, which shows the backend secrets as well.
@@ -208,10 +261,7 @@ impl World {
     /// What the admin listener answers.
     pub(crate) async fn page(&self, path: &str) -> Vec<u8> {
         let ask = async {
-            let socket = TcpStream::connect(self.admin).await.unwrap();
-            let tls = TlsConnector::from(Arc::new(self.authority.client(None, &[])));
-            let name = ServerName::try_from("127.0.0.1").unwrap();
-            let mut stream = tls.connect(name, socket).await.unwrap();
+            let mut stream = self.tls(self.admin, "http/1.1").await;
             let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\n\r\n");
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
@@ -222,6 +272,13 @@ impl World {
         let answer = within("an answer of the admin listener", ask).await;
         assert!(answer.starts_with(b"HTTP/1.1 "));
         answer
+    }
+
+    async fn tls(&self, address: SocketAddr, protocol: &str) -> TlsStream<TcpStream> {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let tls = TlsConnector::from(Arc::new(self.authority.client(None, &[protocol])));
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        tls.connect(name, socket).await.unwrap()
     }
 
     pub(crate) fn nothing_is_readable_on_the_way(&self) {
@@ -237,13 +294,8 @@ impl World {
     }
 }
 
-/// What others on the same machine see of a process, and what it said so far.
-pub(crate) fn is_clean(process: &Process) {
-    for file in ["cmdline", "environ"] {
-        let shown = fs::read(format!("/proc/{}/{file}", process.pid())).unwrap();
-        are_not_in(file, shown);
-    }
+/// Sees that a process says everything that it ever says. That nothing of it is secret is seen when it is dropped.
+pub(crate) fn said_everything(process: &Process) {
     let log = process.log();
     assert!(log.iter().any(|line| line.contains("TRACE")), "{log:?}");
-    are_not_in("a log", log.join("\n"));
 }
