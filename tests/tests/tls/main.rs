@@ -18,6 +18,7 @@ mod keys;
 mod learnt;
 mod made;
 mod operator;
+mod page;
 mod proxy;
 mod reload;
 mod revocation;
