@@ -56,6 +56,11 @@ pub(crate) enum AttemptError {
         "the server is older than labels, and takes no edge that has any: update it, or leave out `labels`"
     )]
     NoLabels(#[source] HandshakeError),
+    #[error(
+        "the server does not answer the hello; if it is of the original's, it takes no edge that has TLS, a token, a key or \
+         labels: update it, or leave them out"
+    )]
+    Beyond(#[source] HandshakeError),
     #[error(transparent)]
     Handshake(HandshakeError),
     #[error("no answer to a hello ({hello}), and none to the original's introduction")]
@@ -106,7 +111,7 @@ impl AttemptError {
             Self::Tls(error) => error.is_transient(),
             Self::PlainToken | Self::Key(_) | Self::NoLabels(_) => false,
             Self::Connect(_) | Self::ConnectTimeout | Self::HungUp | Self::Neither { .. } => true,
-            Self::OneTunnel => true,
+            Self::OneTunnel | Self::Beyond(_) => true,
         }
     }
 
@@ -189,8 +194,17 @@ pub(crate) async fn attempt(
         (TunnelProtocol::V1, _) | (TunnelProtocol::Auto, Known::AnswersHello) => {
             with_hello(server, edge, &edge.tunnel, introduction).await
         }
+        // Nothing that the server does with the hello makes the edge say less than it was told to, or say it in plain text.
         (TunnelProtocol::Auto, _) if is_beyond_the_original(edge) => {
-            with_hello(server, edge, &edge.tunnel, introduction).await
+            let dialled = with_hello(server, edge, &edge.tunnel, introduction).await;
+            dialled.map_err(|error| match error {
+                AttemptError::Handshake(
+                    error @ (HandshakeError::Timeout(_)
+                    | HandshakeError::Lost(_)
+                    | HandshakeError::Malformed(_)),
+                ) => AttemptError::Beyond(error),
+                error => error,
+            })
         }
         (TunnelProtocol::Legacy, _) => with_line(server, edge, introduction).await,
         (TunnelProtocol::Auto, Known::Original { since }) if since.elapsed() < ASK_AGAIN => {

@@ -5,25 +5,26 @@
 
 use grpc_multiplexer_tests::yamux::{ACK, DATA, HEADER, PING, SYN, WINDOW_UPDATE, data, header};
 use grpc_multiplexer_tests::{Backend, Caller, Edge, Frame, Mux, Path, until, within};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use grpc_multiplexer_tunnel::BoxedIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 const LEGACY: [&str; 2] = ["--tunnel-protocol", "legacy"];
 
 /// A server of the original's.
-struct Original {
-    listener: TcpListener,
+pub(crate) struct Original {
+    pub(crate) listener: TcpListener,
 }
 
 /// One edge's connection to it.
-struct Dialled {
-    socket: TcpStream,
+pub(crate) struct Dialled {
+    socket: BoxedIo,
     /// What came on stream 1 and was not looked at.
-    came: Vec<u8>,
+    pub(crate) came: Vec<u8>,
 }
 
 impl Original {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self {
             listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
         }
@@ -36,10 +37,7 @@ impl Original {
 
     async fn accept(&self) -> Dialled {
         let (socket, _) = within("an edge", self.listener.accept()).await.unwrap();
-        Dialled {
-            socket,
-            came: Vec::new(),
-        }
+        Dialled::over(socket)
     }
 
     /// An edge that says its line, and only its line.
@@ -59,8 +57,15 @@ impl Original {
 }
 
 impl Dialled {
+    pub(crate) fn over(socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        Self {
+            socket: Box::new(socket),
+            came: Vec::new(),
+        }
+    }
+
     /// Reads one frame, and answers it if it is a ping. False at the end.
-    async fn frame(&mut self) -> bool {
+    pub(crate) async fn frame(&mut self) -> bool {
         let mut head = [0; HEADER];
         if self.socket.read_exact(&mut head).await.is_err() {
             return false;
@@ -83,7 +88,7 @@ impl Dialled {
     }
 
     /// Opens the only stream, and makes a call of `/s/m` on it.
-    async fn call(&mut self) {
+    pub(crate) async fn call(&mut self) {
         let headers = [
             (":method", "POST"),
             (":scheme", "http"),
@@ -102,7 +107,7 @@ impl Dialled {
     }
 
     /// Reads on until the edge hangs up.
-    async fn hung_up(&mut self) {
+    pub(crate) async fn hung_up(&mut self) {
         within("the edge hangs up", async { while self.frame().await {} }).await;
     }
 }

@@ -8,6 +8,8 @@
 mod arriving;
 mod cut;
 #[cfg(unix)]
+mod downgrade;
+#[cfg(unix)]
 mod identity;
 mod legacy;
 mod liveness;
