@@ -111,12 +111,18 @@ impl Authority {
     }
 
     /// A list of the certificates that it takes back, as PEM.
+    #[must_use]
+    pub fn revokes(&self, leaves: &[&Leaf]) -> String {
+        self.revokes_until(leaves, 4000)
+    }
+
+    /// The same with the year of the next one.
     ///
     /// # Panics
     ///
     /// Never, unless rcgen changes.
     #[must_use]
-    pub fn revokes(&self, leaves: &[&Leaf]) -> String {
+    pub fn revokes_until(&self, leaves: &[&Leaf], next: i32) -> String {
         let revoked = |leaf: &&Leaf| RevokedCertParams {
             serial_number: leaf.serial.into(),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -125,7 +131,7 @@ impl Authority {
         };
         let list = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(4000, 1, 1),
+            next_update: date_time_ymd(next, 1, 1),
             crl_number: 1.into(),
             issuing_distribution_point: None,
             revoked_certs: leaves.iter().map(revoked).collect(),

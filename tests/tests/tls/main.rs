@@ -16,6 +16,7 @@ mod enrolment;
 mod exposure;
 mod keys;
 mod learnt;
+mod lists;
 mod made;
 mod operator;
 mod page;
@@ -30,6 +31,7 @@ mod tunnel;
 use std::net::SocketAddr;
 use std::process::Output;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use grpc_multiplexer_tests::{
     Authority, Backend, Edge, Folder, Leaf, Mux, command, output, within,
@@ -142,6 +144,21 @@ async fn connect(address: SocketAddr, tls: ClientConfig) -> std::io::Result<TlsS
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let connect = TlsConnector::from(Arc::new(tls)).connect(name, socket);
     within("a TLS handshake", connect).await
+}
+
+/// What `get` makes of a certificate that ends soon, and that end. Where it was over too soon for it, there is another.
+async fn ending<T>(
+    authority: &Authority,
+    name: &str,
+    get: impl AsyncFn(&Leaf) -> Option<T>,
+) -> (T, SystemTime) {
+    for seconds in [2, 4, 8, 16] {
+        let end = SystemTime::now() + Duration::from_secs(seconds);
+        if let Some(got) = get(&authority.signs_until(name, end)).await {
+            return (got, end);
+        }
+    }
+    panic!("nothing is that slow");
 }
 
 /// How the other side ends it: nothing, or its alert.

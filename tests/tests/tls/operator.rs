@@ -1,8 +1,13 @@
 //! The operator listener with TLS, by way of the subcommands of operators.
 
-use grpc_multiplexer_tests::{Leaf, Mux, checked};
+use std::time::SystemTime;
 
-use crate::{NOWHERE, Pki, answered, borrowed, edge, server};
+use grpc_multiplexer_tests::{Authority, Caller, Leaf, Mux, checked, within};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::{NOWHERE, Pki, answered, borrowed, connect, edge, ending, ends, server};
 
 const SERVER: &str = "grpc-multiplexer-server";
 
@@ -85,4 +90,72 @@ fn for_others_than_this_machine_it_must_ask_who_it_is() {
     let wanted = "would be open to others than this machine; give --operator-tls-client-ca";
     assert!(said.contains(wanted), "{said}");
     assert_eq!(open(pki.mutual("operator")), (Some(0), String::new()));
+}
+
+/// An operator's connection, if it is served.
+async fn connected(mux: &Mux, pki: &Pki, leaf: &Leaf) -> Option<TlsStream<TcpStream>> {
+    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let tls = pki.authority.client(Some(leaf), &["h2"]);
+    let mut stream = connect(mux.operator_listener().await, tls).await.ok()?;
+    stream.write_all(HELLO).await.ok()?;
+    within("an answer", stream.read_exact(&mut [0]))
+        .await
+        .ok()?;
+    Some(stream)
+}
+
+/// Those of others stay.
+#[tokio::test]
+async fn a_connection_ends_when_its_certificate_is_revoked_or_its_authority_taken_out() {
+    let pki = Pki::new("operator-cut");
+    let other = Authority::new("other");
+    let both = [pki.authority.pem(), other.pem()].concat();
+    pki.folder.put("ca.pem", both);
+    let lists = |bad: &[&Leaf]| [pki.authority.revokes(bad), other.revokes(&[])].concat();
+    let list = pki.folder.put("crl.pem", lists(&[]));
+    let mut options = asks(&pki);
+    options.push(format!("--operator-tls-client-crl={list}"));
+    let mux = server(&options).await;
+    let bad = pki.authority.signs("bad.test");
+    let revoked = connected(&mux, &pki, &bad).await.unwrap();
+    let taken_out = other.signs("other.test");
+    let taken_out = connected(&mux, &pki, &taken_out).await.unwrap();
+    let good = pki.authority.signs("good.test");
+    let tls = pki.authority.client(Some(&good), &["h2"]);
+    let stays = Caller::secure(mux.operator_listener().await, tls).await;
+    let stays = stays.unwrap();
+    let is_served = async || {
+        // There is nothing of that name.
+        let answer = stays.call("/s/m", &[], b"").await;
+        assert_eq!(answer.code(), Some(12), "{answer:?}");
+    };
+    is_served().await;
+
+    pki.folder.put("crl.pem", lists(&[&bad]));
+    mux.reload().await;
+    ends(revoked).await;
+    let why = mux.says("operator connection failed").await;
+    assert!(
+        why.contains("is revoked by --operator-tls-client-crl"),
+        "{why}"
+    );
+    is_served().await;
+
+    pki.folder.put("ca.pem", pki.authority.pem());
+    mux.reload().await;
+    ends(taken_out).await;
+    mux.says("no authority in --operator-tls-client-ca signed")
+        .await;
+    is_served().await;
+}
+
+#[tokio::test]
+async fn a_connection_ends_with_its_certificate() {
+    let pki = Pki::new("operator-end");
+    let mux = server(&asks(&pki)).await;
+    let connected = async |leaf: &Leaf| connected(&mux, &pki, leaf).await;
+    let (operator, end) = ending(&pki.authority, "operator.test", connected).await;
+    ends(operator).await;
+    assert!(SystemTime::now() >= end);
+    mux.says("has expired").await;
 }
