@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use grpc_multiplexer_process::{
-    AdminListener, DRAIN_TIMEOUT, DialTerms, Exposure, HostPort, Reader, TUNNEL_TIMEOUT,
+    AdminListener, DRAIN_TIMEOUT, DialTerms, DialTls, Exposure, HostPort, Reader, TUNNEL_TIMEOUT,
     UPGRADE_SOCKET, boolean, duration, server_name, tunnel_timeout, upgrade_socket,
 };
 use grpc_multiplexer_tunnel::{ALPN, ClientId, Label, Labels, SLOTS};
@@ -182,7 +182,7 @@ fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
                 return None;
             };
             Some(BackendTls {
-                config: config?,
+                config: config?.config,
                 server_name,
             })
         }
@@ -218,7 +218,8 @@ fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Serv
     if !reader.is_set(SERVER.ca) {
         let reason =
             "has no effect without TLS; give --multiplexer-tls-ca with a file, or with `system`";
-        have_no_effect(reader, [SERVER.certificate, SERVER.key, NAME], reason);
+        let options = [SERVER.certificate, SERVER.key, NAME];
+        have_no_effect(reader, options, reason);
         return None;
     }
     if !reader.is_set(NAME)
@@ -230,9 +231,11 @@ fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Serv
                       --multiplexer-tls-server-name";
         reader.mistake(SERVERS, reason);
     }
+    let DialTls { config, verifier } = SERVER.read(reader)?;
     Some(ServerTls {
-        config: SERVER.read(reader)?,
+        config,
         name,
+        verifier: Some(verifier),
     })
 }
 

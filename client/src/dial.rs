@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use grpc_multiplexer_process::{HostPort, SshKeyFileError};
+use grpc_multiplexer_process::{HostPort, Shown, SshKeyFileError};
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{
     BARE_ENDPOINT, Established, HandshakeError, Labels, Speaks, TunnelConfig, dial_legacy,
@@ -149,6 +149,8 @@ pub(crate) struct Tunnel {
     pub(crate) credential: Option<Credential>,
     /// The same of certificates.
     pub(crate) certificate: Vec<CertificateDer<'static>>,
+    /// What it showed.
+    pub(crate) showed: Shown,
 }
 
 /// What proves to the server process of that id that later tunnels are of the same instance. Empty where it gives none.
@@ -292,7 +294,13 @@ async fn with_hello(
         edge.keep(credential);
     }
     let certificate = certificate(tls.as_ref());
-    let Link { io, alert, channel } = connect(server, edge, tls).await?;
+    let link = connect(server, edge, tls).await?;
+    let Link {
+        io,
+        alert,
+        channel,
+        showed,
+    } = link;
     let hello = Hello {
         auth: shown.and_then(Credential::auth),
         ..hello(edge, &labels, introduction)
@@ -318,6 +326,7 @@ async fn with_hello(
         labels,
         credential,
         certificate,
+        showed,
     })
 }
 
@@ -331,7 +340,10 @@ async fn with_line(
     }
     let tls = edge.server_tls();
     let certificate = certificate(tls.as_ref());
-    let Link { io, alert, .. } = connect(server, edge, tls).await?;
+    let link = connect(server, edge, tls).await?;
+    let Link {
+        io, alert, showed, ..
+    } = link;
     let dialled = dial_legacy(io, &edge.client_id, &edge.tunnel).await;
     let established = dialled.map_err(|error| match why(&alert, error) {
         AttemptError::Handshake(HandshakeError::Lost(_)) => AttemptError::HungUp,
@@ -345,6 +357,7 @@ async fn with_line(
         // It would have shown no other.
         credential: edge.credential(),
         certificate,
+        showed,
     })
 }
 

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness};
+use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness, Shown};
 use grpc_multiplexer_tunnel::{
     BoxedIo, Chance, ClientId, HeartbeatTimes, Labels, SLOTS, TunnelConfig,
 };
 use prometheus_client::registry::Registry;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::connector::Connector;
 use crate::credential::{Credential, KeptKey};
 use crate::metrics::Metrics;
+use crate::server_tls::ServerTlsError;
 use crate::{Backend, EdgeConfig, EdgeToken, ServerTls, SshPrivateKey};
 
 /// An edge, ready to run.
@@ -226,7 +228,7 @@ impl Edge {
 
     /// Waits until servers are to be shown something else than `shown`.
     pub(crate) async fn another_credential(&self, shown: Option<&Credential>) {
-        self.until(|now| self.credential_by(now).as_ref() != shown)
+        self.until(|now| (self.credential_by(now).as_ref() != shown).then_some(()))
             .await;
     }
 
@@ -234,14 +236,28 @@ impl Edge {
     pub(crate) async fn another_certificate(&self, shown: &[CertificateDer<'static>]) {
         self.until(|edge| {
             let certificate = edge.tls.as_ref().map(ServerTls::certificate);
-            certificate.is_some_and(|now| !now.is_empty() && now != shown)
+            certificate.filter(|now| !now.is_empty() && now != shown)
         })
         .await;
     }
 
     /// Waits until servers are to be told other labels than `said`.
     pub(crate) async fn other_labels(&self, said: &Labels) {
-        self.until(|edge| edge.labels != *said).await;
+        self.until(|edge| (edge.labels != *said).then_some(()))
+            .await;
+    }
+
+    /// Waits until `server` would not be trusted any more with what it `showed`: no authority that signed its
+    /// certificate is left, or its time is over. Says why.
+    pub(crate) async fn distrusts(&self, server: &HostPort, showed: &Shown) -> ServerTlsError {
+        loop {
+            let why = self.until(|now| now.tls.as_ref()?.still_trusts(server, showed).err());
+            tokio::select! {
+                biased;
+                why = why => return why,
+                () = sleep(showed.next_look()) => {}
+            }
+        }
     }
 
     /// Waits until the configuration is read again after this call, whatever is another then.
@@ -260,16 +276,24 @@ impl Edge {
         }
     }
 
-    /// Waits until `holds` is true of what was read last.
-    async fn until(&self, holds: impl Fn(&Self) -> bool) {
-        let Some(configs) = &self.reloads else {
-            return pending().await;
-        };
-        let mut configs = configs.clone();
-        let holds = configs.wait_for(|config| holds(&config.edge));
-        if holds.await.is_err() {
-            // Nothing changes any more.
-            pending().await
+    /// Waits until `look` finds something in what was read last: now, or after a reload.
+    async fn until<T>(&self, look: impl Fn(&Self) -> Option<T>) -> T {
+        if let Some(configs) = &self.reloads {
+            let mut configs = configs.clone();
+            loop {
+                let found = look(&configs.borrow_and_update().edge);
+                if let Some(found) = found {
+                    return found;
+                }
+                if configs.changed().await.is_err() {
+                    break;
+                }
+            }
+        }
+        // Nothing changes any more.
+        match self.now(look) {
+            Some(found) => found,
+            None => pending().await,
         }
     }
 

@@ -8,8 +8,9 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use grpc_multiplexer_process::{HostPort, channel_binding, server_name};
+use grpc_multiplexer_process::{HostPort, Shown, channel_binding, server_name};
 use grpc_multiplexer_tunnel::{ALPN, BoxedIo, Channel};
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -24,6 +25,9 @@ pub struct ServerTls {
     pub config: Arc<ClientConfig>,
     /// For which name; without one, for the host of the address that is dialled.
     pub name: Option<ServerName<'static>>,
+    /// What says of a server's certificate whether it is still good while a tunnel is up, as that of `config` does when it is
+    /// dialled. Without one, a certificate is not looked at again.
+    pub verifier: Option<Arc<dyn ServerCertVerifier>>,
 }
 
 /// The way to a server.
@@ -33,6 +37,8 @@ pub(crate) struct Link {
     pub(crate) alert: Alert,
     /// What both ends know of it.
     pub(crate) channel: Channel,
+    /// What the server showed.
+    pub(crate) showed: Shown,
 }
 
 impl Link {
@@ -41,6 +47,7 @@ impl Link {
             io,
             alert: Alert::default(),
             channel: Channel::Plain,
+            showed: Shown::default(),
         }
     }
 }
@@ -62,6 +69,8 @@ pub(crate) enum ServerTlsError {
         "the server's certificate has expired; its --multiplexer-tls-certificate needs a new one"
     )]
     Expired(#[source] io::Error),
+    #[error("the server showed no certificate, which --multiplexer-tls-ca asks for")]
+    NothingShown,
     #[error("the server's certificate cannot be used")]
     Certificate(#[source] io::Error),
     #[error(
@@ -104,20 +113,39 @@ impl ServerTls {
         shown.map(|shown| shown.cert.clone()).unwrap_or_default()
     }
 
+    /// Sees whether `server` would be trusted now with what it `showed`.
+    pub(crate) fn still_trusts(
+        &self,
+        server: &HostPort,
+        showed: &Shown,
+    ) -> Result<(), ServerTlsError> {
+        let Some(verifier) = &self.verifier else {
+            return Ok(());
+        };
+        let trusted = showed.is_trusted(&**verifier, &self.name_of(server)?);
+        trusted.map_err(|error| explain(io::Error::other(error)))
+    }
+
+    /// The name that the certificate of `server` must be for.
+    fn name_of(&self, server: &HostPort) -> Result<ServerName<'static>, ServerTlsError> {
+        let name = self.name.clone().or_else(|| server_name(server.host()));
+        name.ok_or(ServerTlsError::NoName)
+    }
+
     /// Goes on with TLS over `io`, which leads to `server`. It has no deadline of its own.
     pub(crate) async fn secure(
         &self,
         server: &HostPort,
         io: BoxedIo,
     ) -> Result<Link, ServerTlsError> {
-        let name = self.name.clone().or_else(|| server_name(server.host()));
-        let name = name.ok_or(ServerTlsError::NoName)?;
+        let name = self.name_of(server)?;
         let connector = TlsConnector::from(Arc::clone(&self.config));
         let stream = connector.connect(name, io).await.map_err(explain)?;
         if stream.get_ref().1.alpn_protocol() != Some(ALPN.as_bytes()) {
             return Err(ServerTlsError::NoTunnels);
         }
         let binding = channel_binding(stream.get_ref().1).map_err(ServerTlsError::Failed)?;
+        let showed = Shown::of(stream.get_ref().1);
         let alert = Alert::default();
         let noting = Noting {
             stream,
@@ -127,6 +155,7 @@ impl ServerTls {
             io: Box::new(noting),
             alert,
             channel: Channel::Tls(binding),
+            showed,
         })
     }
 }
@@ -153,6 +182,7 @@ fn explain(error: io::Error) -> ServerTlsError {
             }
             _ => ServerTlsError::Certificate(error),
         },
+        Some(Error::NoCertificatesPresented) => ServerTlsError::NothingShown,
         Some(Error::PeerIncompatible(_)) => ServerTlsError::Version(error),
         Some(Error::InvalidMessage(_)) => ServerTlsError::NoTls(error),
         // As one does that goes away, and the original's, which takes it for yamux.

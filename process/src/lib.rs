@@ -56,8 +56,8 @@ pub use settings::{
 };
 pub use sockets::Sockets;
 pub use tls::{
-    AcceptError, CertificateNames, DialTerms, ListenerTerms, ListenerTls, Shown, authorities_of,
-    channel_binding, server_name,
+    AcceptError, CertificateNames, DialTerms, DialTls, ListenerTerms, ListenerTls, Shown,
+    authorities_of, channel_binding, server_name,
 };
 pub use values::{
     BooleanError, CountError, DurationError, HostPort, HostPortError, Portion, PortionError,

@@ -26,7 +26,7 @@ use rustls::version::{TLS12, TLS13};
 pub(crate) use expiry::{Certificate, Certificates, REMIND};
 
 pub use binding::channel_binding;
-pub use dial::{DialTerms, authorities_of, server_name};
+pub use dial::{DialTerms, DialTls, authorities_of, server_name};
 pub use listener::{AcceptError, ListenerTerms, ListenerTls};
 pub use names::CertificateNames;
 pub use shown::Shown;

@@ -161,6 +161,7 @@ impl Kind {
             .iter()
             .any(|option| reader.is_set(option));
         let tls = speaks_tls.then(|| terms.read(&mut reader)).flatten();
+        let tls = tls.map(|tls| tls.config);
         let has_token = self.options.iter().any(|option| option.path == TOKEN_FILE);
         let far = Some(&address).filter(|address| !speaks_tls && !address.is_of_this_machine());
         let token = has_token

@@ -9,7 +9,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::HostPort;
+use grpc_multiplexer_process::{HostPort, Shown};
 use grpc_multiplexer_tunnel::message::{Drain, Superseded};
 use grpc_multiplexer_tunnel::{Backoff, Established, Labels, Session};
 use rustls::pki_types::CertificateDer;
@@ -59,6 +59,8 @@ pub(super) struct Slot {
     tunnels: JoinSet<()>,
     /// Cancelled when the next tunnel is up.
     replaced: CancellationToken,
+    /// Cancelled when the server of the tunnel is trusted no more.
+    distrusted: CancellationToken,
 }
 
 impl Slot {
@@ -79,6 +81,7 @@ impl Slot {
             was_up: false,
             tunnels: JoinSet::new(),
             replaced: CancellationToken::new(),
+            distrusted: CancellationToken::new(),
         }
     }
 
@@ -135,7 +138,7 @@ impl Slot {
                 self.labels = tunnel.labels;
                 self.shown = tunnel.credential;
                 self.certificate = tunnel.certificate;
-                Ok(self.serve(server, tunnel.established, tunnel.generation))
+                Ok(self.serve(server, tunnel.established, tunnel.showed, tunnel.generation))
             }
             Err(error) => {
                 if !error.is_duplicate() || !self.has_another_proof(server, &introduction) {
@@ -166,6 +169,7 @@ impl Slot {
         &mut self,
         server: &HostPort,
         established: Established,
+        showed: Shown,
         generation: Option<u64>,
     ) -> Session {
         let session = established.session.clone();
@@ -185,11 +189,14 @@ impl Slot {
         }
         self.replaced.cancel();
         self.replaced = CancellationToken::new();
+        self.distrusted = CancellationToken::new();
         let span = info_span!("tunnel", client_id = %self.fleet.edge.client_id, %server);
         let up = Tunnel {
             fleet: Arc::clone(&self.fleet),
             server: server.clone(),
+            showed,
             replaced: self.replaced.clone(),
+            distrusted: self.distrusted.clone(),
         };
         self.tunnels.spawn(up.serve(established).instrument(span));
         session
@@ -211,6 +218,7 @@ impl Slot {
             }
             fleet.edge.another_certificate(&certificate).await;
         };
+        let distrusted = self.distrusted.clone();
         let labels = self.labels.clone();
         let other_labels = fleet.edge.other_labels(&labels);
         tokio::pin!(another, another_certificate, other_labels);
@@ -222,6 +230,8 @@ impl Slot {
                     return self.back_off();
                 }
                 superseded = session.superseded() => return self.superseded(session, superseded).await,
+                // It may be another by now that listens there, or the same with another certificate.
+                () = distrusted.cancelled() => return self.back_off(),
                 drain = session.peer_drains() => return self.replace(drain),
                 () = &mut another => return self.show_another("credential"),
                 () = &mut another_certificate => return self.show_another("certificate"),

@@ -1,10 +1,11 @@
 //! One tunnel's life at the edge: its streams, and its end.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::HostPort;
+use grpc_multiplexer_process::{HostPort, Shown};
 use grpc_multiplexer_tunnel::message::{Code, open::Kind};
 use grpc_multiplexer_tunnel::{
     Established, InboundStream, Incoming, PendingStream, Session, SessionError,
@@ -24,6 +25,9 @@ use crate::reachability::Reachability;
 pub(super) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the last words of a tunnel may take once every call is over or the drain's time is.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// How long calls may go on with a server that is trusted no more: one that has another certificate by now gets the next
+/// tunnel meanwhile, and most calls are over.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 /// Without a byte on any stream for this long, calls through a server of the original's are taken to be over.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -31,8 +35,12 @@ const QUIET: Duration = Duration::from_secs(1);
 pub(super) struct Tunnel {
     pub(super) fleet: Arc<Fleet>,
     pub(super) server: HostPort,
+    /// What the server showed of who it is.
+    pub(super) showed: Shown,
     /// Cancelled when another tunnel took its place in the slot.
     pub(super) replaced: CancellationToken,
+    /// To be cancelled when another tunnel is to take its place, because the server is trusted no more.
+    pub(super) distrusted: CancellationToken,
 }
 
 impl Tunnel {
@@ -52,6 +60,7 @@ impl Tunnel {
             biased;
             () = self.take_streams(incoming, &session) => {}
             () = self.leave(&session) => tasks.shutdown().await,
+            () = self.distrust(&session) => tasks.shutdown().await,
         }
         let end = session.closed().await;
         let (client_id, server) = (&self.fleet.edge.client_id, &self.server);
@@ -86,6 +95,26 @@ impl Tunnel {
             warn!(streams, "drain time is over, cutting calls");
             session.close(Code::ShuttingDown, "the edge's drain time is over");
         }
+        sleep(CLOSE_GRACE).await;
+    }
+
+    /// Once the server is trusted no more: has the next tunnel dialled, and closes this one with the calls on it.
+    async fn distrust(&self, session: &Session) {
+        let why = self.fleet.edge.distrusts(&self.server, &self.showed).await;
+        let (client_id, server) = (&self.fleet.edge.client_id, &self.server);
+        warn!(
+            %client_id,
+            %server,
+            reason = &why as &dyn Error,
+            "the server is trusted no more, closing its tunnel"
+        );
+        // One of the original's takes no other beside it.
+        if !session.is_legacy() {
+            self.distrusted.cancel();
+            // Its end is awaited, whoever brings it.
+            let _ = timeout(LAST_CALLS, session.closed()).await;
+        }
+        session.close(Code::Unauthenticated, &why.to_string());
         sleep(CLOSE_GRACE).await;
     }
 

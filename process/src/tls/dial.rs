@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::client::{Resumption, WantsClientCert};
+use rustls::client::{Resumption, WantsClientCert, WebPkiServerVerifier};
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
@@ -29,23 +29,35 @@ pub struct DialTerms {
     pub tls12: bool,
 }
 
+/// TLS towards whoever is dialled.
+#[derive(Debug, Clone)]
+pub struct DialTls {
+    /// How to speak it.
+    pub config: Arc<ClientConfig>,
+    /// What checks there who was dialled, to be asked again later.
+    pub verifier: Arc<WebPkiServerVerifier>,
+}
+
 impl DialTerms {
     /// Reads the options. Mistakes are kept by `reader`; `None` only with one.
-    pub fn read(&self, reader: &mut Reader<'_>) -> Option<Arc<ClientConfig>> {
+    pub fn read(&self, reader: &mut Reader<'_>) -> Option<DialTls> {
         let roots = roots(reader, self.ca);
         let identity = identity(reader, self.certificate, self.key);
         if identity.is_none() && (reader.is_set(self.certificate) || reader.is_set(self.key)) {
             return None;
         }
-        let roots = roots?;
-        let config = config(roots, self.tls12);
+        let verifier = verifier(roots?);
+        let config = config(Arc::clone(&verifier), self.tls12);
         let config = match identity {
             Some(identity) => {
                 config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
             }
             None => config.with_no_client_auth(),
         };
-        Some(finished(config, self.protocol))
+        Some(DialTls {
+            config: finished(config, self.protocol),
+            verifier,
+        })
     }
 }
 
@@ -56,15 +68,25 @@ pub fn authorities_of(
     ca: &str,
     protocol: &str,
 ) -> Option<Arc<ClientConfig>> {
-    let config = config(roots(reader, ca)?, true).with_no_client_auth();
+    let verifier = verifier(roots(reader, ca)?);
+    let config = config(verifier, true).with_no_client_auth();
     Some(finished(config, protocol))
 }
 
-fn config(roots: RootCertStore, tls12: bool) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+fn verifier(roots: RootCertStore) -> Arc<WebPkiServerVerifier> {
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+        .build()
+        .expect("there are roots")
+}
+
+fn config(
+    verifier: Arc<WebPkiServerVerifier>,
+    tls12: bool,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(versions(tls12))
         .expect("ring has cipher suites for every version")
-        .with_root_certificates(roots)
+        .with_webpki_verifier(verifier)
 }
 
 fn finished(mut config: ClientConfig, protocol: &str) -> Arc<ClientConfig> {

@@ -116,7 +116,7 @@ impl ListenerTls {
     /// What whoever is at the other end of `stream` showed here.
     #[must_use]
     pub fn shown<T>(&self, stream: &TlsStream<T>) -> Shown {
-        let shown = |trust| Shown::of(stream.get_ref().1, trust);
+        let shown = |trust| Shown::under(trust, stream.get_ref().1);
         self.trust.as_ref().map(shown).unwrap_or_default()
     }
 
@@ -129,7 +129,7 @@ impl ListenerTls {
         let Some(trust) = &self.trust else {
             return Ok(());
         };
-        let trusted = shown.is_trusted(trust);
+        let trusted = shown.is_let_in(trust);
         trusted.map_err(|error| self.refused(io::Error::other(error)))
     }
 

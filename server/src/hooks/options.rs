@@ -220,7 +220,7 @@ fn read_place(reader: &mut Reader<'_>) -> Option<Place> {
         tls12: true,
     };
     let tls = terms.read(reader)?;
-    Some(of(is_grpc, url?.with_tls(tls)))
+    Some(of(is_grpc, url?.with_tls(tls.config)))
 }
 
 fn of(is_grpc: bool, url: Url) -> Place {

@@ -24,6 +24,7 @@ mod proxy;
 mod reload;
 mod revocation;
 mod rights;
+mod servers;
 mod serves;
 mod tokens;
 mod tunnel;
