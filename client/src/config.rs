@@ -16,9 +16,14 @@ use crate::{
     SshPrivateKeyError, TunnelProtocol,
 };
 
+/// Revocation lists for it, and for the backend.
+const SERVER_CRL: &str = "multiplexer.tls.crl";
+const BACKEND_CRL: &str = "backend-crl";
+
 /// TLS towards the server.
 const SERVER: DialTerms = DialTerms {
     ca: "multiplexer.tls.ca",
+    crl: Some(SERVER_CRL),
     certificate: "multiplexer.tls.certificate",
     key: "multiplexer.tls.key",
     protocol: ALPN,
@@ -40,6 +45,7 @@ const LABELS: &str = "labels";
 /// TLS towards the backend.
 const BACKEND: DialTerms = DialTerms {
     ca: "backend-ca",
+    crl: Some(BACKEND_CRL),
     certificate: "backend-certificate",
     key: "backend-key",
     protocol: "h2",
@@ -192,6 +198,7 @@ fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
                 reader,
                 [
                     BACKEND.ca,
+                    BACKEND_CRL,
                     BACKEND.certificate,
                     BACKEND.key,
                     "backend-server-name",
@@ -218,7 +225,7 @@ fn read_server_tls(reader: &mut Reader<'_>, servers: &[HostPort]) -> Option<Serv
     if !reader.is_set(SERVER.ca) {
         let reason =
             "has no effect without TLS; give --multiplexer-tls-ca with a file, or with `system`";
-        let options = [SERVER.certificate, SERVER.key, NAME];
+        let options = [SERVER_CRL, SERVER.certificate, SERVER.key, NAME];
         have_no_effect(reader, options, reason);
         return None;
     }

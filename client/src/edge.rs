@@ -247,8 +247,8 @@ impl Edge {
             .await;
     }
 
-    /// Waits until `server` would not be trusted any more with what it `showed`: no authority that signed its
-    /// certificate is left, or its time is over. Says why.
+    /// Waits until `server` would not be trusted any more with what it `showed`: its certificate is revoked, no authority that
+    /// signed it is left, or its time is over. Says why.
     pub(crate) async fn distrusts(&self, server: &HostPort, showed: &Shown) -> ServerTlsError {
         loop {
             let why = self.until(|now| now.tls.as_ref()?.still_trusts(server, showed).err());

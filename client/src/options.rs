@@ -57,6 +57,7 @@ const OPTIONS: &[OptionSpec] = &[
          system trusts; with it the edge speaks TLS to the server, and nothing else. Read again when it changes, as all \
          of these files are",
     ),
+    DialTerms::crl("multiplexer.tls.crl"),
     OptionSpec {
         path: "multiplexer.tls.server-name",
         value_name: "NAME",
@@ -118,6 +119,7 @@ const OPTIONS: &[OptionSpec] = &[
         "backend-ca",
         "PEM file of the authorities that an https gRPC server's certificate is checked against, instead of the system's",
     ),
+    DialTerms::crl("backend-crl"),
     DialTerms::certificate(
         "backend-certificate",
         "PEM file of the certificate that the edge shows to an https gRPC server that asks for one, and of those between \

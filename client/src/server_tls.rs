@@ -69,6 +69,12 @@ pub(crate) enum ServerTlsError {
         "the server's certificate has expired; its --multiplexer-tls-certificate needs a new one"
     )]
     Expired(#[source] io::Error),
+    #[error("the server's certificate is revoked by --multiplexer-tls-crl")]
+    Revoked(#[source] io::Error),
+    #[error(
+        "--multiplexer-tls-crl has no list of the authority that signed the server's certificate"
+    )]
+    Unlisted(#[source] io::Error),
     #[error("the server showed no certificate, which --multiplexer-tls-ca asks for")]
     NothingShown,
     #[error("the server's certificate cannot be used")]
@@ -180,6 +186,8 @@ fn explain(error: io::Error) -> ServerTlsError {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 ServerTlsError::Expired(error)
             }
+            CertificateError::Revoked => ServerTlsError::Revoked(error),
+            CertificateError::UnknownRevocationStatus => ServerTlsError::Unlisted(error),
             _ => ServerTlsError::Certificate(error),
         },
         Some(Error::NoCertificatesPresented) => ServerTlsError::NothingShown,

@@ -68,6 +68,7 @@ const OPTIONS: &[OptionSpec] = &[
     HookSettings::ADDRESS,
     HookSettings::URL,
     HookSettings::CA,
+    HookSettings::CRL,
     HookSettings::CERTIFICATE,
     HookSettings::KEY,
     HookSettings::FOR,

@@ -336,7 +336,8 @@ async fn a_tls_backend_is_reached_under_its_own_name_only() {
     }
     for edge in [wrong, unnamed, unknown_ca] {
         let line = edge.says("backend not reachable").await;
-        let advice = "certificate is not trusted; see --backend-ca and --backend-server-name";
+        let advice =
+            "certificate is not trusted; see --backend-ca, --backend-crl and --backend-server-name";
         assert!(line.contains(advice), "{line}");
     }
     assert_eq!(backend.seen(), []);

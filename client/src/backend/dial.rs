@@ -29,7 +29,9 @@ pub(crate) enum DialError {
     #[error("TLS handshake failed")]
     Tls(#[source] io::Error),
     /// The backend's certificate is not one to trust.
-    #[error("the backend's certificate is not trusted; see --backend-ca and --backend-server-name")]
+    #[error(
+        "the backend's certificate is not trusted; see --backend-ca, --backend-crl and --backend-server-name"
+    )]
     Certificate(#[source] io::Error),
     /// What answers the TLS handshake is no TLS.
     #[error("the backend does not speak TLS; write its address without https://")]

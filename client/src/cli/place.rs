@@ -37,6 +37,7 @@ const CERTIFICATE_HELP: &str = "PEM file of the certificate to show to a server 
 const fn tls(ca: &'static str, certificate: &'static str, key: &'static str) -> DialTerms {
     DialTerms {
         ca,
+        crl: None,
         certificate,
         key,
         protocol: "h2",

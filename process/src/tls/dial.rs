@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use rustls::client::{Resumption, WantsClientCert, WebPkiServerVerifier};
-use rustls::pki_types::ServerName;
+use rustls::client::{Resumption, VerifierBuilderError, WantsClientCert, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateRevocationListDer, ServerName};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
-use super::identity::{authorities, identity};
-use super::{provider, versions};
+use super::identity::{authorities, identity, used};
+use super::{pem, provider, versions};
 use crate::Reader;
 
 /// Value of an option of authorities for those that the system trusts.
@@ -19,6 +19,8 @@ const SYSTEM: &str = "system";
 pub struct DialTerms {
     /// The authorities: a file, or `system`, which holds where there is no value, too.
     pub ca: &'static str,
+    /// Their revocation lists, where there may be any.
+    pub crl: Option<&'static str>,
     /// The certificate to show, if any.
     pub certificate: &'static str,
     /// Its key.
@@ -42,11 +44,22 @@ impl DialTerms {
     /// Reads the options. Mistakes are kept by `reader`; `None` only with one.
     pub fn read(&self, reader: &mut Reader<'_>) -> Option<DialTls> {
         let roots = roots(reader, self.ca);
+        let crl = self.crl.filter(|crl| reader.is_set(crl));
+        let lists = crl.and_then(|crl| {
+            let lists = reader.file(crl);
+            used(reader, crl, lists, pem::revocation_lists)
+        });
         let identity = identity(reader, self.certificate, self.key);
         if identity.is_none() && (reader.is_set(self.certificate) || reader.is_set(self.key)) {
             return None;
         }
-        let verifier = verifier(roots?);
+        let verifier = verifier(roots?, lists.unwrap_or_default());
+        // There are roots, so it can only be the lists.
+        let verifier = verifier.map_err(|error| {
+            let crl = crl.expect("without lists none is wrong");
+            reader.mistake(crl, format!("a list in this cannot be used: {error}"));
+        });
+        let verifier = verifier.ok()?;
         let config = config(Arc::clone(&verifier), self.tls12);
         let config = match identity {
             Some(identity) => {
@@ -68,15 +81,21 @@ pub fn authorities_of(
     ca: &str,
     protocol: &str,
 ) -> Option<Arc<ClientConfig>> {
-    let verifier = verifier(roots(reader, ca)?);
+    let verifier = verifier(roots(reader, ca)?, Vec::new()).expect("there are roots");
     let config = config(verifier, true).with_no_client_auth();
     Some(finished(config, protocol))
 }
 
-fn verifier(roots: RootCertStore) -> Arc<WebPkiServerVerifier> {
+/// As with those who come at a [listener](super::ListenerTls), only what is shown is looked up in the lists, and what no list
+/// is about is refused.
+fn verifier(
+    roots: RootCertStore,
+    lists: Vec<CertificateRevocationListDer<'static>>,
+) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+        .with_crls(lists)
+        .only_check_end_entity_revocation()
         .build()
-        .expect("there are roots")
 }
 
 fn config(

@@ -245,6 +245,7 @@ impl fmt::Display for AcceptError {
                 alert @ (AlertDescription::UnknownCA
                 | AlertDescription::BadCertificate
                 | AlertDescription::CertificateUnknown
+                | AlertDescription::CertificateRevoked
                 | AlertDescription::CertificateExpired),
             ) => write!(
                 f,

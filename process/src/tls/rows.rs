@@ -67,6 +67,15 @@ impl DialTerms {
         }
     }
 
+    /// Their revocation lists.
+    #[must_use]
+    pub const fn crl(path: &'static str) -> OptionSpec {
+        file(
+            path,
+            "PEM file of these authorities' revocation lists (CRL), one for each that signs the certificate that is checked",
+        )
+    }
+
     /// What to show.
     #[must_use]
     pub const fn certificate(path: &'static str, help: &'static str) -> OptionSpec {

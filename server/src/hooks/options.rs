@@ -89,6 +89,7 @@ impl HookSettings {
         "hooks-ca",
         "PEM file of the authorities that sign certificates of the hook's server; without it those that the system trusts",
     );
+    pub(crate) const CRL: OptionSpec = DialTerms::crl("hooks-crl");
     pub(crate) const CERTIFICATE: OptionSpec = DialTerms::certificate(
         "hooks-certificate",
         "PEM file of the certificate that is shown to a hook's server that asks for one",
@@ -125,7 +126,7 @@ impl HookSettings {
     );
 }
 
-const TLS: [&str; 3] = ["hooks-ca", "hooks-certificate", "hooks-key"];
+const TLS: [&str; 4] = ["hooks-ca", "hooks-crl", "hooks-certificate", "hooks-key"];
 
 impl HookSettings {
     /// Reads the options; `None` where there is no hook, and with a mistake, which `reader` keeps.
@@ -211,9 +212,10 @@ fn read_place(reader: &mut Reader<'_>) -> Option<Place> {
         }
         return Some(of(is_grpc, url?));
     }
-    let [ca, certificate, key] = TLS;
+    let [ca, crl, certificate, key] = TLS;
     let terms = DialTerms {
         ca,
+        crl: Some(crl),
         certificate,
         key,
         protocol: if is_grpc { "h2" } else { http1::ALPN },

@@ -126,8 +126,9 @@ fn rows_of_hooks(folder: &Folder) -> Vec<Row> {
     let ca = copies(folder, "hooks-ca", &authority.pem());
     let certificate = copies(folder, "hooks-certificate", &leaf.certificate);
     let key = copies(folder, "hooks-key", &leaf.key);
-    let [ca, certificate, key] =
-        [&ca, &certificate, &key].map(|files| files.each_ref().map(String::as_str));
+    let crl = copies(folder, "hooks-crl", &authority.revokes(&[]));
+    let [ca, certificate, key, crl] =
+        [&ca, &certificate, &key, &crl].map(|files| files.each_ref().map(String::as_str));
     let on = ("hooks-url", "https://localhost:1/a");
     let row = |name: &str, values| row(SERVER, &format!("hooks-{name}"), values);
     let urls = ["http://localhost:1", "https://b", "https://c:3"];
@@ -135,6 +136,7 @@ fn rows_of_hooks(folder: &Folder) -> Vec<Row> {
         row("address", urls),
         row("url", urls),
         row("ca", [ca[0], "system", ca[2]]).beside(&[on]),
+        row("crl", crl).beside(&[on]),
         row("certificate", certificate).beside(&[on, ("hooks-key", key[0])]),
         row("key", key).beside(&[on, ("hooks-certificate", certificate[0])]),
         row("timeout", ["1s", "10ms", "2s"]).beside(&[on]),
@@ -193,6 +195,7 @@ fn rows_of_tls(folder: &Folder) -> Vec<Row> {
         rows.push(row("server-name", names).beside(&[on]));
         let of_address = if at == "backend-" { &[on][..] } else { &[] };
         rows.push(row("ca", [ca[0], "system", ca[2]]).beside(of_address));
+        rows.push(row("crl", crl).beside(&[on]));
         rows.push(row("certificate", certificate).beside(&[on, (&path("key"), key[0])]));
         rows.push(row("key", key).beside(&[on, (&path("certificate"), certificate[0])]));
     }

@@ -103,6 +103,7 @@ client-id: \"no\"  # FILE:1:12
 multiplexer-address:
   - \"a:1\"  # flag --multiplexer-address
 # multiplexer: tls: ca: not set
+# multiplexer: tls: crl: not set
 # multiplexer: tls: server-name: not set
 # multiplexer: tls: certificate: not set
 # multiplexer: tls: key: not set
@@ -111,6 +112,7 @@ multiplexer-address:
 # enrolment-token-file: not set
 grpc-server-address: \"localhost:50051\"  # default
 # backend-ca: not set
+# backend-crl: not set
 # backend-certificate: not set
 # backend-key: not set
 # backend-server-name: not set

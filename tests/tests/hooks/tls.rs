@@ -43,11 +43,16 @@ async fn grpc_over_tls_with_a_certificate_on_either_side() {
 
     // Who shows none is not heard, nor is one listened to whom nobody vouches for.
     let other = Authority::new("other");
+    let unlisted = format!("--hooks-crl={}", folder.put("crl.pem", other.revokes(&[])));
     let wrong_ca = format!("--hooks-ca={}", folder.put("other.pem", other.pem()));
     for (options, said) in [
         (&[&*address, &ca][..], "the hook did not say who may come"),
         (
             &[&*address, &wrong_ca, &certificate, &key],
+            "TLS with it failed; --hooks-ca says whom to trust",
+        ),
+        (
+            &[&*address, &ca, &unlisted, &certificate, &key],
             "TLS with it failed; --hooks-ca says whom to trust",
         ),
     ] {

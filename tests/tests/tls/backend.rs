@@ -3,19 +3,28 @@
 use std::sync::Arc;
 
 use grpc_multiplexer_tests::{Authority, Backend, Caller, Edge, Mux, until};
+use rustls::ServerConfig;
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::{Pki, borrowed, pong};
 
 /// A backend that asks for a certificate.
 async fn mutual(pki: &Pki) -> (Backend, Backend) {
-    let (backend, address) = pong().await;
     let leaf = pki.authority.signs("127.0.0.1");
-    let acceptor = TlsAcceptor::from(Arc::new(leaf.server(Some(&pki.authority), &["h2"])));
+    let config = leaf.server(Some(&pki.authority), &["h2"]);
+    let (_, config) = watch::channel(Arc::new(config));
+    secure(config).await
+}
+
+/// A backend that answers every call with `pong`, and what speaks TLS in front of it, with each that comes as it is then.
+pub(crate) async fn secure(config: watch::Receiver<Arc<ServerConfig>>) -> (Backend, Backend) {
+    let (backend, address) = pong().await;
     let front = Backend::tcp(move |socket| {
-        let (acceptor, address) = (acceptor.clone(), address.clone());
+        let acceptor = TlsAcceptor::from(Arc::clone(&config.borrow()));
+        let address = address.clone();
         async move {
             if let Ok(mut stream) = acceptor.accept(socket).await {
                 let mut backend = TcpStream::connect(&address).await.unwrap();
@@ -69,4 +78,38 @@ async fn a_backend_that_asks_for_a_certificate_is_shown_one() {
         (call("other").await.body == b"pong").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_backend_whose_certificate_is_revoked_or_on_no_list_gets_no_call() {
+    let pki = Pki::new("backend-crl");
+    let mux = Mux::start().await;
+    let leaf = pki.authority.signs("127.0.0.1");
+    let (_, config) = watch::channel(Arc::new(leaf.server(None, &["h2"])));
+    let (_backend, front) = secure(config).await;
+    let https = format!("https://{}", front.address);
+    let caller = Caller::connect(mux.proxy).await;
+    for (id, list, why) in [
+        ("unlisted", Authority::new("other").revokes(&[]), "Unknown"),
+        ("revoked", pki.authority.revokes(&[&leaf]), "Revoked"),
+    ] {
+        let list = pki.folder.put("crl.pem", list);
+        let options = [
+            format!("--backend-ca={}", pki.ca),
+            format!("--backend-crl={list}"),
+        ];
+        let edge = Edge::dialling(mux.multiplexer, id, &https, &borrowed(&options));
+        edge.says(" connected ").await;
+        let call = async || caller.call("/s/m", &[("client-id", id)], b"").await;
+        let answer = call().await;
+        assert_eq!(answer.mux_error(), Some("backend-connect"), "{answer:?}");
+        let line = edge.says("see --backend-ca, --backend-crl and").await;
+        assert!(line.contains(why), "{line}");
+        pki.folder.put("crl.pem", pki.authority.revokes(&[]));
+        edge.reload().await;
+        until("an answer", async || {
+            (call().await.body == b"pong").then_some(())
+        })
+        .await;
+    }
 }

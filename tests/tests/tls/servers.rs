@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use grpc_multiplexer_tests::{Authority, Backend, Caller, Edge, Leaf, Load, Mux, until};
 
-use crate::tunnel::is_reached;
+use crate::tunnel::{is_reached, is_refused};
 use crate::{NOWHERE, Pki, edge, ending, pong, server};
 
 const CUT: &str = "the server is trusted no more, closing its tunnel";
@@ -83,6 +83,50 @@ async fn a_server_that_has_another_certificate_by_then_keeps_its_edges_and_no_ca
     load.none_failed().await;
     edge.never_said("tunnel lost");
     assert_eq!(times(&edge, " connected "), 2);
+}
+
+#[tokio::test]
+async fn a_server_whose_certificate_is_revoked_or_on_no_list_gets_no_edge_and_loses_those_it_has() {
+    let pki = Pki::new("server-crl");
+    let leaf = pki.authority.signs("127.0.0.1");
+    let mux = server(&pki.shows("multiplexer", &leaf)).await;
+    let lists = |name: &str, list: &str| {
+        let mut options = pki.trust();
+        let file = pki.folder.put(name, list);
+        options.push(format!("--multiplexer-tls-crl={file}"));
+        options
+    };
+    let other = Authority::new("other").revokes(&[]);
+    let without = edge(&mux, NOWHERE, &lists("other.pem", &other));
+    is_refused(
+        &without,
+        "--multiplexer-tls-crl has no list of the authority",
+    )
+    .await;
+
+    let edge = edge(
+        &mux,
+        NOWHERE,
+        &lists("crl.pem", &pki.authority.revokes(&[])),
+    );
+    edge.says(" connected ").await;
+    pki.folder.put("crl.pem", pki.authority.revokes(&[&leaf]));
+    edge.reload().await;
+    let why = "is revoked by --multiplexer-tls-crl";
+    let line = edge.says(CUT).await;
+    assert!(line.contains(why), "{line}");
+    edge.says("tunnel lost").await;
+    assert!(edge.says(MENDED).await.contains(why));
+    mux.says(
+        "does not accept the certificate in --multiplexer-tls-certificate (CertificateRevoked)",
+    )
+    .await;
+    assert!(mux.listed().await.is_empty());
+    // Lists that cannot be read leave what is in force.
+    let file = pki.folder.put("crl.pem", "nothing");
+    edge.signal("HUP");
+    edge.says(&format!("{file:?}: this holds no PEM revocation list"))
+        .await;
 }
 
 #[tokio::test]
