@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::ClientConfig;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +28,26 @@ impl Load {
         Self::of(mux, "/s/m", &[]).await
     }
 
+    /// Calls of `/s/m` over TLS.
+    ///
+    /// # Panics
+    ///
+    /// When the proxy is not the one that `tls` trusts.
+    pub async fn secure(mux: &Mux, tls: &ClientConfig) -> Self {
+        let connect = async || Caller::secure(mux.proxy, tls.clone()).await.unwrap();
+        Self::over(connect, "/s/m", &[]).await
+    }
+
     /// Calls of another method, with further metadata.
     pub async fn of(mux: &Mux, method: &str, metadata: &[(&str, &str)]) -> Self {
+        Self::over(async || Caller::connect(mux.proxy).await, method, metadata).await
+    }
+
+    async fn over(
+        connect: impl AsyncFn() -> Caller,
+        method: &str,
+        metadata: &[(&str, &str)],
+    ) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let metadata: Vec<_> = [("client-id", "rainbow")]
             .iter()
@@ -38,7 +57,7 @@ impl Load {
         let (mut calls, stop) = (JoinSet::new(), CancellationToken::new());
         let begun = Arc::new(Barrier::new(CALLERS + 1));
         for _ in 0..CALLERS {
-            let caller = Caller::connect(mux.proxy).await;
+            let caller = connect().await;
             let (stop, begun) = (stop.clone(), Arc::clone(&begun));
             let (method, metadata) = (method.to_owned(), metadata.clone());
             calls.spawn(async move {

@@ -3,13 +3,17 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 use grpc_multiplexer_tests::{
     Authority, Backend, Caller, Edge, Folder, Leaf, Load, Mux, Process, until,
 };
+use rustls::AlertDescription;
 use rustls::pki_types::CertificateDer;
+use tokio::sync::watch;
 
-use crate::{NOWHERE, Pki, TUNNEL, connect, edge, server};
+use crate::backend::secure;
+use crate::{NOWHERE, Pki, TUNNEL, connect, edge, ends, server};
 
 const REFUSED: &str = "configuration not reloaded, everything stays as it was";
 
@@ -193,6 +197,68 @@ async fn authorities_and_certificates_change_under_load_and_no_call_fails() {
 
     load.none_failed().await;
     first.never_said("tunnel lost");
+}
+
+/// Connections that are there go on, and each new one is with what is in force then: of callers, and of edges to their backend.
+#[tokio::test]
+async fn what_callers_and_backends_show_and_trust_changes_under_load_and_no_call_fails() {
+    let pki = Pki::new("callers-rotation");
+    let (old, new) = (&pki.authority, Authority::new("new"));
+    let both = [old.pem(), new.pem()].concat();
+    let shown = old.signs("127.0.0.1").server(None, &["h2"]);
+    let (shown, config) = watch::channel(Arc::new(shown));
+    let (_backend, front) = secure(config).await;
+    let https = format!("https://{}", front.address);
+    let mux = server(&pki.mutual("proxy")).await;
+    let backend_ca = pki.folder.put("backend-ca.pem", old.pem());
+    let backend_ca = [format!("--backend-ca={backend_ca}")];
+    let first = edge(&mux, &https, &backend_ca);
+    first.says(" connected ").await;
+    let of = |authority: &Authority| {
+        let leaf = authority.signs("caller.test");
+        authority.client(Some(&leaf), &["h2"])
+    };
+    let load = Load::secure(&mux, &of(old)).await;
+    let reload = async || {
+        mux.reload().await;
+        first.reload().await;
+    };
+    // An edge that dials the backend anew, and a caller that dials the proxy anew.
+    let further = async |id: &str, authority: &Authority| {
+        let backend_ca: Vec<_> = backend_ca.iter().map(String::as_str).collect();
+        let edge = Edge::dialling(mux.multiplexer, id, &https, &backend_ca);
+        edge.says(" connected ").await;
+        let caller = Caller::secure(mux.proxy, of(authority)).await.unwrap();
+        let answer = caller.call("/s/m", &[("client-id", id)], b"").await;
+        assert_eq!(answer.body, b"pong", "{answer:?}");
+    };
+
+    for file in ["ca.pem", "backend-ca.pem"] {
+        pki.folder.put(file, &both);
+    }
+    reload().await;
+    further("both-authorities", old).await;
+
+    new.signs("127.0.0.1").put(&pki.folder, "proxy");
+    shown.send_replace(Arc::new(new.signs("127.0.0.1").server(None, &["h2"])));
+    reload().await;
+    further("new-certificates", &new).await;
+    let anew = Load::secure(&mux, &of(&new)).await;
+    load.none_failed().await;
+
+    for file in ["ca.pem", "backend-ca.pem"] {
+        pki.folder.put(file, new.pem());
+    }
+    reload().await;
+    further("new-authority", &new).await;
+    anew.none_failed().await;
+    // Who is let in by the old one alone is not.
+    let leaf = old.signs("caller.test");
+    let stranger = connect(mux.proxy, new.client(Some(&leaf), &["h2"])).await;
+    assert_eq!(
+        ends(stranger.unwrap()).await,
+        Some(AlertDescription::UnknownCA)
+    );
 }
 
 /// A new process takes over with the files as they are then, and no call fails.
