@@ -120,7 +120,11 @@ async fn what_cannot_be_written_down_refuses_the_edge_and_spends_nothing() {
     let folder = Folder::new("unwritten");
     let mux = server(&takes(&folder, &[(FIRST, "rainbow"), (SECOND, "kitchen")])).await;
     let place = folder.0.join("state/enrolled-edges.new");
-    fs::create_dir(&place).unwrap();
+    // The server makes its folder after it listens.
+    until("there is a state folder", async || {
+        fs::create_dir(&place).ok()
+    })
+    .await;
     let [edge, other] = [("rainbow", FIRST), ("kitchen", SECOND)]
         .map(|(id, [token, _])| dials(&mux, id, &enrols(&folder, id, token)));
     for edge in [&edge, &other] {
