@@ -6,8 +6,8 @@ use std::time::Duration;
 use grpc_multiplexer_proto::hooks::v1::AuthorizeResponse;
 use grpc_multiplexer_tunnel::ClientId;
 
-use super::context::{Context, WrongContext, line};
-use super::failure::NotAuthorized;
+use super::context::{Context, WrongContext};
+use super::failure::{NotAuthorized, line};
 use crate::credential::Grant;
 
 /// Ids in one answer.

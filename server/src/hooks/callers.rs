@@ -1,21 +1,21 @@
 //! What the hook says of callers.
 //!
 //! Calls are many, so that an answer may be kept: for as long as it says, for calls with the same credentials from the same
-//! address. While such an answer may come, others with those credentials wait for it, for as long as an answer may take, and
-//! do not ask as well; where answers are for one call, each call is asked for by itself. So is each after a failure, which
-//! says nothing of another call.
+//! address. While such an answer may come, others with those credentials wait for it, whether the call that it was asked for
+//! is still there or not, and do not ask as well; where answers are for one call, each call is asked for by itself. So is each
+//! after a failure, which says nothing of another call.
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use grpc_multiplexer_proto::hooks::v1::ArrivingCaller;
 use grpc_multiplexer_proto::hooks::v1::authorize_request::Who;
 use grpc_multiplexer_tunnel::ClientId;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::answer::{Allowed, Answer};
+use super::asking::{Asking, Waiting};
 use super::failure::NotAuthorized;
 use super::place::Place;
 use super::{HookSettings, Hooks};
@@ -28,10 +28,15 @@ const IDS: usize = 100;
 
 /// The answers for one caller's credentials.
 #[derive(Debug, Default)]
-struct Slot {
-    kept: tokio::sync::Mutex<Option<Kept>>,
+struct Slot(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    kept: Option<Kept>,
+    /// The question whose answer may be for all calls, and who is asked.
+    asked: Option<(By, Asking)>,
     /// Whether what came last of a question was for one call.
-    is_for_each: AtomicBool,
+    is_for_each: bool,
 }
 
 /// An answer that is for more than one call.
@@ -39,8 +44,14 @@ struct Slot {
 struct Kept {
     answer: Answer,
     until: Instant,
-    /// Who gave it. Every reload makes another of it.
-    by: Arc<Place>,
+    by: By,
+}
+
+/// Who gave an answer, or is to give one: every reload makes another of it. What is kept does not keep a connection.
+type By = Weak<Place>;
+
+fn is_now(by: &By, terms: &HookSettings) -> bool {
+    std::ptr::eq(by.as_ptr(), Arc::as_ptr(&terms.place))
 }
 
 /// All that are kept.
@@ -76,26 +87,46 @@ impl Answers {
 }
 
 impl Slot {
-    /// What is to be kept of what came of a question.
-    fn note(&self, came: &Answer, terms: &HookSettings) -> Option<Kept> {
-        let kept = Kept::of(came, terms);
-        self.is_for_each.store(kept.is_none(), Ordering::Relaxed);
-        kept
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        // A panic while the lock is held leaves what is known whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what came of a question.
+    fn note(&self, answer: &Answer, by: By) {
+        let mut known = self.lock();
+        known.is_for_each = !is_for_many(answer);
+        if !known.is_for_each {
+            known.kept = Some(Kept {
+                answer: answer.clone(),
+                until: Instant::now() + answer.cache_for,
+                by,
+            });
+        }
     }
 }
 
-impl Kept {
-    fn of(answer: &Answer, terms: &HookSettings) -> Option<Self> {
-        let is_kept = !answer.cache_for.is_zero() && answer.ids() <= IDS;
-        is_kept.then(|| Self {
-            answer: answer.clone(),
-            until: Instant::now() + answer.cache_for,
-            by: Arc::clone(&terms.place),
-        })
+impl Known {
+    fn kept(&self, terms: &HookSettings) -> Option<&Answer> {
+        let kept = self.kept.as_ref().filter(|kept| kept.holds(terms))?;
+        Some(&kept.answer)
     }
 
+    /// A question that is under way already, and whose answer may be for one more call.
+    fn under_way(&self, terms: &HookSettings) -> Option<Waiting> {
+        let (by, asking) = self.asked.as_ref().filter(|_| !self.is_for_each)?;
+        is_now(by, terms).then(|| asking.join())?
+    }
+}
+
+/// Whether an answer is for more than one call.
+fn is_for_many(answer: &Answer) -> bool {
+    !answer.cache_for.is_zero() && answer.ids() <= IDS
+}
+
+impl Kept {
     fn holds(&self, terms: &HookSettings) -> bool {
-        Instant::now() < self.until && Arc::ptr_eq(&self.by, &terms.place)
+        Instant::now() < self.until && is_now(&self.by, terms)
     }
 }
 
@@ -121,7 +152,7 @@ impl Hooks {
             return Ok(Arc::default());
         };
         let slot = self.answers.of(credentials);
-        let answer = self.answer(&terms, &slot, caller).await;
+        let answer = self.answer(terms, &slot, caller).await;
         let allowed = answer.verdict?;
         match id {
             Some(id) if !allowed.has(id) => Err(NotAuthorized::OtherId(id.clone())),
@@ -131,35 +162,38 @@ impl Hooks {
 
     async fn answer(
         &self,
-        terms: &HookSettings,
-        slot: &Slot,
+        terms: HookSettings,
+        slot: &Arc<Slot>,
         caller: impl FnOnce(bool) -> ArrivingCaller,
     ) -> Answer {
-        let ask = || {
-            let who = Who::Caller(caller(terms.send_tokens));
-            // Whoever waited for an answer that was for another call has all of the time for its own.
-            let deadline = Instant::now() + terms.timeout;
-            self.question(terms, &self.callers, who, deadline)
-        };
-        let is_for_each = || slot.is_for_each.load(Ordering::Relaxed);
-        if !is_for_each() {
-            let kept = timeout(terms.timeout, slot.kept.lock()).await;
-            let Ok(mut kept) = kept else {
-                return Answer::without(false);
+        let own = loop {
+            let anothers = {
+                let mut known = slot.lock();
+                if let Some(kept) = known.kept(&terms) {
+                    return kept.clone();
+                }
+                match known.under_way(&terms) {
+                    Some(waiting) => waiting,
+                    None => {
+                        // Whoever waited for an answer that was for another call has all of the time for its own.
+                        let who = Who::Caller(caller(terms.send_tokens));
+                        let (noted, by) = (Arc::clone(slot), Arc::downgrade(&terms.place));
+                        let asked = By::clone(&by);
+                        let note = move |answer: &Answer| noted.note(answer, by);
+                        let (asking, waiting) = self.questions.put(&self.asker, terms, who, note);
+                        if !known.is_for_each {
+                            known.asked = Some((asked, asking));
+                        }
+                        break waiting;
+                    }
+                }
             };
-            if let Some(kept) = kept.as_ref().filter(|kept| kept.holds(terms)) {
-                return kept.answer.clone();
+            match anothers.answer().await {
+                Some(answer) if is_for_many(&answer) => return answer,
+                _ => {}
             }
-            // Those who waited for an answer that was not for them ask all at once.
-            if !is_for_each() {
-                let came = ask().await;
-                *kept = slot.note(&came, terms);
-                return came;
-            }
-        }
-        let came = ask().await;
-        slot.note(&came, terms);
-        came
+        };
+        own.answer().await.unwrap_or(Answer::without(false))
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::failure::line;
+
 /// What the metadata of backends begins with that tells what is known of an edge.
 pub(super) const OF_EDGES: &str = "x-mux-ctx-";
 /// The same of a caller.
@@ -15,8 +17,6 @@ const ENTRIES: usize = 16;
 /// Characters of a key, and of a value.
 const KEY: usize = 64;
 const VALUE: usize = 256;
-/// Characters of a line of somebody else's.
-const LINE: usize = 256;
 
 /// It, as metadata. Clones share it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +39,8 @@ pub(super) enum WrongContext {
     )]
     Key(String),
     #[error(
-        "its context has a value of {0:?} that cannot be; one has up to {VALUE} printable characters of ASCII"
+        "its context has a value of {0:?} that cannot be; one has up to {VALUE} printable characters of ASCII, and no space at \
+         either end"
     )]
     Value(String),
 }
@@ -108,12 +109,6 @@ fn entry(
     Ok((name, value))
 }
 
-/// One line of plain text, whatever somebody wrote.
-pub(super) fn line(text: &str) -> String {
-    let text = text.trim().chars().take(LINE);
-    text.map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,11 +150,5 @@ mod tests {
         assert_eq!(headers["x-mux-ctx-tenant"], "a b");
         assert_eq!(headers.len(), 3);
         assert!(shown.contains_key("x-mux-ctx-"), "{shown:?}");
-    }
-
-    #[test]
-    fn a_line_of_somebody_elses_is_one_and_has_an_end() {
-        assert_eq!(line(" a\nb\u{1b}[31m "), "a b [31m");
-        assert_eq!(line(&"ü".repeat(999)).chars().count(), LINE);
     }
 }

@@ -7,9 +7,8 @@ use grpc_multiplexer_tunnel::ClientId;
 use http::StatusCode;
 use tonic::{Code, Status};
 
-use super::QUESTIONS;
 use super::answer::WrongAnswer;
-use super::context::line;
+use super::asking::QUESTIONS;
 use crate::http1::ExchangeError;
 use crate::url::ConnectError;
 
@@ -24,6 +23,9 @@ pub(crate) enum NotAuthorized {
     Failed,
 }
 
+/// Characters of a line of somebody else's.
+const LINE: usize = 256;
+
 type Cause = Box<dyn Error + Send + Sync>;
 
 /// Why a hook gave no answer.
@@ -31,8 +33,10 @@ type Cause = Box<dyn Error + Send + Sync>;
 pub(super) enum HookError {
     #[error("no answer within {0:?}")]
     Slow(Duration),
-    #[error("it was not asked: {QUESTIONS} others waited for its answers all of {0:?}")]
+    #[error("no answer within {0:?}, which began behind {QUESTIONS} other questions")]
     Busy(Duration),
+    #[error("nobody waits for its answer any more, and for those to many other questions")]
+    Left,
     #[error("it cannot be reached")]
     Unreached(#[source] Cause),
     #[error(
@@ -85,14 +89,31 @@ impl HookError {
         }
     }
 
+    /// Which kind of failure it is, whatever the hook says in it: what the log has by itself.
+    pub(super) fn kind(&self) -> String {
+        match self {
+            Self::Grpc { code, .. } => format!("{code:?}"),
+            Self::Wrong(WrongAnswer::Id(_)) => "id".to_owned(),
+            Self::Wrong(WrongAnswer::Ids(_)) => "ids".to_owned(),
+            Self::Wrong(WrongAnswer::Context(_)) => "context".to_owned(),
+            // A text of ours.
+            other => other.to_string(),
+        }
+    }
+
     /// A status is the hook's, unless there is something behind it.
     pub(super) fn grpc(status: &Status) -> Self {
-        let Some(error) = status.source() else {
-            return Self::Grpc {
+        match status.source() {
+            Some(error) => Self::of_connection(error),
+            None => Self::Grpc {
                 code: status.code(),
                 text: line(status.message()),
-            };
-        };
+            },
+        }
+    }
+
+    /// What became of a connection, or of a question on it.
+    pub(super) fn of_connection(error: &(dyn Error + 'static)) -> Self {
         let chain = || std::iter::successors(Some(error), |error| (*error).source());
         let root = chain().last().unwrap_or(error);
         let cause = line(&root.to_string()).into();
@@ -111,5 +132,36 @@ impl HookError {
             Some(error) if is_other(error) => Self::NotGrpc(cause),
             _ => Self::HungUp(cause),
         }
+    }
+}
+
+/// One line of plain text, whatever somebody wrote.
+pub(super) fn line(text: &str) -> String {
+    let text = text.trim().chars().take(LINE);
+    text.map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_somebody_elses_is_one_and_has_an_end() {
+        assert_eq!(line(" a\nb\u{1b}[31m "), "a b [31m");
+        assert_eq!(line(&"ü".repeat(999)).chars().count(), LINE);
+    }
+    /// Whoever puts something new into each does not fill the log.
+    #[test]
+    fn what_a_hook_says_makes_no_other_kind_of_failure() {
+        let failure = |code, text: &str| HookError::Grpc {
+            code,
+            text: text.to_owned(),
+        };
+        let kind = failure(Code::Internal, "request 1").kind();
+        assert_eq!(kind, failure(Code::Internal, "request 2").kind());
+        assert_ne!(kind, failure(Code::Unknown, "request 1").kind());
+        let ids = |ids| HookError::Wrong(WrongAnswer::Ids(ids)).kind();
+        assert_eq!(ids(1001), ids(1002));
+        assert_ne!(ids(1001), HookError::Wrong(WrongAnswer::CacheFor).kind());
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::{DialTerms, Exposure, OptionSpec, Reader, boolean, duration};
 
+use super::link::Link;
 use super::place::Place;
 use crate::http1;
 use crate::url::{NoUrl, Url};
@@ -121,8 +122,8 @@ impl HookSettings {
         "hooks-send-tokens",
         "BOOLEAN",
         Some("false"),
-        "Whether the hook is sent the very tokens that are shown, and not only their SHA-256; over https:// or on this \
-         machine only: true or false",
+        "Whether the hook is sent the very tokens that are shown, and not only their SHA-256, and credentials in the metadata \
+         of callers, also those for backends; over https:// or on this machine only: true or false",
     );
 }
 
@@ -227,7 +228,7 @@ fn read_place(reader: &mut Reader<'_>) -> Option<Place> {
 
 fn of(is_grpc: bool, url: Url) -> Place {
     if is_grpc {
-        Place::Grpc(url)
+        Place::Grpc(Link::to(url))
     } else {
         Place::Json(url)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 use grpc_multiplexer_tunnel::{Backoff, ClientId};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tracing::{error, info, warn};
 
 use super::Hooks;
@@ -43,9 +43,9 @@ impl Hooks {
     /// Tells all that there is of one id.
     async fn tell_of(&self, id: &ClientId, outbox: &Outbox, journal: Option<&Journal>) {
         while let Some(event) = outbox.first(id) {
-            let telling = Telling::of(&event, &self.server_id);
+            let telling = Telling::of(&event, &self.asker.server_id);
             if let Some(journal) = journal {
-                journal.will_be_told(&telling, &self.json).await;
+                journal.will_be_told(&telling, &self.asker.json).await;
             }
             self.tell_until_known(&telling).await;
             if let Some(journal) = journal {
@@ -67,7 +67,7 @@ impl Hooks {
                 _ = looks.tick() => {}
             }
             let (hooks, dir) = (Arc::clone(&self), dir.clone());
-            let left = spawn_blocking(move || Left::all(&dir, &hooks.json)).await;
+            let left = spawn_blocking(move || Left::all(&dir, &hooks.asker.json)).await;
             // A panic has said so itself.
             let Ok(left) = left else { continue };
             match left {
@@ -89,14 +89,13 @@ impl Hooks {
             "the hook is told what a server left that was killed"
         );
         let events: usize = epochs.iter().map(Vec::len).sum();
-        self.metrics
-            .waiting
-            .inc_by(i64::try_from(events).unwrap_or(i64::MAX));
+        let waiting = &self.asker.metrics.waiting;
+        waiting.inc_by(i64::try_from(events).unwrap_or(i64::MAX));
         stream::iter(epochs)
             .for_each_concurrent(IDS, async |epoch| {
                 for telling in epoch {
                     self.tell_until_known(&telling).await;
-                    self.metrics.waiting.dec();
+                    waiting.dec();
                 }
             })
             .await;
@@ -109,7 +108,7 @@ impl Hooks {
     async fn tell_until_known(&self, telling: &Telling) {
         let mut backoff = Backoff::new();
         while let Err(error) = self.told(telling).await {
-            if let Some(times) = self.again("event", &error) {
+            if let Some(times) = self.asker.events.again(&error) {
                 let (client_id, error): (_, &dyn Error) = (telling.client_id(), &error);
                 warn!(%client_id, times, error, "the hook was not told of an edge; it will be");
             }
@@ -119,23 +118,21 @@ impl Hooks {
     }
 
     async fn told(&self, telling: &Telling) -> Result<(), HookError> {
-        let _place = self.events.acquire().await.expect("it is never closed");
+        let asker = &self.asker;
+        let place = asker.events.places.acquire().await;
+        let _place = place.expect("it is never closed");
         let Some(terms) = self.settings.now(|settings| settings.hooks.clone()) else {
             return Ok(());
         };
         let started = Instant::now();
-        let ask = async {
-            match telling.clone() {
-                Telling::Connected(connected) => self.ask(&terms, connected).await.map(drop),
-                Telling::Disconnected(disconnected) => {
-                    self.ask(&terms, disconnected).await.map(drop)
-                }
-            }
+        let deadline = started + terms.timeout;
+        let told = match telling.clone() {
+            Telling::Connected(it) => asker.ask(&terms, it, deadline).await.map(drop),
+            Telling::Disconnected(it) => asker.ask(&terms, it, deadline).await.map(drop),
         };
-        let told = timeout(terms.timeout, ask).await;
-        let told = told.unwrap_or(Err(HookError::Slow(terms.timeout)));
         let result = if told.is_ok() { "told" } else { "failed" };
-        self.metrics
+        asker
+            .metrics
             .answered(telling.name(), result, started.elapsed());
         told
     }

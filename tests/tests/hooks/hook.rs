@@ -84,7 +84,7 @@ struct Shared {
     told: Arc<Mutex<Vec<Told>>>,
     /// Of what it fails to be told, though it hears it.
     fails: Arc<Mutex<Fails>>,
-    /// Whether it keeps its answers to questions about edges to itself.
+    /// Whether it keeps its answers to itself.
     holds: Arc<watch::Sender<bool>>,
     /// Where it calls an edge as soon as it is told of it, and what comes of that.
     calls: Arc<Mutex<Option<SocketAddr>>>,
@@ -202,7 +202,7 @@ impl Hook {
         *self.shared.fails.lock().unwrap() = fails;
     }
 
-    /// Keeps its answers about edges to itself from now on; or gives them.
+    /// Keeps its answers to itself from now on; or gives them.
     pub(crate) fn holds(&self, holds: bool) {
         self.shared.holds.send_replace(holds);
     }
@@ -282,13 +282,13 @@ impl HooksService for Shared {
             Some(Who::Edge(edge)) => edge,
             Some(Who::Caller(caller)) => {
                 self.callers.lock().unwrap().push(caller.clone());
+                self.may_answer().await;
                 return (self.decide_on_callers)(caller).await.map(Response::new);
             }
             None => return Err(Status::invalid_argument("nobody")),
         };
         self.asked.lock().unwrap().push(edge.clone());
-        let mut holds = self.holds.subscribe();
-        holds.wait_for(|holds| !holds).await.unwrap();
+        self.may_answer().await;
         match (self.decide)(&edge) {
             Some(answer) => answer.map(Response::new),
             None => pending().await,
@@ -321,6 +321,11 @@ impl HooksService for Shared {
 }
 
 impl Shared {
+    async fn may_answer(&self) {
+        let mut holds = self.holds.subscribe();
+        holds.wait_for(|holds| !holds).await.unwrap();
+    }
+
     fn heard(&self, told: Told) -> Result<(), Status> {
         let fails = match *self.fails.lock().unwrap() {
             Fails::Never => false,

@@ -1,19 +1,21 @@
 //! What a hook says of callers for more than one call.
 
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use grpc_multiplexer_proto::hooks::v1::AuthorizeResponse;
-use grpc_multiplexer_tests::{Caller, Edge, until};
+use grpc_multiplexer_tests::{Caller, Edge, metric, until};
+use h2::Reason;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tonic::Status;
 
 use crate::callers::{call, for_callers};
 use crate::hook::Hook;
 use crate::{knowing, no, pong, yes};
 
-/// More than half of what the hook has for an answer.
-const SLOWLY: Duration = Duration::from_millis(1_200);
 /// Longer than a test.
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
@@ -153,30 +155,107 @@ async fn an_answer_with_very_many_ids_is_for_one_call() {
     }
 }
 
-/// All wait for the first answer, which turns out to be for one of them, and then for their own.
+/// All wait for the first answer, which does not come in time.
 #[tokio::test]
 async fn each_call_has_all_of_the_time_for_its_own_answer() {
-    let hook = Hook::of_callers_in_time(async |_| {
-        sleep(SLOWLY).await;
-        Ok(yes())
+    let is_first = AtomicBool::new(true);
+    let hook = Hook::of_callers_in_time(move |_| {
+        let is_first = is_first.swap(false, Ordering::Relaxed);
+        async move {
+            match is_first {
+                true => pending().await,
+                false => Ok(yes()),
+            }
+        }
     })
     .await;
     let (mux, _backend, _edge) = for_callers(&hook, &["--hooks-timeout=2s"]).await;
-    assert_eq!(at_once(mux.proxy, 20).await, [Some(0); 20]);
+    let mut codes = at_once(mux.proxy, 20).await;
+    codes.sort();
+    assert_eq!((&codes[..19], codes[19]), (&[Some(0); 19][..], Some(14)));
     assert_eq!(hook.callers().len(), 20);
 }
 
-/// One after the other they would have no time left.
+/// So it is with an answer that is for one call.
 #[tokio::test]
 async fn a_failure_is_for_one_call_and_the_others_are_asked_for_at_once() {
-    let hook = Hook::of_callers_in_time(async |_| {
-        sleep(SLOWLY / 2).await;
-        Err(Status::internal("it fails"))
+    let answers = Arc::new(Semaphore::new(0));
+    let given = Arc::clone(&answers);
+    let hook = Hook::of_callers_in_time(move |_| {
+        let given = Arc::clone(&given);
+        async move {
+            given.acquire().await.unwrap().forget();
+            Err(Status::internal("it fails"))
+        }
     })
     .await;
-    let (mux, _backend, _edge) = for_callers(&hook, &["--hooks-timeout=2s"]).await;
-    assert_eq!(at_once(mux.proxy, 20).await, [Some(14); 20]);
+    let (mux, _backend, _edge) = for_callers(&hook, &["--hooks-timeout=8s"]).await;
+    let give = async {
+        until("all calls", async || {
+            let in_flight = metric(mux.admin, "calls_in_flight").await;
+            (in_flight == 20.0).then_some(())
+        })
+        .await;
+        assert_eq!(hook.callers().len(), 1);
+        answers.add_permits(1);
+        hook.callers_times(20).await;
+        answers.add_permits(19);
+    };
+    let (codes, ()) = tokio::join!(at_once(mux.proxy, 20), give);
+    assert_eq!(codes, [Some(14); 20]);
     assert_eq!(hook.callers().len(), 20);
+}
+
+#[tokio::test]
+async fn an_answer_is_kept_that_comes_after_a_failure() {
+    let is_broken = AtomicBool::new(true);
+    let hook = Hook::of_callers(move |_| match is_broken.swap(false, Ordering::Relaxed) {
+        true => Err(Status::internal("it fails")),
+        false => Ok(kept(AN_HOUR, yes())),
+    })
+    .await;
+    let (mux, _backend, _edge) = for_callers(&hook, &[]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    for (code, asked) in [(14, 1), (0, 2), (0, 2)] {
+        assert_eq!(call(&caller, &[]).await.code(), Some(code));
+        assert_eq!(hook.callers().len(), asked);
+    }
+}
+
+/// Else one whose calls are shorter than the hook is slow would be asked for again and again.
+#[tokio::test]
+async fn an_answer_is_kept_also_if_its_call_is_over_by_then() {
+    let hook = Hook::of_callers(|_| Ok(kept(AN_HOUR, yes()))).await;
+    hook.holds(true);
+    let (mux, _backend, _edge) = for_callers(&hook, &["--hooks-timeout=8s"]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let mut begun = caller.start("/s/m", &[("client-id", "rainbow")]).await;
+    hook.callers_times(1).await;
+    begun.reset(Reason::CANCEL);
+    let short = [("grpc-timeout", "50m")];
+    for _ in 0..3 {
+        let answer = call(&caller, &short).await;
+        assert_eq!(answer.mux_error(), Some("deadline"), "{answer:?}");
+    }
+    hook.holds(false);
+    assert_eq!(call(&caller, &[]).await.code(), Some(0));
+    assert_eq!(hook.callers().len(), 1);
+}
+
+/// Whether anybody is there to hear of it or not.
+#[tokio::test]
+async fn a_hook_that_hangs_is_seen_by_those_who_look_after_it() {
+    let hook = Hook::of_callers(|_| Ok(yes())).await;
+    hook.holds(true);
+    let (mux, _backend, _edge) = for_callers(&hook, &["--hooks-timeout=1s"]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let mut begun = caller.start("/s/m", &[("client-id", "rainbow")]).await;
+    hook.callers_times(1).await;
+    begun.reset(Reason::CANCEL);
+    let line = mux.says("the hook did not say who may come").await;
+    assert!(line.contains("no answer within 1s"), "{line}");
+    let failed = r#"hook_duration_seconds_count{hook="authorize",result="failed"}"#;
+    assert_eq!(metric(mux.admin, failed).await, 1.0);
 }
 
 /// Without what it said.
@@ -202,5 +281,5 @@ async fn who_may_go_on_without_the_hook_does_so_when_its_answer_is_good_no_more(
         plan(number).is_none().then_some(())
     })
     .await;
-    mux.says("on_failure=allow").await;
+    mux.says("is_let_in=true").await;
 }
