@@ -56,6 +56,13 @@ pub struct Backend {
     tasks: JoinSet<()>,
 }
 
+/// [`Backend::pong`], and its address as options have it.
+pub async fn pong() -> (Backend, String) {
+    let backend = Backend::pong().await;
+    let address = backend.address.to_string();
+    (backend, address)
+}
+
 impl Backend {
     /// The example backend: a tonic server.
     pub async fn echo() -> Self {

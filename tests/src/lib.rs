@@ -36,7 +36,7 @@ pub mod yamux;
 pub use admin::{free, is_ready, metric, page};
 pub use answer::{Answer, ErrorInfo};
 pub use authority::{Authority, DAY, Leaf};
-pub use backend::{Backend, Ended, H2Call, Seen};
+pub use backend::{Backend, Ended, H2Call, Seen, pong};
 pub use binaries::binary;
 pub use caller::{Call, Caller};
 pub use errors_page::{ErrorsRow, errors_page};

@@ -8,10 +8,7 @@ use grpc_multiplexer_tests::{
 };
 
 use crate::hook::Hook;
-use crate::{NOBODY, edge, knowing, listed, no, pong, server, yes};
-
-const TOKEN: &str = "first-token-of-rainbow-0123456789abcdef";
-const SHA256: &str = "4d1145def5d743a39576d432973127d793cbc906e34d14f73434f03f922f4b71";
+use crate::{NOBODY, SHA256, TOKEN, edge, knowing, listed, no, pong, server, yes};
 
 #[tokio::test]
 async fn an_edge_that_the_hook_refuses_is_told_why_and_is_nowhere() {

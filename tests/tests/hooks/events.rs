@@ -21,6 +21,16 @@ fn are_in_turn(told: &[Told]) {
     }
 }
 
+/// When that was.
+fn time(told: Option<&Told>) -> (i64, i32) {
+    let time = match told.unwrap() {
+        Told::Connected(told) => told.time,
+        Told::Disconnected(told) => told.time,
+    };
+    let time = time.unwrap();
+    (time.seconds, time.nanos)
+}
+
 async fn waiting(mux: &Mux) -> f64 {
     metric(mux.admin, "hook_events_waiting").await
 }
@@ -223,8 +233,12 @@ async fn in_an_upgrade_every_edge_has_an_epoch_that_goes_on() {
         for of_one in servers.values() {
             are_in_turn(of_one);
         }
-        let open = servers.values().filter(|told| told.len() % 2 == 1);
-        assert_eq!(open.count(), 1, "{servers:#?}");
+        let (ended, goes_on): (Vec<_>, Vec<_>) =
+            servers.values().partition(|told| told.len() % 2 == 0);
+        assert_eq!((ended.len(), goes_on.len()), (1, 1), "{servers:#?}");
+        // Both have one clock.
+        let (end, begin) = (time(ended[0].last()), time(goes_on[0].first()));
+        assert!(begin <= end, "{servers:#?}");
     }
     drop(edges);
 }

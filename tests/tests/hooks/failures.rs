@@ -1,5 +1,7 @@
 //! What a hook may do instead of answering.
 
+use std::net::SocketAddr;
+
 use grpc_multiplexer_proto::hooks::v1::AuthorizeResponse;
 use grpc_multiplexer_tests::{Backend, Caller, free, metric};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,39 +13,53 @@ use crate::{edge, knowing, listed, server, yes};
 const FAILED: &str =
     "the server's hook does not say who may come just now; the server's log says why";
 
-/// Whatever it does, an edge is refused, or let in as if there were no hook; and the log says what it did.
-async fn fails(hook: std::net::SocketAddr, said: &str) {
-    const PROTOCOL: &str = "--tunnel-protocol=1";
-    let mux = server(hook, &["--hooks-for=edges"]).await;
+const PROTOCOL: &str = "--tunnel-protocol=1";
+const ALLOW: &str = "--hooks-on-failure=allow";
+
+/// An edge is refused, and the log says what the hook did.
+async fn refuses(hook: SocketAddr, said: &str, further: &[&str]) {
+    let mux = server(hook, &[&["--hooks-for=edges"], further].concat()).await;
     let refused = edge(&mux, "rainbow", &[PROTOCOL]);
     let line = refused.says("no tunnel").await;
     assert!(line.contains(FAILED), "{line}");
     let line = mux.says("the hook did not say who may come").await;
-    for part in [said, "on_failure=deny", &format!("hook=http://{hook}/")] {
+    for part in [said, "is_let_in=false", &format!("hook=http://{hook}/")] {
         assert!(line.contains(part), "no {part} in {line}");
     }
     assert!(mux.listed().await.is_empty());
     let failed = r#"hook_duration_seconds_count{hook="authorize",result="failed"}"#;
     assert!(metric(mux.admin, failed).await >= 1.0);
+}
 
-    let allow = "--hooks-on-failure=allow";
-    let mux = server(hook, &[allow, "--hooks-for=edges"]).await;
+/// It is refused, or let in as if there were no hook.
+async fn is_away(hook: SocketAddr, said: &str) {
+    refuses(hook, said, &[]).await;
+    let mux = server(hook, &[ALLOW, "--hooks-for=edges"]).await;
     let let_in = edge(&mux, "rainbow", &[PROTOCOL]);
     let_in.says(" connected ").await;
     assert!(listed(&mux).await[0].context.is_empty());
-    assert!(mux.says("the hook did not say").await.contains(said));
+    let line = mux.says("the hook did not say").await;
+    assert!(
+        line.contains(said) && line.contains("is_let_in=true"),
+        "{line}"
+    );
+}
+
+/// It is refused either way.
+async fn is_wrong(hook: SocketAddr, said: &str) {
+    refuses(hook, said, &[ALLOW]).await;
 }
 
 #[tokio::test]
 async fn a_hook_that_is_not_there() {
     let [nowhere] = free();
-    fails(nowhere, "error=it cannot be reached").await;
+    is_away(nowhere, "error=it cannot be reached").await;
 }
 
 #[tokio::test]
 async fn a_hook_that_says_nothing() {
     let hook = Hook::start(|_| None).await;
-    fails(hook.address, "no answer within 2s").await;
+    is_away(hook.address, "no answer within 2s").await;
 }
 
 #[tokio::test]
@@ -56,22 +72,25 @@ async fn a_hook_that_speaks_something_else() {
     })
     .await;
     let said = "it does not speak gRPC; where it speaks JSON, give --hooks-url";
-    fails(other.address, said).await;
+    is_wrong(other.address, said).await;
     // One that has no such service.
     let (backend, _) = crate::pong().await;
-    fails(backend.address, "error=").await;
+    is_wrong(backend.address, "error=it answers Internal: ").await;
 }
 
 #[tokio::test]
 async fn a_hook_that_hangs_up() {
     let other = Backend::tcp(async |_| {}).await;
-    fails(other.address, "it hung up without an answer").await;
+    is_away(other.address, "it hung up without an answer").await;
 }
 
 #[tokio::test]
 async fn a_hook_that_fails() {
     let hook = Hook::start(|_| Some(Err(Status::internal("a\nbug")))).await;
-    fails(hook.address, "it answers Internal: a bug").await;
+    is_wrong(hook.address, "it answers Internal: a bug").await;
+    // It says that it is away.
+    let hook = Hook::start(|_| Some(Err(Status::unavailable("later")))).await;
+    is_away(hook.address, "it answers Unavailable: later").await;
 }
 
 /// Once a minute each, with one of those to whom it happened.
@@ -135,6 +154,7 @@ async fn a_hook_whose_answer_breaks_a_bound() {
         ),
         (knowing(&[("k", &long)]), "a value of \"k\" that cannot be"),
         (knowing(&[("k", "ä")]), "a value of \"k\" that cannot be"),
+        (knowing(&[("k", "v ")]), "and no space at either end"),
         (wrong_ids, "\"a b\" among client_ids"),
         // More than is read.
         (
@@ -143,7 +163,7 @@ async fn a_hook_whose_answer_breaks_a_bound() {
         ),
     ] {
         let hook = Hook::saying(answer).await;
-        fails(hook.address, said).await;
+        is_wrong(hook.address, said).await;
     }
 }
 

@@ -141,6 +141,7 @@ async fn json_is_asked_and_told_as_grpc_is() {
     assert_eq!(asked["serverId"], begun["serverId"]);
 }
 
+/// Also where a hook that is away would not.
 #[tokio::test]
 async fn what_is_no_answer_refuses() {
     const ANSWERS: [(Answer, &str); 6] = [
@@ -171,7 +172,8 @@ async fn what_is_no_answer_refuses() {
     ];
     for (answer, wanted) in ANSWERS {
         let hook = JsonHook::start(None, answer).await;
-        let mux = server(format!("http://{}", hook.address), &["--hooks-for=edges"]).await;
+        let further = ["--hooks-for=edges", "--hooks-on-failure=allow"];
+        let mux = server(format!("http://{}", hook.address), &further).await;
         let refused = edge(&mux, "rainbow", &[]);
         let said = refused.says("no tunnel").await;
         assert!(said.contains("the server's hook does not say"), "{said}");

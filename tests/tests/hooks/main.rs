@@ -6,6 +6,7 @@
     reason = "a test that meets what it did not expect is over"
 )]
 
+mod allow;
 mod callers;
 mod edges;
 mod events;
@@ -14,6 +15,7 @@ mod hook;
 mod json;
 mod kept;
 mod killed;
+mod late;
 mod mistakes;
 mod shown;
 mod slow;
@@ -24,7 +26,11 @@ use std::net::SocketAddr;
 
 use grpc_multiplexer_proto::hooks::v1::AuthorizeResponse;
 use grpc_multiplexer_proto::v1::{Edge as Listed, ListGrpcServerRequest};
-use grpc_multiplexer_tests::{Backend, Edge, Mux};
+use grpc_multiplexer_tests::{Edge, Mux, TOKENS, pong};
+
+/// What somebody shows, and its SHA-256.
+const TOKEN: &str = TOKENS[0][0];
+const SHA256: &str = TOKENS[0][1];
 
 /// The backend of an edge that nobody calls.
 const NOBODY: &str = "127.0.0.1:1";
@@ -62,18 +68,6 @@ async fn server(hook: SocketAddr, further: &[&str]) -> Mux {
 
 fn edge(mux: &Mux, id: &str, args: &[&str]) -> Edge {
     Edge::dialling(mux.multiplexer, id, NOBODY, args)
-}
-
-/// A backend that answers `pong`, and its address.
-async fn pong() -> (Backend, String) {
-    // What nobody reads counts against a connection for good.
-    let backend = Backend::h2(async |mut call| {
-        call.read_all().await;
-        call.ok(b"pong").await;
-    })
-    .await;
-    let address = backend.address.to_string();
-    (backend, address)
 }
 
 /// What discovery shows of all edges.

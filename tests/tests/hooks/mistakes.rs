@@ -1,20 +1,12 @@
 //! Options that cannot be, and what others could read.
 
-use grpc_multiplexer_tests::{Folder, command};
+use grpc_multiplexer_tests::{Folder, command, output};
 
 const SERVER: &str = "grpc-multiplexer-server";
 
 fn checked(options: &[&str]) -> (Option<i32>, String) {
-    let mut command = command(SERVER);
-    let output = command
-        .arg("--check-config")
-        .args(options)
-        .output()
-        .unwrap();
-    (
-        output.status.code(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
+    let options: Vec<_> = options.iter().map(|it| (*it).to_owned()).collect();
+    grpc_multiplexer_tests::checked(SERVER, &options)
 }
 
 #[test]
@@ -155,7 +147,7 @@ fn what_hangs_on_a_mistaken_url_is_no_mistake_as_well() {
 /// A file with it is one without a hook, too.
 #[test]
 fn what_the_hook_is_for_is_among_the_options_in_force() {
-    let printed = command(SERVER).arg("--print-config").output().unwrap();
+    let printed = output(command(SERVER).arg("--print-config"));
     let printed = String::from_utf8(printed.stdout).unwrap();
     let wanted = "hooks-for:\n  - \"edges\"  # default\n  - \"events\"  # default\n";
     assert!(printed.contains(wanted), "{printed}");

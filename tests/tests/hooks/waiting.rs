@@ -10,9 +10,9 @@ use h2::Reason;
 use tokio::time::Instant;
 use tonic::Status;
 
-use crate::callers::{call, for_callers};
+use crate::callers::{call, for_callers, policy};
 use crate::hook::Hook;
-use crate::yes;
+use crate::{TOKEN, yes};
 
 const TIMEOUT: &str = "--hooks-timeout=8s";
 /// Half of it.
@@ -25,6 +25,7 @@ const CALLERS: usize = 5;
 /// Calls of which the hook says nothing, to an edge and to the server itself.
 const SLOW: &str = "/slow/m";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
+const LIST: &str = "/grpc.multiplexer.v1.DiscoveryService/ListGrpcServer";
 
 /// One that says nothing of them.
 async fn hanging() -> Hook {
@@ -68,7 +69,7 @@ async fn calls_that_are_cancelled_while_the_hook_is_asked_end_then() {
     for call in &mut calls {
         call.reset(Reason::CANCEL);
     }
-    let answer = call(caller, &[]).await;
+    let answer = call(caller, &[("authorization", "Bearer other")]).await;
     assert_eq!(answer.code(), Some(0), "{answer:?}");
     until("the end of all calls", async || {
         let in_flight = metric(mux.admin, "calls_in_flight").await;
@@ -102,4 +103,27 @@ async fn a_call_of_which_the_hook_is_asked_is_told_when_the_server_stops() {
     mux.signal("TERM");
     let answer = call.answer().await;
     assert_eq!(answer.mux_error(), Some("draining"), "{answer:?}");
+}
+
+/// Though the answer would be there at once.
+#[tokio::test]
+async fn who_loses_its_rights_while_the_hook_is_asked_is_not_served_by_them() {
+    let hook = Hook::of_callers(|_| Ok(yes())).await;
+    hook.holds(true);
+    let (policy, folder) = policy("{ids: ['*'], methods: ['*']}");
+    let (mux, _backend, _edge) = for_callers(&hook, &[&policy, "--hooks-timeout=8s"]).await;
+    let caller = Caller::connect(mux.proxy).await;
+    let list = async {
+        let token = format!("Bearer {TOKEN}");
+        let shown = [("proxy-authorization", &*token)];
+        caller.call(LIST, &shown, &[0; 5]).await
+    };
+    let change = async {
+        hook.callers_times(1).await;
+        folder.put_secret("policy.yaml", "callers: {}\n".to_owned());
+        mux.reload().await;
+        hook.holds(false);
+    };
+    let (answer, ()) = tokio::join!(list, change);
+    assert_eq!(answer.mux_error(), Some("revoked"), "{answer:?}");
 }

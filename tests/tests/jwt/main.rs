@@ -14,7 +14,7 @@ mod publisher;
 mod urls;
 
 use grpc_multiplexer_tests::signer::{AUDIENCE, ISSUER, Signer, jwks};
-use grpc_multiplexer_tests::{Answer, Backend, Caller, Folder, Mux};
+use grpc_multiplexer_tests::{Answer, Caller, Folder, Mux, pong};
 
 const METHOD: &str = "/shop.Invoices/List";
 
@@ -57,13 +57,6 @@ callers:
     options.push(format!("--callers-policy={policy}"));
     options.extend(further.iter().map(ToString::to_string));
     server(&options).await
-}
-
-/// A backend that answers `pong`, and its address.
-async fn pong() -> (Backend, String) {
-    let backend = Backend::pong().await;
-    let address = backend.address.to_string();
-    (backend, address)
 }
 
 /// What becomes of a call to `rainbow` with a token.

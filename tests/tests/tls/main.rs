@@ -34,9 +34,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use grpc_multiplexer_tests::{
-    Authority, Backend, Edge, Folder, Leaf, Mux, command, output, within,
-};
+use grpc_multiplexer_tests::{Authority, Edge, Folder, Leaf, Mux, command, output, pong, within};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use rustls::version::TLS12;
@@ -177,13 +175,6 @@ fn alert(error: &std::io::Error) -> Option<rustls::AlertDescription> {
         rustls::Error::AlertReceived(alert) => Some(*alert),
         _ => None,
     }
-}
-
-/// A backend that answers every call with `pong`, and its address.
-async fn pong() -> (Backend, String) {
-    let backend = Backend::pong().await;
-    let address = backend.address.to_string();
-    (backend, address)
 }
 
 /// Who speaks TLS 1.2 at most.
