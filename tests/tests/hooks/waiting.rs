@@ -120,7 +120,7 @@ async fn who_loses_its_rights_while_the_hook_is_asked_is_not_served_by_them() {
     };
     let change = async {
         hook.callers_times(1).await;
-        folder.put_secret("policy.yaml", "callers: {}\n".to_owned());
+        folder.put_secret("policy.yaml", "callers: {}\n");
         mux.reload().await;
         hook.holds(false);
     };
