@@ -59,6 +59,29 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
+    /// Another that this one signs, and the certificate of that.
+    ///
+    /// # Panics
+    ///
+    /// Never, unless rcgen changes.
+    #[must_use]
+    pub fn signs_authority(&self, name: &str) -> (Self, Leaf) {
+        let serial = next_serial();
+        let mut params = CertificateParams::new([]).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.serial_number = Some(serial.into());
+        let key = KeyPair::generate().unwrap();
+        let leaf = |authority: &Self| Leaf {
+            certificate: authority.pem(),
+            key: authority.0.key().serialize_pem(),
+            serial,
+        };
+        let authority = Self(CertifiedIssuer::signed_by(params, key, &self.0).unwrap());
+        let leaf = leaf(&authority);
+        (authority, leaf)
+    }
+
     /// Its certificate, as PEM.
     #[must_use]
     pub fn pem(&self) -> String {
@@ -90,8 +113,7 @@ impl Authority {
     /// For what can be no name.
     #[must_use]
     pub fn signs_names(&self, names: &[&str], end: SystemTime) -> Leaf {
-        static SERIAL: AtomicU64 = AtomicU64::new(1);
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let serial = next_serial();
         let (uris, others): (Vec<&str>, Vec<_>) =
             names.iter().partition(|name| name.contains("://"));
         let others: Vec<_> = others.into_iter().map(str::to_owned).collect();
@@ -180,6 +202,11 @@ impl Authority {
             .collect();
         config
     }
+}
+
+fn next_serial() -> u64 {
+    static SERIAL: AtomicU64 = AtomicU64::new(1);
+    SERIAL.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Leaf {

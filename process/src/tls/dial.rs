@@ -86,15 +86,14 @@ pub fn authorities_of(
     Some(finished(config, protocol))
 }
 
-/// As with those who come at a [listener](super::ListenerTls), only what is shown is looked up in the lists, and what no list
-/// is about is refused.
+/// As with those who come at a [listener](super::ListenerTls), what is shown is looked up in the lists, and so is each
+/// certificate above it but the authority's own; what no list is about is refused.
 fn verifier(
     roots: RootCertStore,
     lists: Vec<CertificateRevocationListDer<'static>>,
 ) -> Result<Arc<WebPkiServerVerifier>, VerifierBuilderError> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
         .with_crls(lists)
-        .only_check_end_entity_revocation()
         .build()
 }
 

@@ -177,7 +177,6 @@ impl Trust {
         let print = print(&roots, &lists);
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
             .with_crls(lists)
-            .only_check_end_entity_revocation()
             .build();
         // There are roots, so it can only be the lists.
         let verifier = verifier.map_err(|error| {
@@ -267,12 +266,12 @@ impl AcceptError {
             }
             CertificateError::Revoked => write!(
                 f,
-                "the certificate that was shown is revoked by {}",
+                "the certificate that was shown, or one above it, is revoked by {}",
                 flag("client-crl")
             ),
             CertificateError::UnknownRevocationStatus => write!(
                 f,
-                "{} has no list of the authority that signed the certificate that was shown",
+                "{} has no list of the authority that signed the certificate that was shown, or one above it",
                 flag("client-crl")
             ),
             CertificateError::UnknownIssuer | CertificateError::BadSignature => write!(

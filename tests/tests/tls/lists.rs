@@ -1,8 +1,9 @@
 //! Revocation lists of listeners that are neither for callers nor for edges, and lists that are old.
 
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
-use grpc_multiplexer_tests::{Authority, Leaf, Mux};
+use grpc_multiplexer_tests::{Authority, DAY, Leaf, Mux};
 use rustls::AlertDescription;
 use tokio::io::AsyncWriteExt as _;
 
@@ -57,6 +58,32 @@ async fn whose_certificate_is_on_the_list_or_on_none_is_refused() {
         mux.reload().await;
         assert_eq!(told(&pki, address, &good).await, revoked);
         assert_eq!(told(&pki, address, &bad).await, None);
+    }
+}
+
+/// Whoever takes an authority back takes back all that it signed.
+#[tokio::test]
+async fn an_authority_in_between_is_looked_up_too() {
+    let pki = Pki::new("between");
+    let (between, own) = pki.authority.signs_authority("in between");
+    let mut leaf = between.signs_names(&["rainbow.test"], SystemTime::now() + DAY);
+    leaf.certificate += &own.certificate;
+    let below = between.revokes(&[]);
+    let mut options = pki.mutual("multiplexer");
+    let list = pki.folder.0.join("crl.pem").display().to_string();
+    options.push(format!("--multiplexer-tls-client-crl={list}"));
+    for (above, said) in [
+        (pki.authority.revokes(&[]), " connected "),
+        (pki.authority.revokes(&[&own]), "(it is revoked)"),
+        (String::new(), "no tunnel"),
+    ] {
+        pki.folder.put("crl.pem", [&*below, &above].concat());
+        let mux = server(&options).await;
+        let edge = edge(&mux, NOWHERE, &pki.edge(&leaf, "edge"));
+        edge.says(said).await;
+        if above.is_empty() {
+            mux.says("has no list of the authority").await;
+        }
     }
 }
 
