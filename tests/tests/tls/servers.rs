@@ -121,7 +121,10 @@ async fn a_server_whose_certificate_is_revoked_or_on_no_list_gets_no_edge_and_lo
         "does not accept the certificate in --multiplexer-tls-certificate (CertificateRevoked)",
     )
     .await;
-    assert!(mux.listed().await.is_empty());
+    until("the edge is gone", async || {
+        mux.listed().await.is_empty().then_some(())
+    })
+    .await;
     // Lists that cannot be read leave what is in force.
     let file = pki.folder.put("crl.pem", "nothing");
     edge.signal("HUP");
