@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::copy;
+use tokio::io::{AsyncWriteExt as _, copy};
 use tokio::net::TcpStream;
 use tokio_util::io::InspectReader;
 
@@ -39,10 +39,16 @@ impl Tap {
                 let keep = |way: usize, bytes: &[u8]| kept.lock().unwrap()[way].extend(bytes);
                 let mut near_in = InspectReader::new(near_in, |bytes: &[u8]| keep(forth, bytes));
                 let mut far_in = InspectReader::new(far_in, |bytes: &[u8]| keep(back, bytes));
-                let _ = tokio::join!(
-                    copy(&mut near_in, &mut far_out),
-                    copy(&mut far_in, &mut near_out)
-                );
+                // Whoever is left learns at once that the other is gone.
+                let forth = async {
+                    let _ = copy(&mut near_in, &mut far_out).await;
+                    let _ = far_out.shutdown().await;
+                };
+                let back = async {
+                    let _ = copy(&mut far_in, &mut near_out).await;
+                    let _ = near_out.shutdown().await;
+                };
+                tokio::join!(forth, back);
             }
         })
         .await;
