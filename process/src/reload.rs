@@ -32,9 +32,16 @@ pub(crate) struct Reload<C> {
     pub(crate) configs: watch::Sender<C>,
     pub(crate) files: Files,
     pub(crate) certificates: Certificates,
-    /// Why what changed is not in force, as was said. It is tried again at each look: what mends it may be in no file that is
-    /// looked at.
-    pub(crate) refused: Option<String>,
+    pub(crate) refused: Refused,
+}
+
+/// Files that changed and are not in force. They are tried again at each look: what is wrong may be in no file that is looked
+/// at.
+#[derive(Debug, Default)]
+pub(crate) struct Refused {
+    files: Vec<PathBuf>,
+    /// Why, as was said.
+    why: String,
 }
 
 /// What the sources say now.
@@ -80,17 +87,16 @@ impl<C: Send + Sync + 'static> Reload<C> {
         let mut files = self.files.clone();
         // Files may be on a disk that does not answer; signals that end the process must be heard all the same.
         let reread = spawn_blocking(move || {
-            let changed = files.changed_by_now();
+            let changed = files.know();
             (files, changed, reread(&sources, leaves, read))
         });
         match reread.await {
             Ok((files, changed, new)) => {
                 self.files = files;
-                // Whoever asks is told again.
-                self.refused = None;
+                let changed = self.with_refused(changed);
                 match new {
-                    Ok(new) => self.take(new, &changed),
-                    Err(mistakes) => self.refuse(&mistakes),
+                    Ok(new) => self.take(new, changed),
+                    Err(mistakes) => self.refuse(changed, &mistakes),
                 }
             }
             Err(error) => bug(&error),
@@ -101,9 +107,11 @@ impl<C: Send + Sync + 'static> Reload<C> {
     async fn look(&mut self) {
         let (leaves, read) = (self.leaves.clone(), self.read);
         let mut files = self.files.clone();
+        let again = !self.refused.files.is_empty();
         let look = spawn_blocking(move || {
             let changed = files.changed();
-            let refilled = (!changed.is_empty()).then(|| Refilled {
+            let changed = changed.filter(|changed| again || !changed.is_empty());
+            let refilled = changed.map(|changed| Refilled {
                 changed,
                 effect: settings(&leaves, read),
             });
@@ -112,9 +120,8 @@ impl<C: Send + Sync + 'static> Reload<C> {
         match look.await {
             Ok((files, refilled)) => {
                 self.files = files;
-                match refilled {
-                    Some(refilled) => self.refill(refilled),
-                    None => self.refused = None,
+                if let Some(refilled) = refilled {
+                    self.refill(refilled);
                 }
             }
             Err(error) => bug(&error),
@@ -122,26 +129,38 @@ impl<C: Send + Sync + 'static> Reload<C> {
     }
 
     fn refill(&mut self, Refilled { changed, effect }: Refilled<C>) {
+        let is_new = !changed.is_empty();
+        let changed = self.with_refused(changed);
         match effect {
             Ok(settings) => {
                 self.put_in_force(settings);
                 say_taken(&changed);
             }
-            Err(mistakes) => self.refuse(&mistakes),
+            Err(mistakes) if is_new || mistakes.to_string() != self.refused.why => {
+                self.refuse(changed, &mistakes);
+            }
+            // It was said.
+            Err(_) => {}
         }
     }
 
-    /// Says why nothing is taken, unless that is what was said at the look before.
-    fn refuse(&mut self, mistakes: &Mistakes) {
-        let refused = Some(mistakes.to_string());
-        if self.refused == refused {
-            return;
+    /// Those files, and what was refused before.
+    fn with_refused(&self, mut changed: Vec<PathBuf>) -> Vec<PathBuf> {
+        for file in &self.refused.files {
+            if !changed.contains(file) {
+                changed.push(file.clone());
+            }
         }
-        self.refused = refused;
+        changed
+    }
+
+    fn refuse(&mut self, files: Vec<PathBuf>, mistakes: &Mistakes) {
         for mistake in mistakes.lines() {
             error!("{mistake}");
         }
         error!("configuration not reloaded, everything stays as it was");
+        let why = mistakes.to_string();
+        self.refused = Refused { files, why };
     }
 
     fn put_in_force(&mut self, settings: Settings<C>) {
@@ -156,12 +175,12 @@ impl<C: Send + Sync + 'static> Reload<C> {
             warn!("{warning}");
         }
         self.files = Files::read(files);
-        self.refused = None;
+        self.refused = Refused::default();
         self.certificates.set(certificates);
         self.certificates.remind();
     }
 
-    fn take(&mut self, new: Reread<C>, changed: &[PathBuf]) {
+    fn take(&mut self, new: Reread<C>, changed: Vec<PathBuf>) {
         for warning in &new.given.warnings {
             warn!("{warning}");
         }
@@ -172,12 +191,12 @@ impl<C: Send + Sync + 'static> Reload<C> {
         }
         let (leaves, settings) = match new.effect {
             Ok(effect) => effect,
-            Err(mistakes) => return self.refuse(&mistakes),
+            Err(mistakes) => return self.refuse(changed, &mistakes),
         };
         self.put_in_force(settings);
         self.leaves = leaves;
         self.sources.take(&new.given);
-        say_taken(changed);
+        say_taken(&changed);
         for Change { option, old, new } in &reloading {
             info!(key = %option.path, %old, %new, "option reloaded");
         }

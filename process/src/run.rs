@@ -13,7 +13,7 @@ use crate::core_dump;
 use crate::descriptors::raise_limit;
 use crate::exit::{Refusal, say};
 use crate::options::{Files, Given, Mode, Sources};
-use crate::reload::Reload;
+use crate::reload::{Refused, Reload};
 use crate::settings::{ReadConfig, Settings, settings};
 use crate::tls::Certificates;
 use crate::{EXIT_FAILED, Finished, Hangups, Logger, Program, Signals, families, init_logging};
@@ -102,7 +102,7 @@ where
         configs,
         files: Files::read(noticed.files),
         certificates,
-        refused: None,
+        refused: Refused::default(),
     };
     let code = runtime.block_on(async {
         tokio::select! {

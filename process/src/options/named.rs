@@ -84,7 +84,7 @@ fn print((metadata, contents): &(Metadata, Vec<u8>)) -> u64 {
 /// The files that the options in force name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Files {
-    /// As they were when they were last taken.
+    /// As they were when they were last taken, or refused.
     known: Vec<Seen>,
     /// As they were at the last look.
     before: Vec<Seen>,
@@ -104,29 +104,29 @@ impl Files {
         self.known.is_empty()
     }
 
-    /// Looks at them, and says which are others than those that were taken. Blocks.
-    pub(crate) fn changed_by_now(&mut self) -> Vec<PathBuf> {
-        self.before = self.now();
-        self.changed_before()
+    /// Takes them for known as they are now, and says which changed. Blocks.
+    pub(crate) fn know(&mut self) -> Vec<PathBuf> {
+        let now: Vec<_> = self.known.iter().map(Seen::again).collect();
+        let changed = self.changed_in(&now);
+        *self = Self::read(now);
+        changed
     }
 
-    /// The same once all are as they were at the look before: what is being written is left alone. Until they are taken they
-    /// are told at each look. Blocks.
-    pub(crate) fn changed(&mut self) -> Vec<PathBuf> {
-        let now = self.now();
+    /// Those that changed, once all are as they were at the look before; none until then: what is being written is left alone.
+    /// Blocks.
+    pub(crate) fn changed(&mut self) -> Option<Vec<PathBuf>> {
+        let now: Vec<_> = self.known.iter().map(Seen::again).collect();
         if now != self.before {
             self.before = now;
-            return Vec::new();
+            return None;
         }
-        self.changed_before()
+        let changed = self.changed_in(&now);
+        self.known = now;
+        Some(changed)
     }
 
-    fn now(&self) -> Vec<Seen> {
-        self.known.iter().map(Seen::again).collect()
-    }
-
-    fn changed_before(&self) -> Vec<PathBuf> {
-        let pairs = self.before.iter().zip(&self.known);
+    fn changed_in(&self, now: &[Seen]) -> Vec<PathBuf> {
+        let pairs = now.iter().zip(&self.known);
         let changed = pairs.filter(|(now, known)| now != known);
         changed.map(|(now, _)| now.path.clone()).collect()
     }
@@ -155,26 +155,22 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_until_it_is_taken_and_only_when_it_is_over() {
+    fn a_change_is_told_once_and_only_when_it_is_over() {
         let file = Temporary::new("changes");
         fs::write(&file.0, "one").unwrap();
         let (seen, _) = named(file.0.to_str().unwrap(), Secrecy::Anybody);
         let mut files = Files::read(vec![seen]);
-        assert!(files.changed().is_empty());
+        assert_eq!(files.changed(), Some(vec![]));
         for half in ["t", "tw", "two"] {
             fs::write(&file.0, half).unwrap();
-            assert!(files.changed().is_empty(), "{half}");
+            assert_eq!(files.changed(), None, "{half}");
         }
-        for _ in 0..2 {
-            assert_eq!(files.changed(), std::slice::from_ref(&file.0));
-        }
-        let (seen, _) = named(&file.0, Secrecy::Anybody);
-        files = Files::read(vec![seen]);
-        assert!(files.changed().is_empty());
+        assert_eq!(files.changed(), Some(vec![file.0.clone()]));
+        assert_eq!(files.changed(), Some(vec![]));
         // One that is gone has changed as well.
         fs::remove_file(&file.0).unwrap();
-        assert!(files.changed().is_empty());
-        assert_eq!(files.changed(), std::slice::from_ref(&file.0));
+        assert_eq!(files.changed(), None);
+        assert_eq!(files.changed(), Some(vec![file.0.clone()]));
     }
 
     #[test]

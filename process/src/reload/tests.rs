@@ -89,7 +89,7 @@ async fn what_is_refused_is_tried_at_each_look_and_said_once() {
         configs,
         files: Files::read(first.noticed.files),
         certificates: Certificates::default(),
-        refused: None,
+        refused: Refused::default(),
     };
     for (round, text) in ["two", "three"].into_iter().enumerate() {
         let before = config.borrow().clone();
