@@ -1,8 +1,8 @@
 //! Questions about who may come.
 //!
 //! Each is a task of the server's own from when it is put, and whoever waits for its answer may leave: what it cost the hook is
-//! not lost for others, and how it ended is counted and said. One that is left before it was its turn is not put at all, and
-//! one that is left later keeps nobody else's place.
+//! not lost for others, and how it ended is counted and said. One that is left before it was its turn is not put at all. Of
+//! those that are left later some have room beside the others, so that what somebody leaves keeps nobody else waiting.
 
 use std::error::Error;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use grpc_multiplexer_proto::hooks::v1::authorize_request::Who;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 
 use super::answer::Answer;
 use super::failure::{HookError, line};
@@ -87,12 +87,13 @@ impl Questions {
         // A panic while the lock is held leaves tasks that are still whole.
         let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move {
+        let ask = async move {
             if let Some(came) = asker.authorize(&terms, who, &answer).await {
                 note(&came);
                 answer.send_replace(Some(came));
             }
-        });
+        };
+        tasks.spawn(ask.in_current_span());
         (asking, Waiting(waiting))
     }
 }
@@ -158,7 +159,7 @@ impl Asker {
         let answer = async {
             let place = place.ok_or(HookError::Busy(terms.timeout))?;
             let asked = self.ask(terms, request, deadline);
-            let response = self.while_there_is_room(asked, place, waiting).await;
+            let response = self.given_or_left(asked, place, waiting).await;
             let response = response.map_err(|error| match error {
                 // It had less than all of the time.
                 HookError::Slow(time) if is_late => HookError::Busy(time),
@@ -180,20 +181,22 @@ impl Asker {
         Some(answer.unwrap_or_else(failed))
     }
 
-    /// What comes of a question that has a place; it goes on without one when nobody waits for it any more.
-    async fn while_there_is_room<T>(
+    /// What comes of a question that has a place. When nobody waits for it any more it goes on without, if there is room beside.
+    async fn given_or_left<T>(
         &self,
-        asked: impl Future<Output = Result<T, HookError>>,
+        asked: impl Future<Output = T>,
         place: SemaphorePermit<'_>,
         waiting: &watch::Sender<Option<Answer>>,
-    ) -> Result<T, HookError> {
+    ) -> T {
         let mut asked = pin!(asked);
         tokio::select! {
             biased;
             answer = &mut asked => return answer,
-            () = waiting.closed() => drop(place),
+            () = waiting.closed() => {}
         }
-        let _room = self.left.try_acquire().map_err(|_| HookError::Left)?;
+        let room = self.left.try_acquire();
+        // Nor is a question taken back where there is no room: servers end connections on which many are.
+        let _place = room.is_err().then_some(place);
         asked.await
     }
 

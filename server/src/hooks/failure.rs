@@ -35,8 +35,6 @@ pub(super) enum HookError {
     Slow(Duration),
     #[error("no answer within {0:?}, which began behind {QUESTIONS} other questions")]
     Busy(Duration),
-    #[error("nobody waits for its answer any more, and for those to many other questions")]
-    Left,
     #[error("it cannot be reached")]
     Unreached(#[source] Cause),
     #[error(

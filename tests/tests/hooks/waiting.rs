@@ -25,7 +25,7 @@ const CALLERS: usize = 5;
 /// Calls of which the hook says nothing, to an edge and to the server itself.
 const SLOW: &str = "/slow/m";
 const WATCH: &str = "/grpc.health.v1.Health/Watch";
-const LIST: &str = "/grpc.multiplexer.v1.DiscoveryService/ListGrpcServer";
+const LIST: &str = "/grpc.multiplexer.v1.DiscoveryService/ListGRPCServer";
 
 /// One that says nothing of them.
 async fn hanging() -> Hook {
