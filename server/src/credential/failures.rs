@@ -1,8 +1,8 @@
 //! Who shows wrong credentials again and again is answered late.
 //!
 //! Only a no is late: who shows the right credential behind the same address never waits for one that does not. A no that
-//! waits keeps its place, an edge's among the newcomers and a call's on its connection, of which there are only so many, so
-//! that who guesses on many connections at once gets no more of them.
+//! waits keeps its place, of which there are only so many: a stranger's among the newcomers, a known edge's among the tunnels,
+//! a call's on its connection. So who guesses on many connections at once gets no more of them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

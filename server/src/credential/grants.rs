@@ -58,6 +58,13 @@ pub(crate) struct Admission {
     pub(crate) serves: Serves,
 }
 
+impl Admission {
+    /// Whether the edge showed what strangers have not: a credential, or a certificate where the listener asks for one.
+    pub(crate) fn is_of_somebody(&self) -> bool {
+        self.principal.is_some() || self.credential.certificate.is_some()
+    }
+}
+
 /// What one way of showing who one is comes to.
 type Granted = Result<(Principal, Serves), Denied>;
 

@@ -123,7 +123,9 @@ impl Edges {
         let decision = Box::pin(async {
             let credential = self.shown(credential, auth.as_ref(), proven, &offer);
             let admission = self.check(credential.await?, &offer).await?;
-            seat.free();
+            if admission.is_of_somebody() {
+                seat.free();
+            }
             let offer = self.authorize(offer.admitted(&admission), &admission, auth.as_ref());
             let offer = offer.await?;
             let identity =
@@ -179,7 +181,9 @@ impl Edges {
         let offer = Offer::legacy(edge.client_id().clone(), remote);
         let decision = Box::pin(async {
             let admission = self.check(credential, &offer).await?;
-            seat.free();
+            if admission.is_of_somebody() {
+                seat.free();
+            }
             let offer = self.authorize(offer.admitted(&admission), &admission, None);
             Ok::<_, Refused>((offer.await?, admission))
         });

@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::net::SocketAddr;
 
-use grpc_multiplexer_tests::{Caller, Mux, Process, metric, until, within};
+use grpc_multiplexer_tests::{Caller, Folder, Mux, Process, TOKENS, metric, until, within};
 use tokio::task::JoinSet;
 
 use crate::callers::for_callers;
@@ -93,17 +93,20 @@ async fn a_slow_hook_delays_only_the_edge_that_it_decides_on() {
     panic!("the hook answers before all others are through");
 }
 
-/// It has no seat among those who are not known yet.
+/// It has no seat among those who are not known.
 #[tokio::test]
 async fn an_edge_that_waits_for_the_hook_keeps_no_newcomer_out_and_is_not_put_out() {
     const WAITING: usize = 8;
     let hook = Hook::saying(yes()).await;
     hook.holds(true);
-    let options = ["--hooks-timeout=8s", "--max-handshakes=2"];
+    let (folder, [token, digest]) = (Folder::new("hook-waits"), TOKENS[0]);
+    let tokens = folder.put_secret("tokens", format!("{digest} edge-*\n"));
+    let tokens = format!("--edges-tokens={tokens}");
+    let options = ["--hooks-timeout=8s", "--max-handshakes=2", &tokens];
     let mux = server(hook.address, &options).await;
-    let protocol = ["--tunnel-protocol=1"];
+    let shows = format!("--token-file={}", folder.put_secret("token", token));
     let edges: Vec<_> = (0..WAITING)
-        .map(|number| edge(&mux, &format!("edge-{number}"), &protocol))
+        .map(|number| edge(&mux, &format!("edge-{number}"), &[&shows]))
         .collect();
     let asked = hook.asked_times(WAITING).await;
     hook.holds(false);
