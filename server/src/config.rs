@@ -1,6 +1,5 @@
 //! What the options mean.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 
 use grpc_multiplexer_process::{
@@ -56,7 +55,9 @@ impl ServerConfig {
             exposure.listener(reader, "multiplexer-listener", multiplexer, tls, asks);
             // Where no certificate is asked for either, the listener itself was named.
             let asks_for_certificates = tls.1.is_some_and(ListenerTls::is_mutual);
-            let anybodys = asks_for_certificates && !asks && !hook_grants_ids(reader, settings);
+            let decides = |hooks: &HookSettings| hooks.edges;
+            let hook_decides = settings.hooks.as_ref().is_some_and(decides);
+            let anybodys = asks_for_certificates && !asks && !hook_decides;
             let anybodys = anybodys.then_some(multiplexer);
             settings.edges.look(reader, &mut exposure, anybodys);
             if let Some(policy) = policy {
@@ -81,13 +82,6 @@ impl ServerConfig {
             settings: settings?,
         })
     }
-}
-
-/// Whether a hook may say who has which id: one that is for edges.
-fn hook_grants_ids(reader: &mut Reader<'_>, settings: &Settings) -> bool {
-    let is_edges = |what: &str| Ok::<_, Infallible>(what == "edges");
-    let is_for = reader.many(HookSettings::FOR.path, is_edges);
-    settings.hooks.is_some() && is_for.contains(&true)
 }
 
 #[cfg(test)]

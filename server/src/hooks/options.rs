@@ -26,7 +26,7 @@ pub struct HookSettings {
     pub(super) on_failure: OnFailure,
     pub(super) send_tokens: bool,
     /// Whether it says which edges may come.
-    pub(super) edges: bool,
+    pub(crate) edges: bool,
     /// The same of callers.
     pub(super) callers: bool,
     /// Whether it is told of edges.

@@ -23,7 +23,7 @@ fn every_mistake_names_its_place() {
         ),
         (
             file("key", "caller: {}"),
-            "key\": line 1, column 1: unknown key; there can be dry-run, edges, callers",
+            "key\": line 1, column 1: unknown key; there can be dry-run, audit, edges, callers",
         ),
         (
             file(
