@@ -11,6 +11,8 @@ mod cut;
 mod downgrade;
 #[cfg(unix)]
 mod identity;
+#[cfg(unix)]
+mod kick;
 mod legacy;
 mod liveness;
 mod skew;

@@ -1,11 +1,5 @@
 //! What operators do to edges: they are told why, those who watch are told too, and nobody else can do it.
 
-#![cfg(unix)]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect is over"
-)]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 
