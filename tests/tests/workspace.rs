@@ -5,6 +5,7 @@
     reason = "a test that meets what it did not expect is over"
 )]
 
+use std::fs;
 use std::process::Command;
 
 use serde_json::Value;
@@ -98,4 +99,22 @@ fn server_and_edge_never_see_each_other() {
         "grpc-multiplexer-client",
         "grpc-multiplexer-tunnel"
     ));
+}
+
+/// A package without that line would be free of all that the workspace forbids.
+#[test]
+fn no_package_has_unsafe_code() {
+    let metadata = metadata();
+    let root = metadata["workspace_root"].as_str().unwrap();
+    let forbids = "unsafe_code = \"forbid\"";
+    let workspace = fs::read_to_string(format!("{root}/Cargo.toml")).unwrap();
+    assert!(workspace.contains(forbids));
+    let ours: Vec<_> = packages(&metadata).iter().filter(|p| is_ours(p)).collect();
+    assert!(ours.len() > 5, "{}", ours.len());
+    for package in ours {
+        let manifest = fs::read_to_string(package["manifest_path"].as_str().unwrap()).unwrap();
+        let follows = manifest.contains("[lints]\nworkspace = true\n");
+        let forbids = follows || manifest.contains(forbids);
+        assert!(forbids, "{} does not forbid it", package["name"]);
+    }
 }
