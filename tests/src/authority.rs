@@ -113,6 +113,21 @@ impl Authority {
     /// For what can be no name.
     #[must_use]
     pub fn signs_names(&self, names: &[&str], end: SystemTime) -> Leaf {
+        self.signs_altered(names, end, |_| ())
+    }
+
+    /// The same once it was altered.
+    ///
+    /// # Panics
+    ///
+    /// For what can be no name.
+    #[must_use]
+    pub fn signs_altered(
+        &self,
+        names: &[&str],
+        end: SystemTime,
+        alter: impl FnOnce(&mut CertificateParams),
+    ) -> Leaf {
         let serial = next_serial();
         let (uris, others): (Vec<&str>, Vec<_>) =
             names.iter().partition(|name| name.contains("://"));
@@ -124,6 +139,7 @@ impl Authority {
         let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap();
         params.not_after = date_time_ymd(1970, 1, 1) + end;
         params.serial_number = Some(serial.into());
+        alter(&mut params);
         let key = KeyPair::generate().unwrap();
         Leaf {
             certificate: params.signed_by(&key, &self.0).unwrap().pem(),

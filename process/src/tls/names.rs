@@ -11,6 +11,9 @@ pub struct CertificateNames {
     pub uris: Vec<String>,
     /// DNS names, as they are written.
     pub dns: Vec<String>,
+    /// Whether it may sign certificates, or lists of those that are revoked. Whoever shows one that may is no workload, so its
+    /// URI does not say who that is. *Source:* SPIFFE X509-SVID, section 5.2.
+    pub signs: bool,
 }
 
 impl CertificateNames {
@@ -25,8 +28,14 @@ impl CertificateNames {
     /// Those of a certificate in DER.
     fn of(der: &[u8]) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let usage = certificate.key_usage().ok()?;
+        let signs =
+            usage.is_some_and(|usage| usage.value.key_cert_sign() || usage.value.crl_sign());
         let extension = certificate.subject_alternative_name().ok()??;
-        let mut names = Self::default();
+        let mut names = Self {
+            signs,
+            ..Self::default()
+        };
         for name in &extension.value.general_names {
             match name {
                 GeneralName::URI(uri) => names.uris.push((*uri).to_owned()),

@@ -13,9 +13,10 @@ const ID: &str = "{id}";
 
 /// How a name in a certificate spells a client id.
 ///
-/// A pattern of a URI is matched exactly, and only in certificates with one URI: that is who they are. In one of DNS names
+/// A pattern of a URI is matched exactly, and only in certificates with one URI, which is who they are, that may sign no
+/// others. In one of DNS names
 /// capitals do not count, so the ids that it grants have none, and `{id}` is one label: whoever has a domain may
-/// give away what is below it. *Source:* SPIFFE X509-SVID, section 2.
+/// give away what is below it. *Source:* SPIFFE X509-SVID, sections 2 and 5.2.
 ///
 /// ```
 /// use grpc_multiplexer_server::CertificateIds;
@@ -94,6 +95,7 @@ impl CertificateIds {
             id: id.clone(),
             granted,
             has_several: self.kind == Kind::Uri && names.uris.len() > 1,
+            signs: self.kind == Kind::Uri && names.signs,
             needed: self.name(id).map(|name| (self.kind, name)),
         })
     }
@@ -101,7 +103,7 @@ impl CertificateIds {
     fn granted(&self, names: &CertificateNames) -> impl Iterator<Item = ClientId> {
         let names = match (self.kind, &names.uris[..]) {
             (Kind::Dns, _) => &names.dns[..],
-            (Kind::Uri, [only]) => std::slice::from_ref(only),
+            (Kind::Uri, [only]) if !names.signs => std::slice::from_ref(only),
             (Kind::Uri, _) => &[],
         };
         names.iter().filter_map(|name| self.id(name))
@@ -135,6 +137,8 @@ pub(crate) struct NotGranted {
     granted: Vec<ClientId>,
     /// Whether it has several URIs.
     has_several: bool,
+    /// Whether it may sign others.
+    signs: bool,
     needed: Option<(Kind, String)>,
 }
 
@@ -145,6 +149,7 @@ impl fmt::Display for NotGranted {
         write!(f, "the client id '{}' is not ", self.id)?;
         match &self.granted[..] {
             [] if self.has_several => f.write_str("granted by a certificate with several URIs")?,
+            [] if self.signs => f.write_str("granted by a certificate that may sign others")?,
             [] => f.write_str("granted by the edge's certificate, nor is another")?,
             ids => {
                 let ids = list(ids);
@@ -234,6 +239,15 @@ mod tests {
         for several in [[right, right], [right, "https://other.test"]] {
             assert!(granted(pattern, &several, &[]).is_empty());
         }
+        let mut signs = names(&[right], &[]);
+        signs.signs = true;
+        let pattern: CertificateIds = pattern.parse().unwrap();
+        let denied = pattern.admit(&signs, &"Rain.bow".parse().unwrap());
+        let said = denied.unwrap_err().to_string();
+        assert!(
+            said.contains("a certificate that may sign others"),
+            "{said}"
+        );
     }
 
     #[test]

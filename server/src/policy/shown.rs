@@ -10,7 +10,8 @@ use crate::jwt::JwtDenied;
 /// The names of a caller's certificate that count.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Certificate {
-    /// That of a certificate with one URI: more than one say nothing. *Source:* SPIFFE X509-SVID, section 2.
+    /// That of a certificate with one URI, which may sign no others: of the rest it says nothing. *Source:* SPIFFE X509-SVID,
+    /// sections 2 and 5.2.
     pub(super) uri: Option<String>,
     /// In lower case.
     pub(super) dns_names: Vec<String>,
@@ -29,7 +30,7 @@ impl From<CertificateNames> for Certificate {
             name.make_ascii_lowercase();
         }
         Self {
-            uri: names.uris.pop().filter(|_| names.uris.is_empty()),
+            uri: (names.uris.pop()).filter(|_| names.uris.is_empty() && !names.signs),
             dns_names: names.dns,
         }
     }
@@ -74,6 +75,30 @@ impl fmt::Display for Stranger {
             Self::Certificate(names) => {
                 write!(f, "no caller has a certificate with these names: {names}")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_uri_counts_where_it_is_the_only_one_and_its_certificate_signs_no_others() {
+        let own = "spiffe://example.org/billing";
+        for (uris, signs, counts) in [
+            (&[own][..], false, true),
+            (&[own], true, false),
+            (&[own, "https://other.test"], false, false),
+            (&[], false, false),
+        ] {
+            let names = CertificateNames {
+                uris: uris.iter().map(ToString::to_string).collect(),
+                signs,
+                ..CertificateNames::default()
+            };
+            let certificate = Certificate::from(names);
+            assert_eq!(certificate.uri.is_some(), counts, "{uris:?} {signs}");
         }
     }
 }

@@ -36,6 +36,7 @@ fn certificate(uris: &[&str], dns: &[&str]) -> Certificate {
     let names = CertificateNames {
         uris: owned(uris),
         dns: owned(dns),
+        signs: false,
     };
     names.into()
 }

@@ -219,6 +219,7 @@ mod tests {
             let certificate = CertificateNames {
                 uris: uris.collect(),
                 dns: dns.collect(),
+                signs: false,
             };
             let address = Ipv4Addr::LOCALHOST.into();
             let caller = Caller::new(CallerId(1), address, Some(certificate.into()));

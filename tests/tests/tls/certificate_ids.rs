@@ -6,6 +6,8 @@ use grpc_multiplexer_tests::{
     Authority, DAY, Edge, Leaf, Mux, checked, whatever_becomes_of_rainbow,
 };
 
+use rcgen::{BasicConstraints, IsCa, KeyUsagePurpose};
+
 use crate::tunnel::{is_reached, is_refused};
 use crate::{NOWHERE, Pki, borrowed, edge, pong, server};
 
@@ -127,7 +129,16 @@ async fn a_certificate_that_grants_the_id_must_be_a_good_one() {
     let name = ["spiffe://example.org/edge/rainbow"];
     let expired = pki.authority.signs_names(&name, SystemTime::now() - DAY);
     let other = Authority::new("other").signs_all(&name);
+    let end = SystemTime::now() + DAY;
+    let signs = pki.authority.signs_altered(&name, end, |certificate| {
+        certificate.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    });
+    let authority = pki.authority.signs_altered(&name, end, |certificate| {
+        certificate.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    });
     for (leaf, said) in [
+        (&signs, "not granted by a certificate that may sign others"),
+        (&authority, "no tunnel"),
         (&expired, "(it has expired)"),
         (&other, "signed by no authority that the server trusts"),
     ] {
