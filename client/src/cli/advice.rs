@@ -25,8 +25,8 @@ pub(super) fn advice(reason: &str, message: &str) -> &'static str {
             "no edge of that name is connected that this caller may see: start one, or see `grpc-multiplexer-client list`"
         }
         "not-served" => {
-            "the server lets this edge serve other methods only: its line in --edges-tokens, --edges-keys or --edges-enrolment \
-             names them"
+            "the server lets this edge serve other methods only, which its line in --edges-tokens, --edges-keys or \
+             --edges-enrolment names"
         }
         "edge-away" => {
             "the edge's tunnel gives no sign of life: look at the network between edge and server; the edge dials again \

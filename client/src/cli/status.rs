@@ -16,7 +16,8 @@ const MUX_ERROR: &str = "x-mux-error";
 pub(super) struct Trouble {
     pub(super) what: String,
     pub(super) advice: String,
-    /// Whether it is only that the server's policy or hook does not let this caller make this very call.
+    /// Whether it is only that this very call may not be made: by the server's policy or hook of callers, or because the edge
+    /// serves other methods.
     pub(super) is_not_allowed: bool,
 }
 
@@ -41,7 +42,7 @@ impl Trouble {
         Self {
             is_not_allowed: matches!(
                 origin(status),
-                Origin::Multiplexer("not-allowed" | "hook-refused")
+                Origin::Multiplexer("not-allowed" | "hook-refused" | "not-served")
             ),
             ..Self::new(in_words(status), advice)
         }
@@ -131,10 +132,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_that_a_policy_or_a_hook_refuses_says_nothing_of_others() {
+    fn a_call_that_may_not_be_made_says_nothing_of_others() {
         for (reason, is_not_allowed) in [
             ("not-allowed", true),
             ("hook-refused", true),
+            ("not-served", true),
             ("hook-failed", false),
             ("unauthenticated", false),
         ] {

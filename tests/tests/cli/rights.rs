@@ -86,12 +86,41 @@ async fn what_a_caller_may_not_call_is_skipped_and_no_fault() {
             said.out.contains("it may well let it make others"),
             "{said:?}"
         );
-        let end = "\n\nnothing is wrong, as far as this caller may call\n";
+        let end = "\n\nnothing is wrong, as far as calls may be made\n";
         assert!(said.out.ends_with(end), "{said:?}");
     }
     let bench = Bench::with("'*'").await;
     let said = bench.asked(&["check", "rainbow"]).await;
     assert!(said.out.ends_with("\n\nnothing is wrong\n"), "{said:?}");
+}
+
+/// No more than what the edge may not serve.
+#[tokio::test]
+async fn what_an_edge_may_not_serve_is_skipped_and_no_fault() {
+    let folder = Folder::new("cli-serves");
+    let [token, digest] = TOKENS[0];
+    let grants = format!("{digest} rainbow /grpc.health.v1.Health/Check\n");
+    let tokens = folder.put_secret("tokens", grants);
+    let token = folder.put_secret("token", token);
+    let mux = Mux::with(&["--edges-tokens", &tokens]).await;
+    let backend = Backend::routes(routes(Echo::default()).await.unwrap()).await;
+    let address = backend.address.to_string();
+    let edge = Edge::dialling(
+        mux.multiplexer,
+        "rainbow",
+        &address,
+        &["--token-file", &token],
+    );
+    edge.says(" connected ").await;
+    let proxy = mux.proxy.to_string();
+    let said = run(&["check", "rainbow", "--proxy-address", &proxy]).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let steps = ["backend", "health", "reflection", "latency"];
+    let wanted = ["skipped", "ok", "skipped", "skipped"];
+    assert_eq!(words(&said, steps), wanted, "{said:?}");
+    assert!(said.out.contains("not-served"), "{said:?}");
+    let end = "\n\nnothing is wrong, as far as calls may be made\n";
+    assert!(said.out.ends_with(end), "{said:?}");
 }
 
 /// Nothing is said to be away that may only be hidden.

@@ -139,9 +139,7 @@ impl<'a> Report<'a> {
     /// Whether nothing is wrong.
     pub(super) fn end(self) -> Result<bool, End> {
         self.output.tell(&match self.failed {
-            0 if self.not_allowed => {
-                "\nnothing is wrong, as far as this caller may call".to_owned()
-            }
+            0 if self.not_allowed => "\nnothing is wrong, as far as calls may be made".to_owned(),
             0 => "\nnothing is wrong".to_owned(),
             1 => "\none thing is wrong".to_owned(),
             failed => format!("\n{failed} things are wrong"),
