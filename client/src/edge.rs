@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness, Shown};
+use grpc_multiplexer_process::{DRAIN_TIME, HostPort, Readiness, Shown, until};
 use grpc_multiplexer_tunnel::{
     BoxedIo, Chance, ClientId, HeartbeatTimes, Labels, SLOTS, TunnelConfig,
 };
@@ -278,22 +278,12 @@ impl Edge {
 
     /// Waits until `look` finds something in what was read last: now, or after a reload.
     async fn until<T>(&self, look: impl Fn(&Self) -> Option<T>) -> T {
-        if let Some(configs) = &self.reloads {
-            let mut configs = configs.clone();
-            loop {
-                let found = look(&configs.borrow_and_update().edge);
-                if let Some(found) = found {
-                    return found;
-                }
-                if configs.changed().await.is_err() {
-                    break;
-                }
-            }
-        }
-        // Nothing changes any more.
-        match self.now(look) {
-            Some(found) => found,
-            None => pending().await,
+        match &self.reloads {
+            Some(configs) => until(configs, |config| look(&config.edge)).await,
+            None => match look(self) {
+                Some(found) => found,
+                None => pending().await,
+            },
         }
     }
 

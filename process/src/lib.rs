@@ -48,6 +48,7 @@ pub use options::{
     Leaf, Leaves, Mistakes, NamedFile, NoYaml, OptionSpec, Origin, Place, Program, Reader, Yaml,
     YamlKey,
 };
+pub use reload::until;
 pub use run::run;
 pub use seldom::{Remarks, Seldom};
 pub use settings::{

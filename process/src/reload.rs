@@ -5,6 +5,7 @@
 //! so reload; a change of any other is named, and waits for a restart.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -242,6 +243,25 @@ fn changes(old: &Leaves, new: &Leaves) -> Vec<Change> {
 fn say_taken(changed: &[PathBuf]) {
     for file in changed {
         info!(file = %file.display(), "file changed, and taken");
+    }
+}
+
+/// Waits until `look` finds something in what was read last: now, or after a reload.
+///
+/// # Cancel safety
+///
+/// Cancel-safe.
+pub async fn until<C, T>(configs: &watch::Receiver<C>, look: impl Fn(&C) -> Option<T>) -> T {
+    let mut configs = configs.clone();
+    loop {
+        let found = look(&configs.borrow_and_update());
+        if let Some(found) = found {
+            return found;
+        }
+        if configs.changed().await.is_err() {
+            // Nothing changes any more.
+            pending::<()>().await;
+        }
     }
 }
 

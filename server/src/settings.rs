@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use grpc_multiplexer_process::{
     DRAIN_TIME, DRAIN_TIMEOUT, ListenerTls, Reader, TUNNEL_TIMEOUT, duration, size, tunnel_timeout,
+    until,
 };
 use grpc_multiplexer_tunnel::{HeartbeatTimes, TunnelConfig};
 use tokio::sync::watch;
@@ -161,22 +162,12 @@ impl Live {
 
     /// Waits until `look` finds something in what is in force: now, or after a reload.
     pub(crate) async fn until<T>(&self, look: impl Fn(&Settings) -> Option<T>) -> T {
-        if let Self::Reloading(configs) = self {
-            let mut configs = configs.clone();
-            loop {
-                let found = look(&configs.borrow_and_update().settings);
-                if let Some(found) = found {
-                    return found;
-                }
-                if configs.changed().await.is_err() {
-                    break;
-                }
-            }
-        }
-        // Nothing changes any more.
-        match self.now(look) {
-            Some(found) => found,
-            None => pending().await,
+        match self {
+            Self::Fixed(settings) => match look(settings) {
+                Some(found) => found,
+                None => pending().await,
+            },
+            Self::Reloading(configs) => until(configs, |config| look(&config.settings)).await,
         }
     }
 }
