@@ -25,7 +25,7 @@ async fn reload(process: &Process) {
 }
 
 /// A server with a file, which may say nothing of the listeners.
-async fn server(folder: &Folder, text: &str) -> (Mux, String) {
+pub(crate) async fn server(folder: &Folder, text: &str) -> (Mux, String) {
     let file = folder.put("server.yaml", text);
     // Not `Mux::with`, which would give the log level by flag.
     let mut server = command(SERVER);

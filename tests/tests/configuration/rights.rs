@@ -5,8 +5,9 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use grpc_multiplexer_tests::{Folder, Mux, Process, command};
+use grpc_multiplexer_tests::Folder;
 
+use crate::reload::server;
 use crate::{EDGE, SERVER, run, with};
 
 fn chmod(file: &str, mode: u32) {
@@ -55,16 +56,7 @@ async fn a_group_and_links_are_no_others() {
 #[tokio::test]
 async fn a_reload_leaves_such_a_file_alone() {
     let folder = Folder::new("others-reload");
-    let file = folder.put("server.yaml", "log-level: info\n");
-    let mut server = command(SERVER);
-    server.args([
-        "--proxy-listener=127.0.0.1:0",
-        "--multiplexer-listener=127.0.0.1:0",
-        "--admin-listener=127.0.0.1:0",
-        "--config",
-        &file,
-    ]);
-    let mux = Mux::of(Process::of(server)).await;
+    let (mux, file) = server(&folder, "log-level: info\n").await;
     folder.put("server.yaml", "log-level: debug\n");
     chmod(&file, 0o646);
     mux.signal("HUP");
