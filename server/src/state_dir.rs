@@ -44,6 +44,8 @@ pub(crate) fn parse(text: &str) -> Result<PathBuf, &'static str> {
 
 /// The file that stands for all of them.
 const LOCK: &str = "lock";
+/// How files are named that are to take the place of others.
+const ASIDE: &str = ".new";
 /// How often somebody who has the lock is waited for, and how long each time: no change takes as long.
 const TRIES: u32 = 200;
 const TRY: Duration = Duration::from_millis(10);
@@ -149,7 +151,7 @@ impl StateDir {
     pub(crate) fn lock(&self) -> Result<Locked<'_>, StateError> {
         let path = self.path(LOCK);
         let lock = open(&path).and_then(|file| {
-            lock(&file)?;
+            wait_and_lock(&file)?;
             Ok(file)
         });
         Ok(Locked {
@@ -183,7 +185,7 @@ impl Locked<'_> {
 
     /// Where a file is written. What somebody left there who was killed is written over.
     fn aside(&self, name: &str) -> PathBuf {
-        self.dir.path(&format!("{name}.new"))
+        self.dir.path(&format!("{name}{ASIDE}"))
     }
 }
 
@@ -219,27 +221,35 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// The lock goes with the process that has it.
+/// Locks a file, if nobody else has it locked. The lock goes with the process.
 #[cfg(unix)]
-fn lock(file: &File) -> io::Result<()> {
+fn lock(file: &File) -> io::Result<bool> {
     use rustix::fs::{FlockOperation, flock};
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+        locked => Ok(locked.map(|()| true)?),
+    }
+}
+
+/// There is no take-over on such a system.
+#[cfg(not(unix))]
+fn lock(_: &File) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// The same once whoever has it locked is done.
+fn wait_and_lock(file: &File) -> io::Result<()> {
     for _ in 0..TRIES {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) => sleep(TRY),
-            locked => return Ok(locked?),
+        if lock(file)? {
+            return Ok(());
         }
+        sleep(TRY);
     }
     let waited = TRY * TRIES;
     let text = format!(
         "another process has held it for {waited:?}; if that is another server, end it or give this one another --state-dir"
     );
     Err(io::Error::new(ErrorKind::TimedOut, text))
-}
-
-/// There is no take-over on such a system.
-#[cfg(not(unix))]
-fn lock(_: &File) -> io::Result<()> {
-    Ok(())
 }
 
 fn is_missing(error: &io::Error) -> bool {

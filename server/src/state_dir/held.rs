@@ -4,10 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
-use super::{StateDir, StateError, failed, is_missing, private, sync};
-
-/// How files are named that are to take the place of others.
-const ASIDE: &str = ".new";
+use super::{ASIDE, StateDir, StateError, failed, is_missing, lock, private, sync};
 
 /// Such a file. As long as this lives, and so no longer than its process, nobody else can [take](StateDir::take) it.
 /// Everything that is done with it blocks.
@@ -98,22 +95,6 @@ impl Held {
 /// A file for this user alone, to be read, too.
 fn open(path: &Path) -> io::Result<File> {
     private(OpenOptions::new().read(true)).open(path)
-}
-
-/// Whether nobody else has it.
-#[cfg(unix)]
-fn lock(file: &File) -> io::Result<bool> {
-    use rustix::fs::{FlockOperation, flock};
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        locked => Ok(locked.map(|()| true)?),
-    }
-}
-
-/// There is no take-over on such a system.
-#[cfg(not(unix))]
-fn lock(_: &File) -> io::Result<bool> {
-    Ok(true)
 }
 
 /// Whether it still has that name.
