@@ -122,12 +122,8 @@ impl Edges {
         // Boxed: large, and over soon.
         let decision = Box::pin(async {
             let credential = self.shown(credential, auth.as_ref(), proven, &offer);
-            let admission = self.check(credential.await?, &offer).await?;
-            if admission.is_of_somebody() {
-                seat.free();
-            }
-            let offer = self.authorize(offer.admitted(&admission), &admission, auth.as_ref());
-            let offer = offer.await?;
+            let decided = self.decide(credential.await?, offer, auth.as_ref(), seat);
+            let (offer, admission) = decided.await?;
             let identity =
                 identity.map_err(|error| refused(Code::Malformed, &error.to_string()))?;
             let registered = self.register(&offer, identity.as_ref(), &session).await?;
@@ -179,14 +175,7 @@ impl Edges {
         seat: &Seat,
     ) -> Result<Admitted, HandshakeError> {
         let offer = Offer::legacy(edge.client_id().clone(), remote);
-        let decision = Box::pin(async {
-            let admission = self.check(credential, &offer).await?;
-            if admission.is_of_somebody() {
-                seat.free();
-            }
-            let offer = self.authorize(offer.admitted(&admission), &admission, None);
-            Ok::<_, Refused>((offer.await?, admission))
-        });
+        let decision = Box::pin(self.decide(credential, offer, None, seat));
         let (offer, admission) = edge.while_there(decision).await??;
         let tunnel = edge.take(&self.config);
         let registered = self.register(&offer, None, &tunnel.session).await?;
@@ -196,6 +185,22 @@ impl Edges {
             admission,
             registration: registered.registration,
         })
+    }
+
+    /// Sees that an edge may come as what it offers, by its credential and then by the hook.
+    async fn decide(
+        &self,
+        credential: Credential,
+        offer: Offer,
+        auth: Option<&Auth>,
+        seat: &Seat,
+    ) -> Result<(Offer, Admission), Refused> {
+        let admission = self.check(credential, &offer).await?;
+        if admission.is_of_somebody() {
+            seat.free();
+        }
+        let offer = self.authorize(offer.admitted(&admission), &admission, auth);
+        Ok((offer.await?, admission))
     }
 
     /// Sees that an edge may have the id that it wants.
