@@ -196,6 +196,7 @@ async fn a_failure_is_for_one_call_and_the_others_are_asked_for_at_once() {
             (in_flight == 20.0).then_some(())
         })
         .await;
+        hook.callers_times(1).await;
         assert_eq!(hook.callers().len(), 1);
         answers.add_permits(1);
         hook.callers_times(20).await;
