@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use grpc_multiplexer_client::{Edge, EdgeConfig, EdgeEnd, PROGRAM, Upgrade, subcommand};
 use grpc_multiplexer_process::{
-    Admin, AdminError, Finished, HandoverError, Readiness, Sockets, run,
+    Admin, AdminError, Finished, HandoverError, Readiness, Sockets, Threads, run,
 };
 use prometheus_client::registry::Registry;
 use tokio::sync::watch;
@@ -49,7 +49,7 @@ async fn work(
     let sockets = upgrade.as_mut().map_or(&mut alone, Upgrade::sockets);
     let admin = admin_listener.bind(sockets).await?;
     let tls = move || live.borrow().admin_listener.tls().cloned();
-    let admin = Admin::serve(admin, readiness, families, tls)?;
+    let admin = Admin::serve(admin, &Threads::default(), readiness, families, tls)?;
     say_start(&edge, &admin);
     let end = match upgrade {
         Some(upgrade) => edge.run_upgrading(upgrade, stop).await,

@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{BindError, ListenerTls, Remarks, local_addresses};
+use crate::{BindError, ListenerTls, Remarks, Threads, local_addresses};
 use exchange::exchange;
 
 pub use counted::Counted;
@@ -85,8 +85,8 @@ struct Pages {
 }
 
 impl Admin {
-    /// Answers on `listeners` about the runtime that this is called in, about `readiness`, and with `metrics`; over TLS where
-    /// `tls` gives one for whoever comes next.
+    /// Answers on `listeners` about the runtime that this is called in and `threads`, about `readiness`, and with `metrics`;
+    /// over TLS where `tls` gives one for whoever comes next.
     ///
     /// # Errors
     ///
@@ -97,13 +97,14 @@ impl Admin {
     /// Outside of a tokio runtime.
     pub fn serve(
         listeners: Vec<TcpListener>,
+        threads: &Threads,
         readiness: Readiness,
         metrics: Registry,
         tls: impl Fn() -> Option<ListenerTls> + Clone + Send + 'static,
     ) -> Result<Self, AdminError> {
         let left = readiness.left().clone();
         let pages = Pages {
-            workers: Workers::of(Handle::current()),
+            workers: Workers::of(Handle::current(), threads),
             readiness,
             metrics,
         };
@@ -123,7 +124,7 @@ impl Admin {
                 let listener = TcpListener::from_std(socket)?;
                 listeners.spawn(listen(listener, router.clone(), tls.clone(), left.clone()));
             }
-            told.run_until_cancelled(pages.workers.watch()).await;
+            told.cancelled().await;
             io::Result::Ok(())
         };
         let thread = thread::Builder::new().name("admin".to_owned());

@@ -22,6 +22,7 @@ mod seldom;
 mod settings;
 mod signal;
 mod sockets;
+mod threads;
 mod tls;
 mod values;
 
@@ -56,6 +57,7 @@ pub use settings::{
     tunnel_timeout, upgrade_socket,
 };
 pub use sockets::Sockets;
+pub use threads::Threads;
 pub use tls::{
     AcceptError, CertificateNames, DialTerms, DialTls, ListenerTerms, ListenerTls, Shown,
     authorities_of, channel_binding, server_name,

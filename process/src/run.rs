@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use prometheus_client::registry::Registry as Families;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +65,9 @@ where
     C: Send + Sync + 'static,
     E: Error + 'static,
 {
-    let runtime = Runtime::new().map_err(Refusal::failed)?;
+    // What there is much of has threads of its own.
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(Refusal::failed)?;
     // Before anything that takes time: until then SIGHUP ends the process.
     let hangups = {
         let _entered = runtime.enter();

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grpc_multiplexer_process::Threads;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +19,24 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause.
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 
-/// Hands every connection to `serve`, which must not block, until `stop`; each with its seat among the `newcomers`.
+/// A connection that was accepted, with its seat among the newcomers, and the thread that is to serve it.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    socket: std::net::TcpStream,
+    pub(crate) thread: Handle,
+    pub(crate) remote: SocketAddr,
+    seat: Seat,
+}
+
+impl Accepted {
+    /// To be called on its thread.
+    pub(crate) fn open(self) -> io::Result<(TcpStream, Seat)> {
+        Ok((TcpStream::from_std(self.socket)?, self.seat))
+    }
+}
+
+/// Hands every connection to `serve`, which must not block, until `stop`; each with its seat among the `newcomers`, and with
+/// one of the `threads`.
 ///
 /// An accept that fails because descriptors or memory ran out would fail again at once, and burn a core: it pauses.
 /// One that fails because the peer is gone already is skipped.
@@ -25,18 +44,25 @@ pub(crate) async fn accept_loop(
     listener: &TcpListener,
     name: &'static str,
     newcomers: &Arc<Newcomers>,
+    threads: &Threads,
     stop: &CancellationToken,
-    mut serve: impl FnMut(TcpStream, SocketAddr, Seat),
+    mut serve: impl FnMut(Accepted),
 ) {
     let mut pause = PAUSE_FIRST;
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-        match accepted {
+        match accepted.and_then(|(socket, remote)| Ok((socket.into_std()?, remote))) {
             Ok((socket, remote)) => {
                 pause = PAUSE_FIRST;
                 let Some(seat) = stop.run_until_cancelled(newcomers.seat()).await else {
                     return;
                 };
-                serve(socket, remote, seat);
+                let thread = threads.least_busy();
+                serve(Accepted {
+                    socket,
+                    thread,
+                    remote,
+                    seat,
+                });
                 // After all that is under way: many who come at once do not keep the others waiting.
                 yield_now().await;
             }

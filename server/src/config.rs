@@ -1,9 +1,11 @@
 //! What the options mean.
 
+use std::num::NonZero;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 use grpc_multiplexer_process::{
-    AdminListener, Exposure, HostPort, ListenerTls, Reader, UPGRADE_SOCKET, upgrade_socket,
+    AdminListener, Exposure, HostPort, ListenerTls, Reader, UPGRADE_SOCKET, count, upgrade_socket,
 };
 
 use crate::Settings;
@@ -25,6 +27,8 @@ pub struct ServerConfig {
     pub operator_listener: Option<HostPort>,
     /// Where a new process takes over from this one, and this one from the one before.
     pub upgrade_socket: Option<PathBuf>,
+    /// How many threads serve connections.
+    pub threads: usize,
     /// How it behaves.
     pub settings: Settings,
 }
@@ -38,6 +42,7 @@ impl ServerConfig {
         let admin_listener = AdminListener::read(reader);
         let operator_listener = operator::read(reader);
         let upgrade_socket = reader.optional(UPGRADE_SOCKET.path, upgrade_socket);
+        let threads = reader.one("threads", threads);
         let settings = Settings::read(reader);
         let mut exposure = Exposure::default();
         if let (Some(settings), Some(proxy), Some(multiplexer), Some(admin)) = (
@@ -79,9 +84,21 @@ impl ServerConfig {
             admin_listener: admin_listener?,
             operator_listener: operator_listener?,
             upgrade_socket,
+            threads: threads?,
             settings: settings?,
         })
     }
+}
+
+/// More than any machine has a use for.
+const MOST_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<usize, String> {
+    if text == "auto" {
+        let processors = available_parallelism().map_or(1, NonZero::get);
+        return Ok((processors / 2).max(1));
+    }
+    count(1..=MOST_THREADS)(text).map_err(|error| format!("{error}, or auto"))
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub use credential::{
     CertificateIds, CertificateIdsError, EdgeJwts, Grants, Keys, Tokens, WrongLine,
 };
 pub use duplicates::{DuplicateClientId, DuplicateClientIdError};
-pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError};
+pub use grpc_multiplexer_process::{BindError, HostPort, HostPortError, Threads};
 pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use hooks::HookSettings;
 pub use jwt::{JwtClaim, JwtClaimError, JwtIssuer, WrongKeys};
@@ -138,6 +138,7 @@ pub struct Server {
     registry: Arc<Registry>,
     metrics: Metrics,
     readiness: Readiness,
+    threads: Threads,
 }
 
 /// Why a server did not start.
@@ -242,6 +243,7 @@ impl Server {
             registry: Registry::new(),
             metrics: Metrics::default(),
             readiness: Readiness::default(),
+            threads: Threads::default(),
         }
     }
 
@@ -270,6 +272,13 @@ impl Server {
         self.metrics.register(families);
         families.register_collector(Box::new(EdgesNow(Arc::clone(&self.registry))));
         self.readiness = readiness;
+        self
+    }
+
+    /// Serves each connection on one of these threads, and only keeps house on the runtime that it is run on.
+    #[must_use]
+    pub fn on_threads(mut self, threads: Threads) -> Self {
+        self.threads = threads;
         self
     }
 
@@ -350,6 +359,7 @@ impl Server {
             registry: Arc::clone(&registry),
             config: self.settings.now(|settings| settings.tunnel.clone()),
             newcomers: Newcomers::new(limits.handshakes),
+            threads: self.threads.clone(),
             tunnels: Arc::new(Semaphore::new(limits.tunnels)),
             overload: Arc::clone(&overload),
             turned_away: Seldom::default(),
@@ -369,6 +379,7 @@ impl Server {
         let operators = Operators::new(
             Arc::clone(&registry),
             self.settings.clone(),
+            self.threads.clone(),
             shutdown.drain.clone(),
         )?;
         let record = Arc::new(Record::new(self.metrics.clone()));
@@ -401,6 +412,7 @@ impl Server {
                 limits.caller_connections_per_address,
             ),
             newcomers: Newcomers::new(limits.handshakes),
+            threads: self.threads,
             turned_away: Seldom::default(),
             limits,
         });

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use grpc_multiplexer_process::{Admin, Finished, Readiness, run};
+use grpc_multiplexer_process::{Admin, Finished, Readiness, Threads, run};
 use grpc_multiplexer_server::{PROGRAM, Server, ServerConfig, subcommand};
 
 fn main() -> ExitCode {
@@ -16,13 +16,15 @@ fn main() -> ExitCode {
             let config = configs.borrow().clone();
             let live = configs.clone();
             let readiness = Readiness::default();
+            let threads = Threads::start(config.threads)?;
             let mut server = Server::start(&config)
                 .await?
+                .on_threads(threads.clone())
                 .reloading(configs)
                 .observed(&mut families, readiness.clone());
             let admin = config.admin_listener.bind(server.sockets()).await?;
             let tls = move || live.borrow().admin_listener.tls().cloned();
-            let admin = Admin::serve(admin, readiness, families, tls)?;
+            let admin = Admin::serve(admin, &threads, readiness, families, tls)?;
             tracing::info!(
                 version = %PROGRAM.version,
                 proxy_listener = %server.proxy_addresses(),

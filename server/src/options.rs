@@ -242,6 +242,12 @@ const OPTIONS: &[OptionSpec] = &[
         "Memory of the process, or a share of what its control group or machine has; at 70% of it callers that come \
          are turned away, at 75% tunnels, at 80% calls, and at 90% calls are reset that hold most; 0 is no limit",
     ),
+    limit(
+        "threads",
+        "COUNT|auto",
+        "auto",
+        "Threads that serve connections, each those that it got when they came; auto is one for every two processors",
+    ),
     TUNNEL_TIMEOUT,
     UPGRADE_SOCKET,
     REQUIRE_SECURE,

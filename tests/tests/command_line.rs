@@ -268,6 +268,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("max-calls", "<COUNT>", "[default: 20000] "),
                 ("max-call-time", "<DURATION>", "[default: 0] "),
                 ("memory-limit", "<SIZE|SHARE>", "[default: 60%] "),
+                ("threads", "<COUNT|auto>", "[default: auto] "),
             ][..],
         ),
         (

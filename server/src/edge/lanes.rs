@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grpc_multiplexer_tunnel::Session;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
@@ -69,9 +70,12 @@ pub(crate) struct Lanes {
     /// A call gave its place back.
     room: Notify,
     tasks: TaskTracker,
+    /// Where the tunnel is served.
+    home: Handle,
 }
 
 impl Lanes {
+    /// To be called where the tunnel is served.
     pub(crate) fn new(
         session: Session,
         endpoint_id: u32,
@@ -93,6 +97,7 @@ impl Lanes {
             waiting: AtomicUsize::new(0),
             room: Notify::new(),
             tasks: TaskTracker::new(),
+            home: Handle::current(),
         })
     }
 
@@ -226,7 +231,7 @@ impl Lanes {
             state.opening = true;
             state.alive += 1;
             let open = Arc::clone(self).open_lane(bulk);
-            self.tasks.spawn(open.in_current_span());
+            self.tasks.spawn_on(open.in_current_span(), &self.home);
         }
         if !may_open && let Some(lane) = state.other(now) {
             lane.call_started();

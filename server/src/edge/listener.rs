@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::{Counted, Remarks, Seldom};
+use grpc_multiplexer_process::{Counted, Remarks, Seldom, Threads};
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, BoxedIo, HandshakeError, TunnelConfig, accept};
 use rand::Rng as _;
@@ -17,7 +17,7 @@ use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::admit::Admitted;
 use super::tunnel::run;
-use crate::accept::accept_loop;
+use crate::accept::{Accepted, accept_loop};
 use crate::credential::{Credential, Enrolled, Failures};
 use crate::guard::Floods;
 use crate::hooks::Hooks;
@@ -41,6 +41,7 @@ pub(crate) struct Edges {
     pub(crate) config: TunnelConfig,
     pub(crate) limits: Limits,
     pub(crate) newcomers: Arc<Newcomers>,
+    pub(crate) threads: Threads,
     /// One for each further tunnel.
     pub(crate) tunnels: Arc<Semaphore>,
     pub(crate) overload: Arc<Overload>,
@@ -69,20 +70,23 @@ impl Edges {
         listener: Arc<TcpListener>,
         stop: CancellationToken,
     ) {
-        let serve = |socket, remote, seat| {
+        let serve = |accepted: Accepted| {
+            let remote = accepted.remote;
             // What is turned away is closed at once.
             let Some(counted) = self.let_in(remote) else {
                 return;
             };
             let (edges, stop) = (Arc::clone(&self), stop.clone());
+            let thread = accepted.thread.clone();
             let serve = async move {
                 let _counted = counted;
-                edges.serve(socket, remote, seat, &stop).await;
+                edges.serve(accepted, &stop).await;
             };
-            self.tasks
-                .spawn(serve.instrument(info_span!("tunnel", peer.addr = %remote)));
+            let serve = serve.instrument(info_span!("tunnel", peer.addr = %remote));
+            self.tasks.spawn_on(serve, &thread);
         };
-        accept_loop(&listener, "multiplexer", &self.newcomers, &stop, serve).await;
+        let (newcomers, threads) = (&self.newcomers, &self.threads);
+        accept_loop(&listener, "multiplexer", newcomers, threads, &stop, serve).await;
     }
 
     /// Counts an edge that came, unless there are too many.
@@ -106,13 +110,12 @@ impl Edges {
     }
 
     /// Nobody begins any more once `stop` is cancelled.
-    async fn serve(
-        &self,
-        socket: TcpStream,
-        remote: SocketAddr,
-        seat: Seat,
-        stop: &CancellationToken,
-    ) {
+    async fn serve(&self, accepted: Accepted, stop: &CancellationToken) {
+        let remote = accepted.remote;
+        let (socket, seat) = match accepted.open() {
+            Ok(opened) => opened,
+            Err(error) => return debug!(%error, "no edge"),
+        };
         // Boxed: over soon, and large.
         let admitted = seat.shake_hands(Box::pin(self.admitted(socket, remote, &seat)));
         let Some(admitted) = stop.run_until_cancelled(admitted).await else {

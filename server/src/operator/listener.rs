@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::{CertificateNames, Remarks};
+use grpc_multiplexer_process::{CertificateNames, Remarks, Threads};
 use grpc_multiplexer_proto::admin::v1::FILE_DESCRIPTOR_SET;
 use grpc_multiplexer_proto::admin::v1::admin_service_server::AdminServiceServer;
 use grpc_multiplexer_tunnel::tune;
@@ -24,9 +24,9 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::{Admin, Operator};
-use crate::accept::accept_loop;
+use crate::accept::{Accepted, accept_loop};
 use crate::greet::{Newcomer, Protocol, Secured, greet};
-use crate::newcomers::{Newcomers, Seat};
+use crate::newcomers::Newcomers;
 use crate::registry::Registry;
 use crate::settings::Live;
 use crate::trust;
@@ -53,6 +53,7 @@ pub(crate) struct Operators {
     routes: Routes,
     settings: Live,
     newcomers: Arc<Newcomers>,
+    threads: Threads,
     remarks: Remarks,
     /// Cancelled when operators are to go elsewhere.
     drain: CancellationToken,
@@ -63,6 +64,7 @@ impl Operators {
     pub(crate) fn new(
         registry: Arc<Registry>,
         settings: Live,
+        threads: Threads,
         drain: CancellationToken,
     ) -> Result<Self, Error> {
         let reflection = Builder::configure()
@@ -74,6 +76,7 @@ impl Operators {
             routes: routes.prepare(),
             settings,
             newcomers: Newcomers::new(CONNECTIONS),
+            threads,
             remarks: Remarks::default(),
             drain,
         })
@@ -82,16 +85,24 @@ impl Operators {
     /// Takes operators from `listener` until they are to go elsewhere, and then sees those off who are there.
     pub(crate) async fn listen(self: Arc<Self>, listener: Arc<TcpListener>) {
         let tasks = TaskTracker::new();
-        let serve = |socket, remote, seat: Seat| {
+        let serve = |accepted: Accepted| {
+            let remote = accepted.remote;
             let (operators, of_calls) = (Arc::clone(&self), tasks.clone());
-            tasks.spawn(async move {
+            let thread = accepted.thread.clone();
+            let serve = async move {
+                let (socket, seat) = match accepted.open() {
+                    Ok(opened) => opened,
+                    Err(error) => return debug!(%remote, %error, "no operator"),
+                };
                 let serve = Box::pin(operators.serve(socket, remote, of_calls));
                 if let Some(Err(error)) = seat.shake_hands(serve).await {
                     debug!(%remote, %error, "operator connection failed");
                 }
-            });
+            };
+            tasks.spawn_on(serve, &thread);
         };
-        accept_loop(&listener, OPERATOR, &self.newcomers, &self.drain, serve).await;
+        let (newcomers, threads) = (&self.newcomers, &self.threads);
+        accept_loop(&listener, OPERATOR, newcomers, threads, &self.drain, serve).await;
         tasks.close();
         // What is left ends with this process.
         let _ = timeout(LAST_WORDS, tasks.wait()).await;

@@ -8,12 +8,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use grpc_multiplexer_process::{Counted, Remarks, Seldom};
+use grpc_multiplexer_process::{Counted, Remarks, Seldom, Threads};
 use grpc_multiplexer_tunnel::BoxedIo;
 use h2::server::{Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream};
 use http::Request;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,12 +24,12 @@ use super::caller::Caller;
 use super::comers::Met;
 use super::crowd::{Crowd, Crowded, Member};
 use super::farewell::Farewell;
-use crate::accept::accept_loop;
+use crate::accept::{Accepted, accept_loop};
 use crate::edge::places::CallerId;
 use crate::guard::{Flood, Floods, FrameGuard};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::newcomers::{Newcomers, Seat};
+use crate::newcomers::Newcomers;
 use crate::overload::Taken;
 use crate::trust;
 use crate::windows::Tuner;
@@ -60,6 +60,7 @@ pub(crate) struct Callers {
     pub(crate) limits: Limits,
     pub(crate) crowd: Arc<Crowd>,
     pub(crate) newcomers: Arc<Newcomers>,
+    pub(crate) threads: Threads,
     pub(crate) turned_away: Seldom,
     pub(crate) floods: Arc<Floods>,
 }
@@ -67,20 +68,22 @@ pub(crate) struct Callers {
 impl Callers {
     /// Takes callers from `listener` until they are told to go elsewhere.
     pub(crate) async fn listen(self: Arc<Self>, listener: Arc<TcpListener>) {
-        let serve = |socket, remote, seat| {
+        let serve = |accepted: Accepted| {
+            let remote = accepted.remote;
             // What is turned away is closed at once.
             let Some(counted) = self.let_in(remote) else {
                 return;
             };
-            let callers = Arc::clone(&self);
+            let (callers, thread) = (Arc::clone(&self), accepted.thread.clone());
             let serve = async move {
                 let _counted = counted;
-                callers.serve(socket, remote, seat).await;
+                callers.serve(accepted).await;
             };
-            self.connections
-                .spawn(serve.instrument(info_span!("caller", peer.addr = %remote)));
+            let serve = serve.instrument(info_span!("caller", peer.addr = %remote));
+            self.connections.spawn_on(serve, &thread);
         };
-        accept_loop(&listener, "proxy", &self.newcomers, &self.drain, serve).await;
+        let (newcomers, threads) = (&self.newcomers, &self.threads);
+        accept_loop(&listener, "proxy", newcomers, threads, &self.drain, serve).await;
     }
 
     /// Counts a caller that came, unless there are too many.
@@ -98,9 +101,14 @@ impl Callers {
         joined.ok()
     }
 
-    async fn serve(self: Arc<Self>, socket: TcpStream, remote: SocketAddr, seat: Seat) {
+    async fn serve(self: Arc<Self>, accepted: Accepted) {
         let close = self.close.clone();
         let serve = async {
+            let remote = accepted.remote;
+            let (socket, seat) = match accepted.open() {
+                Ok(opened) => opened,
+                Err(error) => return debug!(%remote, %error, "no caller"),
+            };
             // Boxed: over soon, and large.
             match seat.shake_hands(Box::pin(self.meet(socket))).await {
                 Some(Ok(Some(met))) => self.run(met, remote.ip()).await,

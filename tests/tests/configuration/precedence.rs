@@ -237,6 +237,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
         row(SERVER, "max-calls", ["1", "2", "3"]),
         row(SERVER, "max-call-time", ["1s", "0", "24h"]),
         row(SERVER, "memory-limit", ["0", "64MiB", "50%"]),
+        row(SERVER, "threads", ["1", "2", "auto"]),
         row(
             SERVER,
             "operator-listener",

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use grpc_multiplexer_process::{Remarks, Seldom};
+use grpc_multiplexer_process::{Remarks, Seldom, Threads};
 use grpc_multiplexer_tunnel::{BoxedIo, Chance, TunnelConfig};
 use rand::Rng as _;
 use rand::rngs::StdRng;
@@ -107,6 +107,7 @@ pub(super) fn edges(duplicates: DuplicateClientId, chance: &Chance) -> Edges {
         registry: Registry::new(),
         config: settings.now(|settings| settings.tunnel.clone()),
         newcomers: Newcomers::new(limits.handshakes),
+        threads: Threads::default(),
         tunnels: Arc::new(Semaphore::new(TUNNELS)),
         overload: Overload::new(&limits),
         turned_away: Seldom::default(),
