@@ -10,6 +10,10 @@ use prometheus_client::registry::Registry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+/// Faster than the C library's at what calls take and give back all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if let Some(answered) = subcommand(std::env::args_os()) {
         return answered;
