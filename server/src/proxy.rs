@@ -25,11 +25,13 @@ pub(crate) mod timeout;
 
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::FutureExt as _;
+use futures::future::OptionFuture;
 use grpc_multiplexer_tunnel::{ClientId, LANES};
 use h2::RecvStream;
 use h2::server::SendResponse;
@@ -61,6 +63,7 @@ use metadata::{GRPC_TIMEOUT, MUX_CALLER, to_backend};
 pub(crate) use record::Record;
 use reply::{CallerGone, Reply};
 pub(crate) use rescue::Failure;
+use rights::is_asked_again;
 
 /// What every call needs.
 #[derive(Debug)]
@@ -163,7 +166,7 @@ impl Proxy {
             let serve = self
                 .local
                 .serve(head, upload, &mut reply, deadline, admit, changed);
-            let ending = serve.await;
+            let ending = Box::pin(serve).await;
             caller.ended(started.elapsed(), ending.is_caller_gone());
             return in_flight.ended(&method, None, &ending);
         }
@@ -203,9 +206,12 @@ impl Proxy {
         let is_certain = self.allow(call, &rights, &id)?;
         let overload = Failure::Overload { sent: false };
         let underway = self.overload.call().ok_or(overload)?;
-        let (_underway, rights) = &self.hooked(call, underway, rights, &id).await?;
+        let (_underway, rights) = &match call.shown.take() {
+            Some(shown) => Box::pin(self.hooked(call, shown, underway, rights, &id)).await?,
+            None => (underway, rights),
+        };
         if !is_certain {
-            self.allow_labelled(call, rights, &id).await?;
+            Box::pin(self.allow_labelled(call, rights, &id)).await?;
         }
         to_backend(&mut call.head.headers);
         let forwarded = self.settings.now(|settings| settings.forwarded_headers);
@@ -214,10 +220,15 @@ impl Proxy {
             call.head.headers.insert(MUX_CALLER, name.clone());
         }
         rights.context().put(&mut call.head.headers);
-        let (caller, uri) = (Arc::clone(call.intake.caller()), call.head.uri.clone());
+        let uri = call.head.uri.clone();
+        let revoked = is_asked_again(rights).then(|| {
+            let caller = Arc::clone(call.intake.caller());
+            let (id, uri) = (&id, &uri);
+            Box::pin(async move { self.revoked(&caller, rights, id, uri.path()).await })
+        });
         tokio::select! {
             biased;
-            revoked = self.revoked(&caller, rights, &id, uri.path()) => Err(revoked.into()),
+            Some(revoked) = OptionFuture::from(revoked) => Err(revoked.into()),
             ended = self.deliver(call, &id) => ended,
         }
     }
@@ -248,7 +259,7 @@ impl Proxy {
         if let Some(edge) = look() {
             return Ok(edge);
         }
-        self.wait(call, id, Sight::Clear, look).await
+        Box::pin(self.wait(call, id, Sight::Clear, look)).await
     }
 
     /// Waits until `look` finds what it wants of the edge of that id, as far as edges that are away are waited for.
@@ -270,7 +281,9 @@ impl Proxy {
                 () = self.is_left_for_good(id, sight) => Err(Failure::Draining { sent: false }),
             }
         };
-        let found = self.while_wanted(&mut call.intake, &mut call.reply, call.deadline, wait);
+        let (intake, reply) = (&mut call.intake, &mut call.reply);
+        let wait = pin!(wait);
+        let found = self.while_wanted(intake, reply, call.deadline, wait);
         Ok(found.await??)
     }
 
@@ -316,7 +329,6 @@ impl Proxy {
             lanes: edge.lanes(),
             deadline: call.deadline,
             metadata: self.metadata,
-            cut: &self.cut,
         };
         let started = Instant::now();
         let ending = forward(ends, stream, ended).await;
@@ -333,18 +345,43 @@ impl Proxy {
 
     /// A place on a lane.
     async fn admit(&self, call: &mut Call, edge: &Arc<EdgeHandle>) -> Result<Slot, Unanswered> {
+        // A call that was cancelled before it was taken shall reach no lane.
+        let (intake, reply) = (&mut call.intake, &mut call.reply);
+        let unwanted = poll_fn(|cx| Poll::Ready(poll_unwanted(cx, intake, reply)));
+        if let Poll::Ready(why) = unwanted.await {
+            return Err(why);
+        }
+        let (caller, path) = (call.intake.caller(), call.head.uri.path());
+        let in_pace = caller.is_in_pace();
+        let at_once = || edge.lanes().acquire_at_once(path, caller.id());
+        let acquired = match in_pace.then(at_once).flatten() {
+            Some(acquired) => acquired,
+            // Boxed: most need not wait.
+            None => Box::pin(self.admit_in_turn(call, edge)).await?,
+        };
+        let id = edge.client_id();
+        acquired.map_err(|no_lane| match no_lane {
+            NoLane::Busy => Failure::EdgeBusy(id.clone()).into(),
+            NoLane::Dial(failure) => Failure::of_dial(failure, id).into(),
+        })
+    }
+
+    /// The same after those who came before, and after a lane was opened.
+    async fn admit_in_turn(
+        &self,
+        call: &mut Call,
+        edge: &Arc<EdgeHandle>,
+    ) -> Result<Result<Slot, NoLane>, Unanswered> {
         let caller = Arc::clone(call.intake.caller());
         let acquire = async {
             caller.in_pace().await;
             let lanes = edge.lanes();
             lanes.acquire(call.head.uri.path(), caller.id()).await
         };
-        let acquired = self.while_wanted(&mut call.intake, &mut call.reply, call.deadline, acquire);
-        let id = edge.client_id();
-        acquired.await?.map_err(|no_lane| match no_lane {
-            NoLane::Busy => Failure::EdgeBusy(id.clone()).into(),
-            NoLane::Dial(failure) => Failure::of_dial(failure, id).into(),
-        })
+        let (intake, reply) = (&mut call.intake, &mut call.reply);
+        let acquire = pin!(acquire);
+        self.while_wanted(intake, reply, call.deadline, acquire)
+            .await
     }
 
     /// Awaits `work` while it is wanted: within the call's time, with its caller there, and as long as calls may run.
@@ -354,25 +391,26 @@ impl Proxy {
         intake: &mut Intake,
         reply: &mut Reply,
         deadline: Option<Instant>,
-        work: impl Future<Output = T>,
+        work: Pin<&mut impl Future<Output = T>>,
     ) -> Result<T, Unanswered> {
+        let caller = Arc::clone(intake.caller());
         tokio::select! {
             biased;
             // First: a call that was cancelled before it was taken shall reach no lane.
             why = poll_fn(|cx| poll_unwanted(cx, intake, reply)) => Err(why),
             done = work => Ok(done),
             () = moment::reached(deadline) => Err(Failure::Deadline { sent: false }.into()),
-            () = self.cut.cancelled() => Err(Failure::Draining { sent: false }.into()),
+            () = caller.ends().cancelled() => Err(caller.why_ended(false).into()),
         }
     }
 }
 
 /// A mistake of ours that panics costs the call that meets it, and its caller a status. The log has it already.
-async fn answered(
+fn answered(
     steps: impl Future<Output = Result<Ending, Unanswered>>,
-) -> Result<Ending, Unanswered> {
-    let caught = AssertUnwindSafe(steps).catch_unwind().await;
-    caught.unwrap_or_else(|_| Err(Failure::Internal.into()))
+) -> impl Future<Output = Result<Ending, Unanswered>> {
+    let caught = AssertUnwindSafe(steps).catch_unwind();
+    caught.map(|ending| ending.unwrap_or_else(|_| Err(Failure::Internal.into())))
 }
 
 /// Ready once the caller is gone, or what it sent is too much to be held. Reads what it sends.
@@ -405,5 +443,23 @@ impl Call {
                 .insert(GRPC_TIMEOUT, timeout::format(left));
         }
         Some(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(
+        _: impl Fn(Arc<Proxy>, Request<RecvStream>, SendResponse<Bytes>, Arc<Caller>, OneCall) -> F,
+    ) -> usize {
+        size_of::<F>()
+    }
+
+    /// A call is moved a few times before it begins, and has all of this for as long as it lasts.
+    #[test]
+    fn a_call_is_small() {
+        let size = size(Proxy::serve);
+        assert!(size <= 4096, "{size} bytes");
     }
 }

@@ -115,6 +115,19 @@ impl Lanes {
         self.calls.waiting() + for_lane.sum::<usize>()
     }
 
+    /// A place on a lane for a call of `path`, where `caller` has to wait for nothing.
+    pub(crate) fn acquire_at_once(
+        self: &Arc<Self>,
+        path: &str,
+        caller: CallerId,
+    ) -> Option<Result<Slot, NoLane>> {
+        let place = self.place_of(self.calls.take_at_once(caller)?);
+        match self.lane_at_once(path) {
+            Ok(lane) => Some(Ok(Slot { lane: lane?, place })),
+            Err(no_lane) => Some(Err(no_lane)),
+        }
+    }
+
     /// A place on a lane for a call of `path`, in turns over the `caller` connections that want one.
     ///
     /// # Cancel safety
@@ -126,12 +139,10 @@ impl Lanes {
         caller: CallerId,
     ) -> Result<Slot, NoLane> {
         let place = self.place(caller).await?;
-        let turns = &self.turns[usize::from(self.lock().bulk_paths.contains(path))];
-        if turns.taken() == 0
-            && let Some(lane) = self.pick_or_open(path)?
-        {
+        if let Some(lane) = self.lane_at_once(path)? {
             return Ok(Slot { lane, place });
         }
+        let turns = self.turns_for(path);
         // The wait for a full edge is short; for a backend that is being dialled it is the dial's own, and as long for
         // one that cannot be told now that calls were cancelled.
         let limit = self.dial_timeout * 2 + self.patience;
@@ -150,10 +161,27 @@ impl Lanes {
     async fn place(self: &Arc<Self>, caller: CallerId) -> Result<Place, NoLane> {
         let taken = timeout(self.patience, self.calls.take(caller)).await;
         let taken = taken.ok().flatten().ok_or(NoLane::Busy)?;
-        Ok(Place {
+        Ok(self.place_of(taken))
+    }
+
+    fn place_of(self: &Arc<Self>, taken: places::Place) -> Place {
+        Place {
             lanes: Arc::clone(self),
             taken: Some(taken),
-        })
+        }
+    }
+
+    /// Whose turn it is to wait for a lane for calls of `path`.
+    fn turns_for(&self, path: &str) -> &Arc<Places> {
+        &self.turns[usize::from(self.lock().bulk_paths.contains(path))]
+    }
+
+    /// The lane for a new call of `path`, unless others wait for one.
+    fn lane_at_once(self: &Arc<Self>, path: &str) -> Result<Option<Arc<Lane>>, NoLane> {
+        if self.turns_for(path).taken() > 0 {
+            return Ok(None);
+        }
+        self.pick_or_open(path)
     }
 
     /// One call at a time looks for a lane, in turns; the others wait for their `turn`, and all of them no longer than

@@ -38,6 +38,12 @@ impl Places {
         self.lock().waiting()
     }
 
+    /// A place, if there is one.
+    pub(crate) fn take_at_once(self: &Arc<Self>, caller: CallerId) -> Option<Place> {
+        let is_free = self.lock().try_take();
+        is_free.then(|| self.place(caller))
+    }
+
     /// A place, at once or after a wait; `None` when too many wait.
     ///
     /// # Cancel safety

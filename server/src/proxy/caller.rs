@@ -11,6 +11,7 @@
 //!   less those that its other calls earn back, one each. A caller that hedges every call, and so cancels every other,
 //!   never gets there, however fast it is; nor does one that cancels all its calls, up to the rate.
 
+use std::future::pending;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ use grpc_multiplexer_tunnel::Allowance;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::Failure;
 use crate::edge::places::CallerId;
 use crate::policy::Certificate;
 use crate::windows::Holdings;
@@ -39,8 +41,9 @@ pub(crate) struct Caller {
     address: IpAddr,
     /// What it showed, where it was asked for one.
     certificate: Option<Certificate>,
-    /// Cancelled when what it showed is good no more.
-    distrusted: CancellationToken,
+    /// Cancelled when its calls must end: all must, or what it showed is good no more.
+    ends: CancellationToken,
+    distrusted: AtomicBool,
     holdings: Arc<Holdings>,
     bulk: AtomicBool,
     calls: AtomicUsize,
@@ -53,13 +56,20 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn new(id: CallerId, address: IpAddr, certificate: Option<Certificate>) -> Self {
+    /// One whose calls must end when `ends` is cancelled.
+    pub(crate) fn new(
+        id: CallerId,
+        address: IpAddr,
+        certificate: Option<Certificate>,
+        ends: CancellationToken,
+    ) -> Self {
         let (burst, per_second) = EARLY_CANCELS;
         Self {
             id,
             address,
             certificate,
-            distrusted: CancellationToken::new(),
+            ends,
+            distrusted: AtomicBool::new(false),
             holdings: Arc::default(),
             bulk: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
@@ -87,16 +97,34 @@ impl Caller {
 
     /// What it showed is good no more: its calls end.
     pub(crate) fn distrust(&self) {
-        self.distrusted.cancel();
+        self.distrusted.store(true, Ordering::Relaxed);
+        self.ends.cancel();
     }
 
     pub(crate) fn is_distrusted(&self) -> bool {
-        self.distrusted.is_cancelled()
+        self.distrusted.load(Ordering::Relaxed)
+    }
+
+    /// Cancelled when its calls must end.
+    pub(crate) fn ends(&self) -> &CancellationToken {
+        &self.ends
+    }
+
+    /// Why they must; `sent` is whether the call may have reached a backend.
+    pub(crate) fn why_ended(&self, sent: bool) -> Failure {
+        if self.is_distrusted() {
+            Failure::Revoked
+        } else {
+            Failure::Draining { sent }
+        }
     }
 
     /// Waits until what it showed is good no more.
     pub(crate) async fn distrusted(&self) {
-        self.distrusted.cancelled().await;
+        self.ends.cancelled().await;
+        if !self.is_distrusted() {
+            pending().await
+        }
     }
 
     /// Bytes that calls of this connection received and could not pass on yet.
@@ -156,10 +184,20 @@ impl Caller {
 
     /// Waits until another call may go to a lane.
     pub(crate) async fn in_pace(&self) {
-        let owed = lock(&self.paid).saturating_duration_since(Instant::now());
-        if owed > BURST {
-            sleep(owed - BURST).await;
+        if let Some(owed) = self.owed() {
+            sleep(owed).await;
         }
+    }
+
+    /// Whether one may now.
+    pub(crate) fn is_in_pace(&self) -> bool {
+        self.owed().is_none()
+    }
+
+    /// How long until one may, if that is not now.
+    fn owed(&self) -> Option<Duration> {
+        let owed = lock(&self.paid).saturating_duration_since(Instant::now());
+        owed.checked_sub(BURST).filter(|owed| !owed.is_zero())
     }
 
     /// Whether it cancelled more calls early than anybody needs to.
@@ -197,10 +235,15 @@ mod tests {
 
     const AT_ONCE: Duration = Duration::ZERO;
 
+    fn caller() -> Caller {
+        let address = Ipv4Addr::LOCALHOST.into();
+        Caller::new(CallerId(1), address, None, CancellationToken::new())
+    }
+
     #[tokio::test(start_paused = true)]
     async fn only_a_flood_of_early_cancels_is_one() {
         let (burst, _) = EARLY_CANCELS;
-        let caller = Caller::new(CallerId(1), Ipv4Addr::LOCALHOST.into(), None);
+        let caller = caller();
         for _ in 0..burst {
             caller.ended(AT_ONCE, true);
         }
@@ -212,7 +255,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn hedging_and_late_cancels_and_a_steady_rate_are_no_flood() {
         let (burst, per_second) = EARLY_CANCELS;
-        let caller = Caller::new(CallerId(1), Ipv4Addr::LOCALHOST.into(), None);
+        let caller = caller();
         for _ in 0..10 * burst {
             caller.ended(AT_ONCE, true);
             caller.ended(AT_ONCE, false);
@@ -231,7 +274,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn calls_wait_behind_a_burst_of_those_that_left_their_lane() {
-        let caller = Caller::new(CallerId(1), Ipv4Addr::LOCALHOST.into(), None);
+        let caller = caller();
         let started = Instant::now();
         for _ in 0..1_000 {
             caller.left(AT_ONCE);

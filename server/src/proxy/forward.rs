@@ -15,7 +15,7 @@ use h2::Reason;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Response, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+use tokio_util::sync::WaitForCancellationFuture;
 
 use super::code::Code;
 use super::flow::{End, Flow};
@@ -58,8 +58,6 @@ pub(crate) struct Ends<'a> {
     pub(crate) lanes: &'a Arc<Lanes>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) metadata: MetadataLimits,
-    /// Cancelled when calls must end.
-    pub(crate) cut: &'a CancellationToken,
 }
 
 /// Why the pump stopped pumping.
@@ -95,7 +93,8 @@ pub(crate) async fn forward(
     let timer = ends
         .deadline
         .map(|deadline| Box::pin(sleep_until(deadline + DEADLINE_SLACK)));
-    let mut cut = pin!(ends.cut.cancelled());
+    let caller = Arc::clone(ends.intake.caller());
+    let mut cut = pin!(caller.ends().cancelled());
     let mut pump = Pump {
         lane,
         stream: Some(stream),
@@ -171,7 +170,7 @@ impl Pump<'_> {
             return Err(Stop::Cut(Failure::Deadline { sent: true }));
         }
         if cut.poll(cx).is_ready() {
-            return Err(Stop::Cut(Failure::Draining { sent: true }));
+            return Err(Stop::Cut(self.ends.intake.caller().why_ended(true)));
         }
         self.poll_up(cx)?;
         self.poll_headers(cx)?;

@@ -1,5 +1,6 @@
 //! What the hook says of callers.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,19 +49,16 @@ impl Proxy {
     pub(super) async fn hooked<P>(
         &self,
         call: &mut Call,
+        shown: HeaderMap,
         place: P,
         rights: Rights,
         id: &ClientId,
     ) -> Result<(P, Rights), Unanswered> {
-        let shown = call.shown.take();
-        if shown.is_none() {
-            return Ok((place, rights));
-        }
         let caller = Arc::clone(call.intake.caller());
         let method = call.head.uri.path();
         let authorized = async {
             match self
-                .authorized(shown, rights, &caller, Some(id), method)
+                .authorized(Some(shown), rights, &caller, Some(id), method)
                 .await
             {
                 Ok(rights) => Ok((place, rights)),
@@ -70,9 +68,8 @@ impl Proxy {
                 }
             }
         };
-        // Boxed: every call has room for what is not.
-        let authorized = Box::pin(authorized);
         let (intake, reply) = (&mut call.intake, &mut call.reply);
+        let authorized = pin!(authorized);
         let authorized = self.while_wanted(intake, reply, call.deadline, authorized);
         Ok(authorized.await??)
     }
@@ -208,6 +205,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use grpc_multiplexer_process::CertificateNames;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
     use crate::edge::places::CallerId;
@@ -222,7 +220,12 @@ mod tests {
                 signs: false,
             };
             let address = Ipv4Addr::LOCALHOST.into();
-            let caller = Caller::new(CallerId(1), address, Some(certificate.into()));
+            let caller = Caller::new(
+                CallerId(1),
+                address,
+                Some(certificate.into()),
+                CancellationToken::new(),
+            );
             let headers = headers
                 .iter()
                 .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));

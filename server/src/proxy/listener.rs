@@ -134,7 +134,8 @@ impl Callers {
         } = met;
         let _counted = Counted::on(&self.metrics.caller_connections);
         let id = CallerId(self.met.fetch_add(1, Ordering::Relaxed));
-        let caller = Arc::new(Caller::new(id, address, certificate));
+        let ends = self.proxy.cut.child_token();
+        let caller = Arc::new(Caller::new(id, address, certificate, ends));
         let limit = self.limits.handshake_timeout;
         let mut upkeep = Upkeep::new(&mut connection, Arc::clone(&caller), limit);
         let leave = self.drain.child_token();

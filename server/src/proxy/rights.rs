@@ -119,8 +119,8 @@ impl Proxy {
         self.wait(call, id, Sight::None, look).await
     }
 
-    /// Waits until a call that was allowed is so no more, by the policy, by what its edge says of itself, or because of who its
-    /// caller was taken for.
+    /// Waits until a call that was allowed is so no more, by the policy or by what its edge says of itself; for ever unless it
+    /// [is asked again](is_asked_again).
     pub(super) async fn revoked(
         &self,
         caller: &Caller,
@@ -128,24 +128,19 @@ impl Proxy {
         id: &ClientId,
         method: &str,
     ) -> Failure {
-        let denied = async {
-            loop {
-                // From before the look on, so that no change is missed.
-                let relabelled = self.registry.relabelled().wait(id);
-                let denied = self.until_rights(caller, rights, |now| self.denied(now, id, method));
-                tokio::select! {
-                    biased;
-                    denied = denied => return denied,
-                    () = relabelled, if is_asked(rights) => {}
+        loop {
+            // From before the look on, so that no change is missed.
+            let relabelled = self.registry.relabelled().wait(id);
+            let denied = self.until_rights(caller, rights, |now| self.denied(now, id, method));
+            tokio::select! {
+                biased;
+                denied = denied => {
+                    self.audit.denied(rights, Some(id), method, &denied, false);
+                    return Failure::Revoked;
                 }
+                () = relabelled => {}
             }
-        };
-        tokio::select! {
-            biased;
-            () = caller.distrusted() => {}
-            denied = denied => self.audit.denied(rights, Some(id), method, &denied, false),
         }
-        Failure::Revoked
     }
 
     /// Why a call that was allowed is so no more.
@@ -185,7 +180,7 @@ impl Proxy {
         rights: &Rights,
         look: impl Fn(Result<Rights, Denied>) -> Option<T>,
     ) -> T {
-        if !is_asked(rights) {
+        if !is_asked_again(rights) {
             return pending().await;
         }
         let look = |settings: &Settings| {
@@ -206,6 +201,6 @@ impl Proxy {
 }
 
 /// Whether a policy is asked again of who has these rights. Whom nobody asked is left alone; in a dry run everybody is asked.
-fn is_asked(rights: &Rights) -> bool {
+pub(super) fn is_asked_again(rights: &Rights) -> bool {
     rights.caller().is_some() || rights.are_dry_run()
 }
