@@ -91,8 +91,8 @@ pub(crate) enum Side {
     Target,
 }
 
-/// Copies until `source` ends, and counts. Flushes whenever it would wait for more. `hear` is told the first bytes, none
-/// if there are none.
+/// Copies until `source` ends, and counts. All that is there goes on at once, and is flushed before more is waited for. `hear`
+/// is told the first bytes, none if there are none.
 pub(crate) async fn copy(
     source: &mut (impl AsyncRead + Unpin),
     target: &mut (impl AsyncWrite + Unpin),
@@ -104,21 +104,32 @@ pub(crate) async fn copy(
     let mut copied = 0;
     loop {
         buffer.clear();
-        let read = match futures::poll!(pin!(source.read_buf(&mut buffer))) {
-            Poll::Ready(read) => read,
-            Poll::Pending => {
-                target.flush().await.map_err(failed)?;
-                source.read_buf(&mut buffer).await
-            }
-        };
-        if let Some(hear) = hear.take() {
-            hear(read.as_ref().map(|_| &*buffer));
+        let mut end = None;
+        while end.is_none() && buffer.len() < BUFFER {
+            let read = match futures::poll!(pin!(source.read_buf(&mut buffer))) {
+                Poll::Ready(read) => read,
+                Poll::Pending if buffer.is_empty() => {
+                    target.flush().await.map_err(failed)?;
+                    source.read_buf(&mut buffer).await
+                }
+                Poll::Pending => break,
+            };
+            end = match read {
+                Ok(1..) => None,
+                end => Some(end),
+            };
         }
-        if read.map_err(|_| Side::Source)? == 0 {
-            return Ok(copied);
+        if let Some(hear) = hear.take() {
+            match &end {
+                Some(Err(error)) if buffer.is_empty() => hear(Err(error)),
+                _ => hear(Ok(&buffer)),
+            }
         }
         target.write_all(&buffer).await.map_err(failed)?;
         copied += buffer.len() as u64;
+        if let Some(end) = end {
+            return end.map(|_| copied).map_err(|_| Side::Source);
+        }
     }
 }
 

@@ -17,6 +17,9 @@ pub(crate) use tuner::Tuner;
 
 /// First window of a stream.
 pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
+/// Largest frame that peers may send us: fewer frames for the same bytes, and on a link of 50 MB/s others are still in between
+/// every millisecond.
+pub(crate) const FRAME_SIZE: u32 = 64 * 1024;
 /// DATA frames of any size may pile up behind a slow reader: they are drained eagerly and merged, so their count says
 /// nothing about memory, and h2's budget for small ones would end the connection.
 pub(crate) const DATA_FRAME_BUDGET: usize = 1 << 40;

@@ -17,7 +17,7 @@ use crate::guard::{FrameGuard, Turn};
 use crate::limits::Limits;
 use crate::policy::Certificate;
 use crate::rewind::Written;
-use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW};
+use crate::windows::{DATA_FRAME_BUDGET, FRAME_SIZE, Holdings, SEND_BUFFER, STREAM_WINDOW};
 
 /// What is asked of a caller that comes with TLS. *Source:* gRPC over HTTP/2, "Security".
 pub(crate) const TLS: ListenerTerms = ListenerTerms {
@@ -138,6 +138,7 @@ async fn handshake(io: FrameGuard<BoxedIo>, limits: &Limits) -> io::Result<H2> {
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(Holdings::default().target(STREAM_WINDOW))
+        .max_frame_size(FRAME_SIZE)
         .max_concurrent_streams(calls)
         .max_header_list_size(limits.metadata.header_list())
         .max_send_buffer_size(SEND_BUFFER)

@@ -18,7 +18,7 @@ use crate::edge::resets::Resets;
 use crate::edge::sniff::{FirstFrame, Sniffed, Sniffer};
 use crate::edge::tolerance::Tolerance;
 use crate::guard::{Floods, FrameGuard};
-use crate::windows::{DATA_FRAME_BUDGET, Holdings, SEND_BUFFER, STREAM_WINDOW};
+use crate::windows::{DATA_FRAME_BUDGET, FRAME_SIZE, Holdings, SEND_BUFFER, STREAM_WINDOW};
 
 /// Largest header list that is read at all. Our own limit is far lower; this one must be so high that too large a list
 /// fails its call: h2 ends the lane at four times this, and drops what is over it from trailers without a word.
@@ -106,6 +106,7 @@ async fn greet(io: Sniffer, sniffed: &Sniffed, floods: &Arc<Floods>) -> Result<H
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(Holdings::default().target(STREAM_WINDOW))
+        .max_frame_size(FRAME_SIZE)
         .max_header_list_size(HEADER_LIST)
         .max_send_buffer_size(SEND_BUFFER)
         .data_frame_budget(DATA_FRAME_BUDGET)
