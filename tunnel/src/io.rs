@@ -5,7 +5,7 @@
 //! has then handed over everything it had), or when enough is gathered. Reads go through one buffer, which is
 //! given back while the tunnel is idle: an idle edge costs no buffer.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -32,6 +32,8 @@ pub type BoxedIo = Box<dyn Io>;
 const READ_BUFFER: usize = 64 * 1024;
 /// Gathered bytes that are sent without waiting for the reader to run dry.
 const WRITE_HIGH: usize = 128 * 1024;
+/// A piece as large as that goes to the socket without the detour over our buffer, and takes along what was gathered.
+const WRITE_THROUGH: usize = 16 * 1024;
 /// Reads that gathered bytes wait for at most.
 const READS_PER_SEND: u8 = 4;
 /// Connections whose end is passed on between two looks at who else has something to do. Ten thousand may end in one
@@ -139,6 +141,20 @@ impl Coalescing {
             self.outgoing = BytesMut::new();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Hands what was gathered to the socket, and `bytes` after it. Returns how many of these it took.
+    fn send_through(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> io::Result<usize> {
+        let slices = [IoSlice::new(&self.outgoing), IoSlice::new(bytes)];
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, &slices);
+        let Poll::Ready(n) = self.note(written)? else {
+            return Ok(0);
+        };
+        self.unflushed = true;
+        self.flood.sent(n);
+        let gathered = n.min(self.outgoing.len());
+        self.outgoing.advance(gathered);
+        Ok(n - gathered)
     }
 
     /// Sees whether the socket was full, and is no more.
@@ -262,7 +278,11 @@ impl futures::AsyncWrite for Coalescing {
         if self.outgoing.len() >= WRITE_HIGH {
             ready!(self.poll_send(cx))?;
         }
-        self.outgoing.extend_from_slice(bytes);
+        let mut sent = 0;
+        if bytes.len() >= WRITE_THROUGH && !self.blocked && self.io.is_write_vectored() {
+            sent = self.send_through(cx, bytes)?;
+        }
+        self.outgoing.extend_from_slice(&bytes[sent..]);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -279,6 +299,7 @@ impl futures::AsyncWrite for Coalescing {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
@@ -308,6 +329,32 @@ mod tests {
         let mut got = [0; 3];
         far.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"abc");
+    }
+
+    #[tokio::test]
+    async fn a_large_piece_leaves_at_once_with_what_was_gathered() {
+        for room in [1024, 64 * 1024] {
+            let (near, mut far) = tokio::io::duplex(room);
+            let mut near = Coalescing::new(Box::new(near), Arc::new(Activity::new()));
+            let large: Vec<u8> = (0..WRITE_THROUGH).map(|n| n as u8).collect();
+            for piece in [b"gathered", &large[..], b"after it"] {
+                let write = futures::AsyncWriteExt::write_all(&mut near, piece);
+                write.await.unwrap();
+            }
+            let at_once = room.min(8 + WRITE_THROUGH);
+            let mut got = vec![0; at_once];
+            far.read_exact(&mut got).await.unwrap();
+            assert!(futures::poll!(pin!(far.read_u8())).is_pending());
+            // The rest leaves as ever.
+            let all = [b"gathered", &large[..], b"after it"].concat();
+            while got.len() < all.len() {
+                let mut one = [0; 1];
+                let read = futures::AsyncReadExt::read(&mut near, &mut one);
+                assert!(futures::poll!(pin!(read)).is_pending());
+                far.read_buf(&mut got).await.unwrap();
+            }
+            assert!(got == all);
+        }
     }
 
     /// As TLS does, which encrypts into a buffer of its own.
