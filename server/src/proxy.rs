@@ -456,7 +456,7 @@ mod tests {
         size_of::<F>()
     }
 
-    /// A call is moved a few times before it begins, and has all of this for as long as it lasts.
+    /// A call has all of this for as long as it lasts.
     #[test]
     fn a_call_is_small() {
         let size = size(Proxy::serve);

@@ -192,7 +192,8 @@ impl Callers {
         let (request, respond) = call;
         let proxy = Arc::clone(&self.proxy);
         let serve = proxy.serve(request, respond, Arc::clone(caller), caller.call());
-        self.calls.spawn(serve.in_current_span());
+        // Boxed: a task is moved a few times before it begins, and once more when it is over.
+        self.calls.spawn(Box::pin(serve).in_current_span());
     }
 }
 

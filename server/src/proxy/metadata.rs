@@ -41,31 +41,28 @@ pub(crate) fn trailers_to_backend(trailers: &mut HeaderMap) {
 
 fn entries_to_backend(headers: &mut HeaderMap) {
     headers.remove(CLIENT_ID);
-    drop_hop_by_hop(headers);
-    drop_ours(headers);
+    drop_ours_and_of_hop(headers);
 }
 
 /// Makes a backend's headers or trailers the caller's.
 pub(crate) fn to_caller(headers: &mut HeaderMap) {
-    drop_hop_by_hop(headers);
     let inner: Vec<_> = headers.get_all(MUX_ERROR).iter().cloned().collect();
-    drop_ours(headers);
+    drop_ours_and_of_hop(headers);
     for reason in inner {
         headers.append(MUX_ERROR_INNER, reason);
     }
 }
 
-/// h2 refuses the others (`connection`, `transfer-encoding`, `upgrade`, …) by itself.
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    for name in [
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "http2-settings",
-    ] {
-        headers.remove(name);
-    }
+/// Whether it is for the next hop alone. h2 refuses the others (`connection`, `transfer-encoding`, `upgrade`, …) by itself.
+fn is_of_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "http2-settings"
+    )
 }
 
 /// Whether it is metadata in our name.
@@ -73,9 +70,11 @@ pub(super) fn is_ours(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-mux-")
 }
 
-fn drop_ours(headers: &mut HeaderMap) {
-    // Almost always there is none, and nothing to allocate.
-    while let Some(name) = headers.keys().find(|name| is_ours(name)).cloned() {
+/// Drops what must go no further.
+fn drop_ours_and_of_hop(headers: &mut HeaderMap) {
+    let ends_here = |name: &&HeaderName| is_ours(name) || is_of_hop(name);
+    // Almost always there is none: one look at the names costs less than looking each of these up.
+    while let Some(name) = headers.keys().find(ends_here).cloned() {
         headers.remove(name);
     }
 }
