@@ -9,7 +9,7 @@ use grpc_multiplexer_process::Threads;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::newcomers::{Newcomers, Seat};
@@ -59,12 +59,12 @@ pub(crate) async fn accept_loop(
                 let thread = threads.least_busy();
                 serve(Accepted {
                     socket,
-                    thread,
+                    thread: thread.clone(),
                     remote,
                     seat,
                 });
-                // After all that is under way: many who come at once do not keep the others waiting.
-                yield_now().await;
+                // After all that is under way there: many who come at once do not keep the others waiting.
+                let _ = timeout(PAUSE_MOST, thread.spawn(yield_now())).await;
             }
             Err(error) if is_about_one_connection(&error) => {
                 tracing::debug!(%error, listener = name, "connection lost before it was accepted");

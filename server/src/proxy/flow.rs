@@ -32,6 +32,10 @@ pub(crate) enum End {
 #[derive(Debug)]
 pub(crate) struct TargetGone;
 
+/// So much of a request is handed to h2 together with its headers: a stream has no capacity before these went out, and a small
+/// call would go in two pieces, with a round over all tasks between them. h2 keeps it where the window is smaller.
+const AHEAD: usize = 16 * 1024;
+
 #[derive(Debug, Default)]
 pub(crate) struct Flow {
     held: Chunks,
@@ -40,13 +44,16 @@ pub(crate) struct Flow {
     moved: u64,
     end: Option<End>,
     kept: Option<Kept>,
+    /// Bytes that still go to the next hop before it has capacity for them.
+    ahead: usize,
 }
 
 impl Flow {
-    /// One that can begin anew while no more than `limit` bytes went out.
-    pub(crate) fn keeping(limit: usize) -> Self {
+    /// That of a request, which can begin anew while no more than `limit` bytes went out.
+    pub(crate) fn of_request(limit: usize) -> Self {
         Self {
             kept: Some(Kept::new(limit)),
+            ahead: AHEAD,
             ..Self::default()
         }
     }
@@ -62,6 +69,7 @@ impl Flow {
             return false;
         };
         self.again = chunks.len();
+        self.ahead = AHEAD;
         self.held.prepend(chunks);
         self.end = self.end.take().or(end);
         true
@@ -149,7 +157,7 @@ impl Flow {
                 break Poll::Ready(Ok(()));
             }
             target.reserve_capacity(self.held.len());
-            let mut room = target.capacity();
+            let mut room = target.capacity().max(self.ahead);
             if room == 0 {
                 match target.poll_capacity(cx) {
                     Poll::Ready(Some(Ok(n))) => room = n,
@@ -162,6 +170,7 @@ impl Flow {
             }
             let chunk = self.held.pop(room);
             passed += chunk.len();
+            self.ahead = self.ahead.saturating_sub(chunk.len());
             if self.kept.as_mut().is_some_and(|kept| !kept.keep(&chunk)) {
                 self.kept = None;
             }

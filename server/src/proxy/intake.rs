@@ -32,7 +32,7 @@ impl Intake {
     pub(crate) fn new(source: RecvStream, caller: Arc<Caller>, keep: usize, load: Load) -> Self {
         Self {
             source,
-            flow: Flow::keeping(keep),
+            flow: Flow::of_request(keep),
             caller,
             load,
         }
