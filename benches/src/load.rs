@@ -1,0 +1,11 @@
+//! Calls, made on the h2 crate without anything between: the load shares the machine with what it measures.
+
+mod call;
+mod connection;
+mod stream;
+mod unary;
+
+pub(crate) use call::{Failures, begin, message};
+pub(crate) use connection::{Connection, Target};
+pub(crate) use stream::{Flow, down, paused, up};
+pub(crate) use unary::{Calls, at_rate, innocents, one_after_the_other};

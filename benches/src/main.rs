@@ -1,0 +1,89 @@
+//! `bench`: what calls cost through the multiplexer, beside calls without it and through others. `benches/run` says with which options.
+//!
+//! The load is in this process, on one thread. `bench backend` is what it calls, in a process of its own.
+
+mod backend;
+mod cost;
+mod load;
+mod machine;
+mod metronome;
+mod options;
+mod paths;
+mod peers;
+mod product;
+mod programs;
+mod relay;
+mod report;
+mod results;
+mod stats;
+mod table;
+mod targets;
+mod workloads;
+
+use std::process::ExitCode;
+
+use crate::options::Options;
+use crate::paths::World;
+use crate::programs::PROGRAMS;
+use crate::results::Results;
+use crate::workloads::{beside, harm, line, loopback};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["backend"] => many_threads()?.block_on(backend::run())?,
+        ["relay", target, rtt, rate] => relay::run(target, rtt, rate)?,
+        _ => return one_thread()?.block_on(run(Options::read(&args)?)),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an ordinary server has.
+fn many_threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+}
+
+fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    if options.list {
+        workloads::names().for_each(|name| println!("{name}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(programs) = options.programs.clone() {
+        PROGRAMS.get_or_init(|| programs);
+    }
+    println!("{}", machine::described()?);
+    let mut results = Results::default();
+    let cells = loopback::wanted(&options);
+    if !cells.is_empty() || harm::wanted(&options) {
+        let world = World::start(&options.peers).await?;
+        loopback::run(&world, &cells, &options, &mut results).await?;
+        for cell in &cells {
+            println!("{}", report::loopback(cell, &world.paths, &results));
+        }
+        harm::run(&world, &options, &mut results).await?;
+    }
+    line::run(&options, &mut results).await?;
+    beside::run(&options, &mut results).await?;
+    for table in report::others(&results) {
+        println!("{table}");
+    }
+    let (table, missed) = targets::judged(&results);
+    println!("{table}");
+    println!("Calls that failed: {}", results.failures);
+    let failed = results.failures.count() > 0 || (options.must && missed);
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}

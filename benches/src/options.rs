@@ -1,0 +1,104 @@
+//! What to run.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+
+/// Rounds that count, unless told otherwise.
+const ROUNDS: usize = 5;
+
+/// Rounds of what takes seconds, at most.
+const FEW: usize = 3;
+
+/// Arguments of `bench`.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) full: bool,
+    only: Vec<String>,
+    pub(crate) rounds: usize,
+    /// Further ways to the backend.
+    pub(crate) peers: Vec<(String, SocketAddr)>,
+    pub(crate) programs: Option<PathBuf>,
+    /// A target that is missed is a failure.
+    pub(crate) must: bool,
+    pub(crate) list: bool,
+}
+
+impl Options {
+    pub(crate) fn read(args: &[&str]) -> anyhow::Result<Self> {
+        let mut options = Self {
+            full: false,
+            only: Vec::new(),
+            rounds: ROUNDS,
+            peers: Vec::new(),
+            programs: None,
+            must: false,
+            list: false,
+        };
+        let mut args = args.iter();
+        while let Some(option) = args.next() {
+            let mut value = || {
+                args.next()
+                    .with_context(|| format!("{option} needs a value"))
+            };
+            match *option {
+                "--full" => options.full = true,
+                "--must" => options.must = true,
+                "--list" => options.list = true,
+                "--only" => options.only.push((*value()?).to_owned()),
+                "--rounds" => options.rounds = value()?.parse().context("--rounds")?,
+                "--programs" => options.programs = Some(value()?.into()),
+                "--peer" => options.peers.push(peer(value()?)?),
+                _ => bail!("unknown option {option}: benches/run says which there are"),
+            }
+        }
+        ensure!(options.rounds > 0, "--rounds must be 1 or more");
+        Ok(options)
+    }
+
+    /// Rounds of what takes seconds, and of which none is thrown away.
+    pub(crate) fn few(&self) -> usize {
+        self.rounds.min(FEW)
+    }
+
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| name.starts_with(only))
+    }
+}
+
+fn peer(value: &str) -> anyhow::Result<(String, SocketAddr)> {
+    let parts = value.split_once('=');
+    let (name, address) = parts.with_context(|| format!("{value:?} is not NAME=HOST:PORT"))?;
+    let address = address
+        .parse()
+        .with_context(|| format!("{address:?} is not IP:PORT"))?;
+    Ok((name.to_owned(), address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_wanted_by_their_beginning() {
+        let options = Options::read(&["--only", "unary", "--only", "up-64k"]).expect("right");
+        let wanted = ["unary-8x8", "up-64k", "down-64k"].map(|name| options.wants(name));
+        assert_eq!(wanted, [true, true, false]);
+        assert!(Options::read(&[]).expect("right").wants("down-64k"));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for args in [
+            &["--only"][..],
+            &["--rounds", "0"],
+            &["--peer", "x"],
+            &["--what"],
+        ] {
+            assert!(Options::read(args).is_err(), "{args:?}");
+        }
+        let peer = Options::read(&["--peer", "frp=127.0.0.1:7"]).expect("right");
+        assert_eq!(peer.peers[0].0, "frp");
+    }
+}

@@ -1,0 +1,297 @@
+//! What is wanted of the numbers.
+
+use std::cmp::Ordering;
+
+use crate::paths::{DIRECT, OURS, OURS_TLS};
+use crate::results::{Measure, Results};
+use crate::table::{number, table};
+use crate::workloads::{beside, harm, line};
+
+/// Proxies that ours is compared with.
+const NGINX: &str = "nginx";
+const HAPROXY: &str = "haproxy";
+
+/// One number, and what it must and is to be.
+#[derive(Debug)]
+struct Target {
+    what: String,
+    bound: Bound,
+    must: Option<f64>,
+    aim: Option<f64>,
+    measured: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    AtLeast,
+    AtMost,
+}
+
+impl Bound {
+    fn holds(self, value: f64, limit: f64) -> bool {
+        let good = match self {
+            Self::AtLeast => Ordering::Less,
+            Self::AtMost => Ordering::Greater,
+        };
+        value.total_cmp(&limit) != good
+    }
+
+    fn shown(self, limit: Option<f64>) -> String {
+        let sign = match self {
+            Self::AtLeast => "≥",
+            Self::AtMost => "≤",
+        };
+        limit.map_or_else(|| "-".to_owned(), |limit| format!("{sign} {limit}"))
+    }
+}
+
+impl Target {
+    fn at_least(what: impl Into<String>, must: f64, aim: f64, measured: Option<f64>) -> Self {
+        Self {
+            what: what.into(),
+            bound: Bound::AtLeast,
+            must: Some(must),
+            aim: Some(aim),
+            measured,
+        }
+    }
+
+    fn at_most(what: impl Into<String>, must: f64, aim: f64, measured: Option<f64>) -> Self {
+        Self {
+            bound: Bound::AtMost,
+            ..Self::at_least(what, must, aim, measured)
+        }
+    }
+
+    /// One that need not be, but is to be.
+    fn aims(self) -> Self {
+        Self { must: None, ..self }
+    }
+
+    /// One that is missed already where less would be enough.
+    fn must_only(self) -> Self {
+        Self { aim: None, ..self }
+    }
+
+    fn is_missed(&self) -> bool {
+        let holds = |limit| {
+            self.measured
+                .is_none_or(|value| self.bound.holds(value, limit))
+        };
+        !self.must.is_none_or(holds)
+    }
+
+    fn verdict(&self) -> &'static str {
+        let reaches = |limit| {
+            self.measured
+                .is_some_and(|value| self.bound.holds(value, limit))
+        };
+        match self.measured {
+            None => "not measured",
+            Some(_) if self.is_missed() => "MISSED",
+            Some(_) if self.aim.is_none_or(reaches) => "ok",
+            Some(_) if self.must.is_none() => "below the aim",
+            Some(_) => "ok, below the aim",
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.what.clone(),
+            self.bound.shown(self.must),
+            self.bound.shown(self.aim),
+            self.measured.map_or_else(|| "-".to_owned(), number),
+            self.verdict().to_owned(),
+        ]
+    }
+}
+
+/// The table, and whether anything is less than it must be.
+pub(crate) fn judged(results: &Results) -> (String, bool) {
+    let targets = all(results);
+    let measured = targets.iter().filter(|target| target.measured.is_some());
+    let rows: Vec<_> = measured.map(Target::row).collect();
+    let missed = targets.iter().any(Target::is_missed);
+    let heading = ["target", "must", "aim", "measured", ""];
+    (format!("### Targets\n\n{}", table(&heading, &rows)), missed)
+}
+
+fn all(results: &Results) -> Vec<Target> {
+    let rate = |workload, other| results.ratio(workload, OURS, other, Measure::Rate);
+    let mut targets = vec![
+        Target::at_least(
+            "small unary 8x8, calls/s to direct",
+            0.5,
+            0.7,
+            rate("unary-8x8", DIRECT),
+        ),
+        Target::at_most(
+            "processor time of server and edge for a small call, to HAProxy's",
+            1.4,
+            1.0,
+            results.ratio("unary-8x8", OURS, HAPROXY, Measure::Between),
+        ),
+        Target::at_most(
+            "p50 of one call at a time, to direct",
+            2.5,
+            1.8,
+            results.ratio("unary-1x1", OURS, DIRECT, Measure::P50),
+        ),
+        Target::at_most(
+            "p50 at 1,000 calls/s, µs more than direct",
+            150.0,
+            150.0,
+            results
+                .difference("unary-at-1000", OURS, DIRECT, Measure::P50)
+                .map(|ms| ms * 1e3),
+        ),
+        Target::at_most(
+            "p99 at 1,000 calls/s, to nginx's",
+            1.3,
+            1.0,
+            results.ratio("unary-at-1000", OURS, NGINX, Measure::P99),
+        ),
+    ];
+    for (workload, what) in [
+        ("down-64k", "64 KiB to the caller"),
+        ("up-64k", "64 KiB to the backend"),
+    ] {
+        targets.extend([
+            Target::at_least(
+                format!("{what}, MB/s to direct"),
+                0.4,
+                0.4,
+                rate(workload, DIRECT),
+            ),
+            Target::at_least(
+                format!("{what}, MB/s to HAProxy's"),
+                1.0,
+                1.0,
+                rate(workload, HAPROXY),
+            ),
+            Target::at_least(
+                format!("{what}, MB/s to nginx's"),
+                1.0,
+                1.0,
+                rate(workload, NGINX),
+            )
+            .aims(),
+        ]);
+    }
+    targets.extend([
+        Target::at_least(
+            "100 B streamed, messages/s to direct",
+            0.6,
+            0.6,
+            rate("down-100", DIRECT),
+        ),
+        Target::at_least(
+            "100 B streamed, messages/s to nginx's",
+            1.0,
+            1.0,
+            rate("down-100", NGINX),
+        )
+        .aims(),
+        Target::at_most(
+            "processor time of a small call over TLS, to plain",
+            1.35,
+            1.2,
+            results.ratio("unary-8x8", OURS_TLS, OURS, Measure::Between),
+        ),
+    ]);
+    targets.extend(of_lines(results));
+    targets.extend(of_harm(results));
+    targets
+}
+
+fn of_lines(results: &Results) -> Vec<Target> {
+    let median = |workload, measure| results.median(workload, OURS, measure);
+    let mut targets = Vec::new();
+    for (workload, way) in [(line::DOWN, "to the caller"), (line::UP, "to the backend")] {
+        let what = format!("% of a line of 50 ms and 100 MB/s {way}");
+        targets.extend([
+            Target::at_least(
+                format!("{what}, after 2 s"),
+                90.0,
+                95.0,
+                median(workload, Measure::Line),
+            ),
+            Target::at_least(
+                format!("{what}, in the first 2 s"),
+                80.0,
+                80.0,
+                median(workload, Measure::Cold),
+            )
+            .aims(),
+        ]);
+    }
+    targets.extend([
+        Target::at_most(
+            "p50 beside a bulk, to alone",
+            2.0,
+            1.3,
+            median(beside::BESIDE, Measure::Times),
+        ),
+        Target::at_least(
+            "% of the line of that bulk",
+            85.0,
+            95.0,
+            median(beside::BESIDE, Measure::Line),
+        ),
+    ]);
+    targets
+}
+
+fn of_harm(results: &Results) -> Vec<Target> {
+    let workloads = [harm::SLOW]
+        .into_iter()
+        .chain(harm::CANCELS.map(|(name, _)| name));
+    let target = |workload| {
+        let failed = results.median(workload, OURS, Measure::Failed);
+        Target::at_most(
+            format!("innocent calls that failed beside {workload}"),
+            0.0,
+            0.0,
+            failed,
+        )
+    };
+    workloads.map(target).map(Target::must_only).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdicts(values: &[f64], of: fn(Option<f64>) -> Target) -> Vec<&'static str> {
+        let verdict = |value: &f64| of(Some(*value)).verdict();
+        values.iter().map(verdict).collect()
+    }
+
+    #[test]
+    fn a_bound_is_within() {
+        let least = |value| Target::at_least("x", 0.5, 0.7, value);
+        assert_eq!(
+            verdicts(&[0.7, 0.5, 0.4], least),
+            ["ok", "ok, below the aim", "MISSED"]
+        );
+        let most = |value| Target::at_most("x", 2.0, 1.3, value);
+        assert_eq!(
+            verdicts(&[1.3, 2.0, 2.1], most),
+            ["ok", "ok, below the aim", "MISSED"]
+        );
+    }
+
+    #[test]
+    fn an_aim_alone_is_never_missed() {
+        let aim = |value| Target::at_least("x", 1.0, 1.0, value).aims();
+        assert_eq!(verdicts(&[1.0, 0.9], aim), ["ok", "below the aim"]);
+        assert!(!aim(Some(0.1)).is_missed());
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_missed() {
+        let (table, missed) = judged(&Results::default());
+        assert!(!missed);
+        assert_eq!(table.lines().count(), 4);
+    }
+}
