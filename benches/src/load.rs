@@ -5,7 +5,7 @@ mod connection;
 mod stream;
 mod unary;
 
-pub(crate) use call::{Failures, begin, message};
+pub(crate) use call::{Failures, begin, end, message};
 pub(crate) use connection::{Connection, Target};
 pub(crate) use stream::{Flow, down, paused, up};
 pub(crate) use unary::{Calls, at_rate, innocents, one_after_the_other};

@@ -4,6 +4,7 @@
 
 mod backend;
 mod cost;
+mod edges;
 mod load;
 mod machine;
 mod metronome;
@@ -26,13 +27,17 @@ use crate::options::Options;
 use crate::paths::World;
 use crate::programs::PROGRAMS;
 use crate::results::Results;
-use crate::workloads::{beside, harm, line, loopback};
+use crate::workloads::{beside, harm, idle, in_flight, line, loopback, system_calls};
 
 fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["backend"] => many_threads()?.block_on(backend::run())?,
+        ["edges", server, count] => many_threads()?.block_on(edges::run(server, count, None))?,
+        ["edges", server, count, ca] => {
+            many_threads()?.block_on(edges::run(server, count, Some(ca)))?
+        }
         ["relay", target, rtt, rate] => relay::run(target, rtt, rate)?,
         _ => return one_thread()?.block_on(run(Options::read(&args)?)),
     }
@@ -63,27 +68,44 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     println!("{}", machine::described()?);
     let mut results = Results::default();
-    let cells = loopback::wanted(&options);
-    if !cells.is_empty() || harm::wanted(&options) {
-        let world = World::start(&options.peers).await?;
-        loopback::run(&world, &cells, &options, &mut results).await?;
-        for cell in &cells {
-            println!("{}", report::loopback(cell, &world.paths, &results));
-        }
-        harm::run(&world, &options, &mut results).await?;
-    }
-    line::run(&options, &mut results).await?;
-    beside::run(&options, &mut results).await?;
+    let ran = on_this_machine(&options, &mut results).await;
+    results.note(ran);
+    let ran = line::run(&options, &mut results).await;
+    results.note(ran);
+    let ran = beside::run(&options, &mut results).await;
+    results.note(ran);
+    let ran = idle::run(&options, &mut results).await;
+    results.note(ran);
+    let ran = in_flight::run(&options, &mut results).await;
+    results.note(ran);
+    let ran = system_calls::run(&options, &mut results).await;
+    results.note(ran);
     for table in report::others(&results) {
         println!("{table}");
     }
     let (table, missed) = targets::judged(&results);
     println!("{table}");
-    println!("Calls that failed: {}", results.failures);
+    println!("Calls, and runs: {}", results.failures);
     let failed = results.failures.count() > 0 || (options.must && missed);
     Ok(if failed {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What needs all paths at once.
+#[expect(clippy::print_stdout, reason = "the result")]
+async fn on_this_machine(options: &Options, results: &mut Results) -> anyhow::Result<()> {
+    let cells = loopback::wanted(options);
+    if cells.is_empty() && !harm::wanted(options) {
+        return Ok(());
+    }
+    let world = World::start(&options.peers).await?;
+    let ran = loopback::run(&world, &cells, options, results).await;
+    results.note(ran);
+    for cell in &cells {
+        println!("{}", report::loopback(cell, &world.paths, results));
+    }
+    harm::run(&world, options, results).await
 }

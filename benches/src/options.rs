@@ -57,13 +57,22 @@ impl Options {
         Ok(options)
     }
 
+    /// The same for what only `--full` runs, unless it is named.
+    pub(crate) fn wants_long(&self, name: &str) -> bool {
+        (self.full || !self.only.is_empty()) && self.wants(name)
+    }
+
     /// Rounds of what takes seconds, and of which none is thrown away.
     pub(crate) fn few(&self) -> usize {
         self.rounds.min(FEW)
     }
 
     pub(crate) fn wants(&self, name: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|only| name.starts_with(only))
+        let is_named = |only: &String| {
+            let rest = name.strip_prefix(only.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        };
+        self.only.is_empty() || self.only.iter().any(is_named)
     }
 }
 
@@ -81,11 +90,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_wanted_by_their_beginning() {
+    fn names_are_wanted_by_what_is_before_a_dash() {
         let options = Options::read(&["--only", "unary", "--only", "up-64k"]).expect("right");
-        let wanted = ["unary-8x8", "up-64k", "down-64k"].map(|name| options.wants(name));
-        assert_eq!(wanted, [true, true, false]);
-        assert!(Options::read(&[]).expect("right").wants("down-64k"));
+        let wanted = ["unary-8x8", "up-64k", "up-64k2", "down-64k"];
+        let wanted = wanted.map(|name| options.wants(name));
+        assert_eq!(wanted, [true, true, false, false]);
+        let all = Options::read(&[]).expect("right");
+        assert!(all.wants("down-64k") && !all.wants_long("idle-1000"));
+        assert!(
+            Options::read(&["--full"])
+                .expect("right")
+                .wants_long("idle-1000")
+        );
     }
 
     #[test]

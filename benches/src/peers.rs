@@ -1,6 +1,7 @@
 //! Programs of others that also bring a call to a backend.
 
 mod proxies;
+mod tunnels;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,8 +23,10 @@ struct Kind {
     program: &'static str,
     /// Where it is to be had.
     from: &'static str,
-    /// Its processes, and where it listens then.
+    /// Its processes.
     start: fn(&Setup) -> Vec<Command>,
+    /// Where the first of them listens before the next is started.
+    control: fn(&Setup) -> SocketAddr,
 }
 
 /// What a peer is started with.
@@ -38,7 +41,12 @@ struct Setup {
     inner: SocketAddr,
 }
 
-const KINDS: &[Kind] = &[proxies::NGINX, proxies::HAPROXY];
+const KINDS: &[Kind] = &[
+    proxies::NGINX,
+    proxies::HAPROXY,
+    tunnels::RATHOLE,
+    tunnels::BORE,
+];
 
 /// One that runs.
 #[derive(Debug)]
@@ -51,7 +59,7 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Starts those that are found, and names the others.
-    pub(crate) async fn start_all(backend: SocketAddr) -> Vec<anyhow::Result<Self>> {
+    pub(crate) async fn start_all(backend: SocketAddr) -> Vec<Self> {
         let mut peers = Vec::new();
         for kind in KINDS {
             match found(kind.program) {
@@ -65,7 +73,7 @@ impl Peer {
         peers
     }
 
-    async fn start(kind: &Kind, program: PathBuf, backend: SocketAddr) -> anyhow::Result<Self> {
+    async fn start(kind: &Kind, program: PathBuf, backend: SocketAddr) -> Self {
         let [address, inner] = free();
         let folder = Folder::new("bench-peer");
         let setup = Setup {
@@ -75,24 +83,32 @@ impl Peer {
             address,
             inner,
         };
-        let processes: Vec<_> = (kind.start)(&setup).into_iter().map(Process::of).collect();
-        let peer = Self {
+        let control = (kind.control)(&setup);
+        let mut processes = Vec::new();
+        for command in (kind.start)(&setup) {
+            processes.push(Process::of(command));
+            listens(kind.name, control).await;
+        }
+        listens(kind.name, address).await;
+        Self {
             name: kind.name,
             address,
             processes,
             _folder: setup.folder,
-        };
-        until(&format!("{} listens", kind.name), async || {
-            TcpStream::connect(address).await.ok()
-        })
-        .await;
-        Ok(peer)
+        }
     }
 
     pub(crate) fn parts(&self) -> Vec<(Measure, u32)> {
         let pids = self.processes.iter().map(Process::pid);
         pids.map(|pid| (Measure::PeerTime, pid)).collect()
     }
+}
+
+async fn listens(name: &str, address: SocketAddr) {
+    until(&format!("{name} listens at {address}"), async || {
+        TcpStream::connect(address).await.ok()
+    })
+    .await;
 }
 
 /// A peer with children is asked to end: they would outlive it if it were killed.

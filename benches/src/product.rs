@@ -71,6 +71,11 @@ impl Mux {
         self.mux.pid()
     }
 
+    /// The authority's file, if edges need one.
+    pub(crate) fn ca(&self) -> Option<&str> {
+        self.tls.as_ref().map(|tls| tls.ca.as_str())
+    }
+
     /// An edge of it, once that is connected.
     pub(crate) async fn edge(&self, id: &str, backend: SocketAddr) -> anyhow::Result<Edge> {
         self.edge_by(self.multiplexer, id, backend).await
@@ -87,8 +92,8 @@ impl Mux {
         command.args(["--client-id", id]);
         command.args(["--multiplexer-address", &address.to_string()]);
         command.args(["--grpc-server-address", &backend.to_string()]);
-        if let Some(tls) = &self.tls {
-            command.args(["--multiplexer-tls-ca", &tls.ca]);
+        if let Some(ca) = self.ca() {
+            command.args(["--multiplexer-tls-ca", ca]);
         }
         let process = Process::of(command);
         let connected = timeout(harness::DEADLINE, process.says(" connected ")).await;

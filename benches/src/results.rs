@@ -8,7 +8,7 @@ use crate::stats::{median, percentile, ratio};
 /// What a number is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Measure {
-    /// Calls, messages or MB a second.
+    /// Calls, messages or MB a second, or system calls for each call.
     Rate,
     /// Milliseconds.
     P50,
@@ -33,6 +33,16 @@ pub(crate) enum Measure {
     Innocents,
     Failed,
     OwnFailed,
+    /// Until all edges were there, and how many were lost.
+    Seconds,
+    Lost,
+    /// KiB for each edge or call.
+    Memory,
+    EdgeMemory,
+    /// Percent of a processor.
+    Idle,
+    /// System calls of the edge for each call; [`Rate`](Self::Rate) has those of the server.
+    EdgeRate,
 }
 
 impl Measure {
@@ -72,6 +82,14 @@ impl Results {
     pub(crate) fn add(&mut self, workload: &str, path: &str, sample: Sample) {
         let key = (workload.to_owned(), path.to_owned());
         self.samples.entry(key).or_default().push(sample);
+    }
+
+    /// A run that could not be made is a failure like a call.
+    pub(crate) fn note(&mut self, ran: anyhow::Result<()>) {
+        if let Err(error) = ran {
+            eprintln!("bench: {error:#}");
+            self.failures.add(&error);
+        }
     }
 
     fn all(&self, workload: &str, path: &str, measure: Measure) -> Vec<f64> {

@@ -19,7 +19,7 @@ fn grouped(whole: &str) -> String {
     let mut out = String::new();
     for (n, digit) in whole.chars().enumerate() {
         let left = whole.len() - n;
-        if n > 0 && left % 3 == 0 && out != "-" {
+        if n > 0 && left.is_multiple_of(3) && out != "-" {
             out.push(',');
         }
         out.push(digit);

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use crate::paths::{DIRECT, OURS, OURS_TLS};
 use crate::results::{Measure, Results};
 use crate::table::{number, table};
-use crate::workloads::{beside, harm, line};
+use crate::workloads::{beside, harm, idle, in_flight, line};
 
 /// Proxies that ours is compared with.
 const NGINX: &str = "nginx";
@@ -201,6 +201,7 @@ fn all(results: &Results) -> Vec<Target> {
     ]);
     targets.extend(of_lines(results));
     targets.extend(of_harm(results));
+    targets.extend(of_many(results));
     targets
 }
 
@@ -256,6 +257,45 @@ fn of_harm(results: &Results) -> Vec<Target> {
         )
     };
     workloads.map(target).map(Target::must_only).collect()
+}
+
+fn of_many(results: &Results) -> Vec<Target> {
+    let most = idle::COUNTS[idle::COUNTS.len() - 1].0;
+    let mut targets = Vec::new();
+    for (path, memory, seconds) in [
+        (OURS, (8.0, 4.0), (3.0, 1.0)),
+        (OURS_TLS, (40.0, 20.0), (15.0, 5.0)),
+    ] {
+        let median = |measure| results.median(most, path, measure);
+        targets.extend([
+            Target::at_most(
+                format!("KiB of the server for an idle edge, {path}"),
+                memory.0,
+                memory.1,
+                median(Measure::Memory),
+            ),
+            Target::at_most(
+                format!("s until 10,000 edges are there, {path}"),
+                seconds.0,
+                seconds.1,
+                median(Measure::Seconds),
+            ),
+            Target::at_most(
+                format!("of which are lost, {path}"),
+                0.0,
+                0.0,
+                median(Measure::Lost),
+            ),
+        ]);
+    }
+    let call = results.median(in_flight::IN_FLIGHT, OURS, Measure::Memory);
+    targets.push(Target::at_most(
+        "KiB of the server for an open call",
+        6.0,
+        3.0,
+        call,
+    ));
+    targets
 }
 
 #[cfg(test)]

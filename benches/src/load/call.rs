@@ -75,6 +75,11 @@ pub(crate) async fn begin(
     start(&connection.send, connection.request(method), body, false).await
 }
 
+/// Waits for a good answer, whatever is in it.
+pub(crate) async fn end(response: ResponseFuture) -> anyhow::Result<()> {
+    answered(response, drop).await
+}
+
 /// A unary call. Sees that the answer is as long as the request.
 pub(super) async fn echoed(
     send: &SendRequest<Bytes>,

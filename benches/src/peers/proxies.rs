@@ -12,6 +12,7 @@ pub(super) const NGINX: Kind = Kind {
     program: "nginx",
     from: "apt-get install nginx-light",
     start: nginx,
+    control: |setup| setup.address,
 };
 
 /// HAProxy.
@@ -20,6 +21,7 @@ pub(super) const HAPROXY: Kind = Kind {
     program: "haproxy",
     from: "apt-get install haproxy",
     start: haproxy,
+    control: |setup| setup.address,
 };
 
 fn nginx(setup: &Setup) -> Vec<Command> {

@@ -112,8 +112,7 @@ async fn innocents_beside(
         done
     });
     let mut own = Failures::default();
-    let done = done.map_err(anyhow::Error::from).flatten();
-    if let Err(error) = done {
+    if let Err(error) = done.context("it does not end").and_then(|done| done) {
         own.add(&error);
     }
     Ok(Harm {
