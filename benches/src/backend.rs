@@ -1,4 +1,5 @@
-//! `bench backend`: the backend of all paths, an ordinary tonic server. Messages are bytes, so that nothing of what it costs is protobuf.
+//! `bench backend ADDRESS`: the backend of all paths, an ordinary tonic server. Messages are bytes, so that nothing of what it
+//! costs is protobuf.
 
 mod codec;
 mod down;
@@ -29,8 +30,8 @@ pub(crate) const WINDOW: u32 = 8 * 1024 * 1024;
 const CALLS: u32 = 100_000;
 
 /// Serves until the process is killed.
-pub(crate) async fn run() -> anyhow::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+pub(crate) async fn run(address: &str) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await?;
     eprintln!("listening on {}", listener.local_addr()?);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()

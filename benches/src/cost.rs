@@ -84,8 +84,8 @@ impl Meter {
         }
     }
 
-    /// Adds what they have used since then, in microseconds for each of so many calls or megabytes. What has several processes is
-    /// their sum.
+    /// Adds what they have used since then, in microseconds for each of so many calls or megabytes. What has several
+    /// processes is their sum.
     pub(crate) fn stop(self, sample: &mut Sample, units: f64) {
         let each = |used: Duration| used.as_secs_f64() * 1e6 / units;
         let load = own_time(std::process::id()) - self.load;

@@ -1,5 +1,5 @@
-//! `bench edges SERVER COUNT [CA]`: so many edges in one process. They are tasks: each has its tunnel, as an edge in a process of its own
-//! has. None has a backend: nobody calls them.
+//! `bench edges SERVER COUNT [CA]`: so many edges in one process. They are tasks: each has its tunnel, as an edge in a process
+//! of its own has. None has a backend: nobody calls them.
 
 use std::fs;
 use std::future::pending;

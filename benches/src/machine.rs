@@ -34,6 +34,7 @@ pub(crate) fn described() -> anyhow::Result<String> {
         ),
         format!("busy before: {}", read("/proc/loadavg").trim()),
     ];
+    lines.push("server and edge with the limits and windows of their defaults; --max-tunnels for 10,000 edges".to_owned());
     for program in ["grpc-multiplexer-server", "grpc-multiplexer-client"] {
         lines.push(version(Command::new(of_product(program)?).arg("--version")));
     }

@@ -1,4 +1,5 @@
-//! `bench`: what calls cost through the multiplexer, beside calls without it and through others. `benches/run` says with which options.
+//! `bench`: what calls cost through the multiplexer, beside calls without it and through others. `benches/run` says with which
+//! options.
 //!
 //! The load is in this process, on one thread. `bench backend` is what it calls, in a process of its own.
 
@@ -23,6 +24,10 @@ mod workloads;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
+
 use crate::options::Options;
 use crate::paths::World;
 use crate::programs::PROGRAMS;
@@ -33,13 +38,13 @@ fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["backend"] => many_threads()?.block_on(backend::run())?,
+        ["backend", address] => many_threads()?.block_on(backend::run(address))?,
         ["edges", server, count] => many_threads()?.block_on(edges::run(server, count, None))?,
         ["edges", server, count, ca] => {
             many_threads()?.block_on(edges::run(server, count, Some(ca)))?
         }
         ["relay", target, rtt, rate] => relay::run(target, rtt, rate)?,
-        _ => return one_thread()?.block_on(run(Options::read(&args)?)),
+        _ => return one_thread()?.block_on(until_stopped(Options::read(&args)?)),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -55,6 +60,20 @@ fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
+}
+
+/// Whoever stops it does not leave its processes behind.
+async fn until_stopped(options: Options) -> anyhow::Result<ExitCode> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        biased;
+        _ = terminated.recv() => bail!("terminated"),
+        interrupted = ctrl_c() => {
+            interrupted?;
+            bail!("interrupted")
+        }
+        ran = run(options) => ran,
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the result")]
@@ -101,9 +120,8 @@ async fn on_this_machine(options: &Options, results: &mut Results) -> anyhow::Re
     if cells.is_empty() && !harm::wanted(options) {
         return Ok(());
     }
-    let world = World::start(&options.peers).await?;
-    let ran = loopback::run(&world, &cells, options, results).await;
-    results.note(ran);
+    let world = World::start(options).await?;
+    loopback::run(&world, &cells, options, results).await;
     for cell in &cells {
         println!("{}", report::loopback(cell, &world.paths, results));
     }

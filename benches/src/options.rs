@@ -17,7 +17,9 @@ pub(crate) struct Options {
     pub(crate) full: bool,
     only: Vec<String>,
     pub(crate) rounds: usize,
-    /// Further ways to the backend.
+    /// Where the backend listens while all paths are up.
+    pub(crate) backend: String,
+    /// Further ways to it.
     pub(crate) peers: Vec<(String, SocketAddr)>,
     pub(crate) programs: Option<PathBuf>,
     /// A target that is missed is a failure.
@@ -31,6 +33,7 @@ impl Options {
             full: false,
             only: Vec::new(),
             rounds: ROUNDS,
+            backend: "127.0.0.1:0".to_owned(),
             peers: Vec::new(),
             programs: None,
             must: false,
@@ -49,6 +52,7 @@ impl Options {
                 "--only" => options.only.push((*value()?).to_owned()),
                 "--rounds" => options.rounds = value()?.parse().context("--rounds")?,
                 "--programs" => options.programs = Some(value()?.into()),
+                "--backend" => options.backend = (*value()?).to_owned(),
                 "--peer" => options.peers.push(peer(value()?)?),
                 _ => bail!("unknown option {option}: benches/run says which there are"),
             }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use grpc_multiplexer_tests::{Process, isolated};
 
 use crate::load::Target;
+use crate::options::Options;
 use crate::peers::Peer;
 use crate::product::{Edge, Mux};
 use crate::programs;
@@ -35,8 +36,12 @@ pub(crate) struct Backend {
 
 impl Backend {
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::at("127.0.0.1:0").await
+    }
+
+    async fn at(address: &str) -> anyhow::Result<Self> {
         let mut command = isolated(programs::own()?);
-        command.arg("backend");
+        command.args(["backend", address]);
         let process = Process::of(command);
         let address = programs::listening(&process).await?;
         Ok(Self { process, address })
@@ -66,8 +71,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn start(named: &[(String, SocketAddr)]) -> anyhow::Result<Self> {
-        let backend = Backend::start().await?;
+    pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
+        let backend = Backend::at(&options.backend).await?;
         let mut paths = vec![backend.path(DIRECT, backend.address, &[])];
         let mut ours = Vec::new();
         for (name, mux) in [
@@ -87,11 +92,7 @@ impl World {
             paths.push(backend.path(peer.name, peer.address, &peer.parts()));
             peers.push(peer);
         }
-        for (name, address) in named {
-            eprintln!(
-                "bench: {name} at {address} is to lead to {}",
-                backend.address
-            );
+        for (name, address) in &options.peers {
             paths.push(backend.path(name, *address, &[]));
         }
         Ok(Self {

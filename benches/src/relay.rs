@@ -1,7 +1,7 @@
 //! `bench relay TARGET RTT_MS MB_A_SECOND`: a line of that length and width, in a process of its own. All connections share it.
 //!
-//! Made of threads that block: sleeping in the system is exact to 0.1 ms, where timers of a runtime go by milliseconds. It ends TCP on both
-//! sides, and so nothing of what TCP does over a distance is in it: no slow start, no loss.
+//! Made of threads that block: sleeping in the system is exact to 0.1 ms, where timers of a runtime go by milliseconds. It ends
+//! TCP on both sides, and so nothing of what TCP does over a distance is in it: no slow start, no loss.
 
 mod line;
 mod queue;
@@ -19,11 +19,11 @@ use tokio::time::Instant;
 
 use self::line::Line;
 use self::queue::Queue;
-use crate::metronome::sleep_until;
+use crate::metronome::{sleep_until, wakes_at_once};
 use crate::programs;
 
-/// What the socket before the line takes ahead. More would be a queue that no line has; half of it is what the line carries while the
-/// relay waits for a processor.
+/// What the socket before the line takes ahead: what the line carries while the relay waits for a processor. More would be a
+/// queue that no line has.
 const BUFFER: usize = 128 * 1024;
 /// What is read at a time.
 const PIECE: usize = 64 * 1024;
@@ -89,8 +89,14 @@ fn connect(one: &TcpStream, target: SocketAddr, [forth, back]: [Way; 2]) -> anyh
 fn pass(from: TcpStream, to: TcpStream, way: Way) {
     let queue = Arc::new(Queue::default());
     let behind = Arc::clone(&queue);
-    thread::spawn(move || take(from, &way, &queue));
-    thread::spawn(move || give(to, &behind));
+    thread::spawn(move || {
+        wakes_at_once();
+        take(from, &way, &queue);
+    });
+    thread::spawn(move || {
+        wakes_at_once();
+        give(to, &behind);
+    });
 }
 
 /// Puts what comes onto the line, as fast as that takes it.

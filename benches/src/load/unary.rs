@@ -77,8 +77,8 @@ pub(crate) async fn one_after_the_other(
     together(tasks).await
 }
 
-/// An open loop: so many calls a second, in turn on the connections, whatever becomes of them. How long one took counts from when it was to
-/// begin.
+/// An open loop: so many calls a second, in turn on the connections, whatever becomes of them. How long one took counts from
+/// when it was to begin.
 pub(crate) async fn at_rate(
     connections: &[Connection],
     rate: f64,

@@ -1,4 +1,4 @@
-//! Edges that nobody calls: how long it takes until all are there when they dial at once, and what they cost their server then.
+//! Edges that nobody calls: how long it takes until all are there when they dial at once, and what they cost then.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! One call over a line of 50 ms and 100 MB/s, from its beginning: the tunnel is new each time, or for `direct` the connection.
+//! One call over a line of 50 ms and 100 MB/s, from its beginning: the tunnel, or for `direct` the connection, is new each
+//! time.
 
 use std::time::Duration;
 
