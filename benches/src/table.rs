@@ -54,7 +54,7 @@ mod tests {
     fn numbers_are_short() {
         let shown = [0.0, 0.5, 1.25, 12.34, 123.4, 1234.0, 1234567.0, -1234.0].map(number);
         let wanted = [
-            "0.000",
+            "0",
             "0.500",
             "1.25",
             "12.3",

@@ -226,5 +226,8 @@ pub(crate) async fn run(world: &World, cells: &[&Cell], options: &Options, resul
             // What it has by now stays comparable: its rounds are the first of all.
             paths.retain(|path| !broken.contains(&path.name));
         }
+        // Nobody always comes after the same neighbour's noise.
+        let first = usize::from(!paths.is_empty());
+        paths.rotate_left(first);
     }
 }
