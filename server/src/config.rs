@@ -138,6 +138,17 @@ mod tests {
     }
 
     #[test]
+    fn there_is_a_thread_at_least() {
+        assert!(read(&[]).unwrap().threads > 0);
+        assert_eq!(read(&["--threads=3"]).unwrap().threads, 3);
+        for text in ["0", "1025", "-1", "Auto", ""] {
+            let said = read(&["--threads", text]).unwrap_err();
+            let right = "expected a whole number from 1 to 1024, or auto";
+            assert!(said.contains(right), "{said}");
+        }
+    }
+
+    #[test]
     fn the_defaults_are_the_originals() {
         let config = read(&[]).unwrap();
         assert_eq!(config.proxy_listener.to_string(), "localhost:7592");

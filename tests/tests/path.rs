@@ -50,3 +50,27 @@ async fn the_edge_is_listed_while_its_tunnel_is_up() {
     let _a = Edge::start(&mux, "a", "127.0.0.1:1".parse().unwrap()).await;
     assert_eq!(mux.listed().await, ["a", "b"]);
 }
+
+/// Their tunnels and callers are spread over the threads, so that most calls pass from one to another.
+#[tokio::test]
+async fn calls_pass_between_threads() {
+    let mux = Mux::with(&["--threads", "3"]).await;
+    let backend = Backend::pong().await;
+    let ids = ["a", "b", "c", "d"];
+    let mut edges = Vec::new();
+    for id in ids {
+        edges.push(Edge::start(&mux, id, backend.address).await);
+    }
+    for _ in 0..5 {
+        let caller = Caller::connect(mux.proxy).await;
+        for id in ids.iter().cycle().take(20) {
+            let answer = caller.call("/s/m", &[("client-id", id)], b"ping").await;
+            assert_eq!((answer.code(), &*answer.body), (Some(0), &b"pong"[..]));
+        }
+    }
+    assert_eq!(backend.seen().len(), 100);
+    let threads = std::fs::read_dir(format!("/proc/{}/task", mux.pid())).unwrap();
+    let names = threads
+        .filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok());
+    assert_eq!(names.filter(|name| name.starts_with("worker-")).count(), 3);
+}
