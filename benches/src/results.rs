@@ -56,18 +56,16 @@ pub(crate) type Sample = BTreeMap<Measure, f64>;
 
 /// How long calls took.
 pub(crate) fn times(sample: &mut Sample, calls: &mut Calls) {
-    calls.took.sort_unstable();
     for (measure, part) in [(Measure::P50, 0.5), (Measure::P99, 0.99)] {
-        let time = percentile(&calls.took, part).unwrap_or_default();
-        sample.insert(measure, time.as_secs_f64() * 1e3);
+        sample.insert(measure, time(calls, part));
     }
 }
 
-/// The median, in milliseconds.
-pub(crate) fn median_time(calls: &mut Calls) -> f64 {
+/// What so great a part of them did not exceed, in milliseconds.
+pub(crate) fn time(calls: &mut Calls, part: f64) -> f64 {
     calls.took.sort_unstable();
-    let median = percentile(&calls.took, 0.5).unwrap_or_default();
-    median.as_secs_f64() * 1e3
+    let time = percentile(&calls.took, part).unwrap_or_default();
+    time.as_secs_f64() * 1e3
 }
 
 /// All samples, by workload and path, in the order of their rounds.

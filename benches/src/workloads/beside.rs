@@ -11,7 +11,7 @@ use crate::options::Options;
 use crate::paths::{Backend, DIRECT, EDGE, OURS, Path};
 use crate::product::Mux;
 use crate::relay::Relay;
-use crate::results::{Measure, Results, Sample, median_time};
+use crate::results::{Measure, Results, Sample, time};
 
 pub(crate) const BESIDE: &str = "beside-bulk";
 
@@ -66,7 +66,7 @@ async fn both(path: &Path, results: &mut Results) -> anyhow::Result<Sample> {
             .rate(WARM, WARM + TIME)
         / RATE;
     let mut beside: Calls = beside;
-    let (one, other) = (median_time(&mut alone), median_time(&mut beside));
+    let (one, other) = (time(&mut alone, 0.5), time(&mut beside, 0.5));
     results.failures.and(alone.failures);
     results.failures.and(beside.failures);
     Ok(Sample::from([
