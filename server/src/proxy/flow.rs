@@ -3,7 +3,7 @@
 //! Everything that arrived is taken out of h2 at once, and tiny frames are merged: h2 counts the frames that wait, and
 //! ends the whole connection when small ones pile up behind one slow reader. Credit for what was read goes back only
 //! when the next hop took the bytes, so a slow reader slows its own writer and nobody else, and memory is bounded by
-//! the stream's window.
+//! the stream's window, and by what of a request goes ahead of its capacity.
 //!
 //! A flow can keep the first bytes that it passed on, to begin anew with another next hop. What is sent again then has
 //! no credit to give back: it did that when it went out for the first time.
