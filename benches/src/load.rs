@@ -1,10 +1,12 @@
 //! Calls, made on the h2 crate without anything between: the load shares the machine with what it measures.
 
+mod amount;
 mod call;
 mod connection;
 mod stream;
 mod unary;
 
+pub(crate) use amount::Amount;
 pub(crate) use call::{Failures, begin, end, message};
 pub(crate) use connection::{Connection, Target};
 pub(crate) use stream::{Flow, down, paused, up};

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 use std::thread::available_parallelism;
 
+use crate::product::{EDGE, SERVER};
 use crate::programs::{found, of_product};
 
 /// The machine, and the versions of what is measured.
@@ -35,7 +36,7 @@ pub(crate) fn described() -> anyhow::Result<String> {
         format!("busy before: {}", read("/proc/loadavg").trim()),
     ];
     lines.push("server and edge with the limits and windows of their defaults; --max-tunnels for 10,000 edges".to_owned());
-    for program in ["grpc-multiplexer-server", "grpc-multiplexer-client"] {
+    for program in [SERVER, EDGE] {
         lines.push(version(Command::new(of_product(program)?).arg("--version")));
     }
     for (program, argument) in [

@@ -6,6 +6,7 @@
 mod backend;
 mod cost;
 mod edges;
+mod instructions;
 mod load;
 mod machine;
 mod metronome;
@@ -44,7 +45,10 @@ fn main() -> anyhow::Result<ExitCode> {
             many_threads()?.block_on(edges::run(server, count, Some(ca)))?
         }
         ["relay", target, rtt, rate] => relay::run(target, rtt, rate)?,
-        _ => return one_thread()?.block_on(until_stopped(Options::read(&args)?)),
+        ["instructions", file, ref options @ ..] => {
+            return one_thread()?.block_on(until_stopped(instructions::run(file, options)));
+        }
+        _ => return one_thread()?.block_on(until_stopped(run(Options::read(&args)?))),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -63,7 +67,9 @@ fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// Whoever stops it does not leave its processes behind.
-async fn until_stopped(options: Options) -> anyhow::Result<ExitCode> {
+async fn until_stopped(
+    running: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         biased;
@@ -72,7 +78,7 @@ async fn until_stopped(options: Options) -> anyhow::Result<ExitCode> {
             interrupted?;
             bail!("interrupted")
         }
-        ran = run(options) => ran,
+        ran = running => ran,
     }
 }
 

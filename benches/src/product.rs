@@ -1,6 +1,7 @@
 //! Server and edge, with what they do by default.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use anyhow::Context as _;
 use grpc_multiplexer_tests as harness;
@@ -8,6 +9,10 @@ use grpc_multiplexer_tests::{Authority, Folder, Process, isolated};
 use tokio::time::timeout;
 
 use crate::programs::of_product;
+
+/// Names of the programs.
+pub(crate) const SERVER: &str = "grpc-multiplexer-server";
+pub(crate) const EDGE: &str = "grpc-multiplexer-client";
 
 /// A server.
 #[derive(Debug)]
@@ -52,23 +57,37 @@ impl Mux {
     }
 
     async fn start(options: &[&str], tls: Option<Tls>) -> anyhow::Result<Self> {
-        let mut command = isolated(of_product("grpc-multiplexer-server")?);
+        let command = isolated(of_product(SERVER)?);
+        Ok(Self::of(command, options, tls).await)
+    }
+
+    /// One that `command` starts, which says all but its options.
+    pub(crate) async fn by(command: Command, options: &[&str]) -> Self {
+        Self::of(command, options, None).await
+    }
+
+    async fn of(mut command: Command, options: &[&str], tls: Option<Tls>) -> Self {
         for listener in ["proxy", "multiplexer", "admin"] {
             command.args([format!("--{listener}-listener"), "127.0.0.1:0".to_owned()]);
         }
         command.args(options);
         let mux = harness::Mux::of(Process::of(command)).await;
-        Ok(Self {
+        Self {
             proxy: mux.proxy,
             multiplexer: mux.multiplexer,
             admin: mux.admin,
             mux,
             tls,
-        })
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.mux.pid()
+    }
+
+    /// Waits until it says something.
+    pub(crate) async fn says(&self, part: &str) {
+        self.mux.says(part).await;
     }
 
     /// The authority's file, if edges need one.
@@ -88,7 +107,18 @@ impl Mux {
         id: &str,
         backend: SocketAddr,
     ) -> anyhow::Result<Edge> {
-        let mut command = isolated(of_product("grpc-multiplexer-client")?);
+        let command = isolated(of_product(EDGE)?);
+        self.edge_of(command, address, id, backend).await
+    }
+
+    /// The same that `command` starts, which says all but its options.
+    pub(crate) async fn edge_of(
+        &self,
+        mut command: Command,
+        address: SocketAddr,
+        id: &str,
+        backend: SocketAddr,
+    ) -> anyhow::Result<Edge> {
         command.args(["--client-id", id]);
         command.args(["--multiplexer-address", &address.to_string()]);
         command.args(["--grpc-server-address", &backend.to_string()]);

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::amount::Amount;
 use super::call::{Failures, echoed, message};
 use super::connection::Connection;
 use crate::metronome::Metronome;
@@ -51,9 +52,9 @@ pub(crate) async fn one_after_the_other(
     connections: &[Connection],
     in_flight: usize,
     body: &Bytes,
-    time: Duration,
+    amount: impl Into<Amount>,
 ) -> Calls {
-    let start = Instant::now();
+    let (start, amount) = (Instant::now(), amount.into());
     let mut tasks = JoinSet::new();
     for connection in connections {
         for _ in 0..in_flight {
@@ -61,10 +62,12 @@ pub(crate) async fn one_after_the_other(
             let body = body.clone();
             tasks.spawn(async move {
                 let mut calls = Calls::default();
-                while start.elapsed() < time {
+                let mut made = 0;
+                while amount.has_more(start, made) {
                     let since = Instant::now();
                     let result = echoed(&send, request.clone(), body.clone()).await;
                     calls.add(since, &result);
+                    made += 1;
                     if result.is_err() {
                         sleep(PAUSE).await;
                     }
