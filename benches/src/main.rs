@@ -30,9 +30,10 @@ use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::options::Options;
-use crate::paths::World;
-use crate::programs::PROGRAMS;
+use crate::paths::{Backend, World};
+use crate::programs::{PROGRAMS, backend_of_go};
 use crate::results::Results;
+use crate::workloads::loopback::Cell;
 use crate::workloads::{beside, harm, idle, in_flight, line, loopback, system_calls};
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -120,16 +121,36 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 /// What needs all paths at once.
-#[expect(clippy::print_stdout, reason = "the result")]
 async fn on_this_machine(options: &Options, results: &mut Results) -> anyhow::Result<()> {
-    let cells = loopback::wanted(options);
-    if cells.is_empty() && !harm::wanted(options) {
+    let cells = loopback::wanted(options).into_iter();
+    let (of_go, cells): (Vec<_>, Vec<_>) = cells.partition(|cell| cell.is_of_go());
+    if !cells.is_empty() || harm::wanted(options) {
+        let backend = Backend::at(&options.backend).await?;
+        let world = World::start(backend, options).await?;
+        in_turns(&world, &cells, options, results).await;
+        let ran = harm::run(&world, options, results).await;
+        world.end().await;
+        ran?;
+    }
+    if of_go.is_empty() {
         return Ok(());
     }
-    let world = World::start(options).await?;
-    loopback::run(&world, &cells, options, results).await;
-    for cell in &cells {
+    let Some(program) = backend_of_go() else {
+        eprintln!(
+            "bench: nothing from grpc-go: benches/run builds a backend where there is go; apt-get install golang-go"
+        );
+        return Ok(());
+    };
+    let backend = Backend::of_go(program, &options.backend).await?;
+    let world = World::start(backend, options).await?;
+    in_turns(&world, &of_go, options, results).await;
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+async fn in_turns(world: &World, cells: &[&Cell], options: &Options, results: &mut Results) {
+    loopback::run(world, cells, options, results).await;
+    for cell in cells {
         println!("{}", report::loopback(cell, &world.paths, results));
     }
-    harm::run(&world, options, results).await
 }

@@ -1,6 +1,8 @@
 //! Ways from the load to the backend.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
 
 use grpc_multiplexer_tests::{Process, isolated};
 
@@ -39,9 +41,20 @@ impl Backend {
         Self::at("127.0.0.1:0").await
     }
 
-    async fn at(address: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn at(address: &str) -> anyhow::Result<Self> {
         let mut command = isolated(programs::own()?);
         command.args(["backend", address]);
+        Self::of(command).await
+    }
+
+    /// That on grpc-go.
+    pub(crate) async fn of_go(program: PathBuf, address: &str) -> anyhow::Result<Self> {
+        let mut command = isolated(program);
+        command.arg(address);
+        Self::of(command).await
+    }
+
+    async fn of(command: Command) -> anyhow::Result<Self> {
         let process = Process::of(command);
         let address = programs::listening(&process).await?;
         Ok(Self { process, address })
@@ -61,18 +74,17 @@ impl Backend {
     }
 }
 
-/// All paths on this machine, at once.
+/// All paths to one backend on this machine, at once.
 #[derive(Debug)]
 pub(crate) struct World {
-    _backend: Backend,
+    backend: Backend,
     pub(crate) paths: Vec<Path>,
     _ours: Vec<(Mux, Edge)>,
     _peers: Vec<Peer>,
 }
 
 impl World {
-    pub(crate) async fn start(options: &Options) -> anyhow::Result<Self> {
-        let backend = Backend::at(&options.backend).await?;
+    pub(crate) async fn start(backend: Backend, options: &Options) -> anyhow::Result<Self> {
         let mut paths = vec![backend.path(DIRECT, backend.address, &[])];
         let mut ours = Vec::new();
         for (name, mux) in [
@@ -96,10 +108,15 @@ impl World {
             paths.push(backend.path(name, *address, &[]));
         }
         Ok(Self {
-            _backend: backend,
+            backend,
             paths,
             _ours: ours,
             _peers: peers,
         })
+    }
+
+    /// Ends it: its backend's address is free then.
+    pub(crate) async fn end(mut self) {
+        self.backend.process.kill().await;
     }
 }

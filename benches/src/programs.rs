@@ -30,6 +30,12 @@ pub(crate) fn of_product(name: &str) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
+/// The backend on grpc-go, if it was built.
+pub(crate) fn backend_of_go() -> Option<PathBuf> {
+    let program = own().ok()?.with_file_name("bench-backend-go");
+    program.is_file().then_some(program)
+}
+
 /// A program of others, where a shell would find it, where Debian has servers, or where cargo installs.
 pub(crate) fn found(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();

@@ -21,7 +21,7 @@ pub(crate) struct Down {
     pub(crate) size: u32,
     /// How long, in milliseconds; 0 for no limit.
     pub(crate) time: u32,
-    /// Each in a DATA frame of its own, as grpc-go sends them, where tonic puts many into one.
+    /// Each in a DATA frame of its own, as other libraries send them, where tonic puts many into one.
     pub(crate) apart: bool,
 }
 

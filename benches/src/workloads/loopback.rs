@@ -28,7 +28,8 @@ enum Load {
     Open(usize, f64),
     /// Bytes in each message.
     Down(u32),
-    Apart(u32),
+    /// The same from a backend on grpc-go.
+    OfGo(u32),
     Up(usize),
 }
 
@@ -95,9 +96,9 @@ pub(crate) const CELLS: &[Cell] = &[
         load: Load::Down(100),
     },
     Cell {
-        name: "apart-100",
-        title: "The same with each in a DATA frame of its own, as grpc-go sends them",
-        load: Load::Apart(100),
+        name: "down-100-go",
+        title: "The same from a backend on grpc-go, which sends each in a DATA frame of its own",
+        load: Load::OfGo(100),
     },
 ];
 
@@ -107,9 +108,14 @@ impl Cell {
         match self.load {
             Load::Closed(..) | Load::Open(..) => "calls/s",
             Load::Down(size) if size >= 1024 => "MB/s",
-            Load::Down(_) | Load::Apart(_) => "messages/s",
+            Load::Down(_) | Load::OfGo(_) => "messages/s",
             Load::Up(_) => "MB/s",
         }
+    }
+
+    /// Whether its backend is that on grpc-go.
+    pub(crate) fn is_of_go(&self) -> bool {
+        matches!(self.load, Load::OfGo(_))
     }
 
     /// Of what the cost is told.
@@ -135,14 +141,7 @@ impl Cell {
                 };
                 unary(path, results, connections, SMALL, LONG, load).await
             }
-            Load::Down(size) => downloaded(path, |time| Down::for_time(size, time)).await,
-            Load::Apart(size) => {
-                let apart = |time| Down {
-                    apart: true,
-                    ..Down::for_time(size, time)
-                };
-                downloaded(path, apart).await
-            }
+            Load::Down(size) | Load::OfGo(size) => downloaded(path, size).await,
             Load::Up(size) => {
                 let connection = Connection::to(&path.target).await?;
                 up(&connection, size, WARM).await?;
@@ -176,13 +175,12 @@ async fn unary(
     Ok(sample)
 }
 
-async fn downloaded(path: &Path, what: impl Fn(Duration) -> Down) -> anyhow::Result<Sample> {
+async fn downloaded(path: &Path, size: u32) -> anyhow::Result<Sample> {
     let connection = Connection::to(&path.target).await?;
-    down(&connection, what(WARM)).await?;
+    down(&connection, Down::for_time(size, WARM)).await?;
     let meter = Meter::start(path);
-    let what = what(TIME);
-    let flow = down(&connection, what).await?;
-    Ok(streamed(&flow, what.size, meter))
+    let flow = down(&connection, Down::for_time(size, TIME)).await?;
+    Ok(streamed(&flow, size, meter))
 }
 
 fn streamed(flow: &Flow, size: u32, meter: Meter) -> Sample {
