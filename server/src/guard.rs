@@ -139,6 +139,7 @@ impl<T: AsyncWrite + Unpin> FrameGuard<T> {
                 let words = go_away(self.last_stream, flood);
                 // Whoever does not read, or went, does not hear it.
                 let _ = Pin::new(&mut self.io).poll_write(cx, &words);
+                let _ = Pin::new(&mut self.io).poll_flush(cx);
             }
         }
         io::Error::other(flood)

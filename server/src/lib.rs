@@ -16,6 +16,7 @@ mod edge;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod gather;
 mod greet;
 mod guard;
 mod hooks;

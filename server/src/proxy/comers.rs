@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use super::listener::{Callers, H2, PING_TIMEOUT};
 use super::misplaced;
 use super::rescue::Failure;
+use crate::gather::Gathering;
 use crate::greet::{Newcomer, Protocol, Secured, greet, in_time};
 use crate::guard::{FrameGuard, Turn};
 use crate::limits::Limits;
@@ -84,7 +85,7 @@ impl Callers {
             return Ok(None);
         };
         let turn = Turn::default();
-        let io = FrameGuard::of_caller(io, turn.clone(), Arc::clone(&self.floods));
+        let io = FrameGuard::of_caller(Gathering::new(io), turn.clone(), Arc::clone(&self.floods));
         Ok(Some(Met {
             connection: handshake(io, &self.limits).await?,
             certificate: certificate.map(Certificate::from),
@@ -133,7 +134,7 @@ impl Callers {
 }
 
 /// Begins to speak HTTP/2.
-async fn handshake(io: FrameGuard<BoxedIo>, limits: &Limits) -> io::Result<H2> {
+async fn handshake(io: FrameGuard<Gathering<BoxedIo>>, limits: &Limits) -> io::Result<H2> {
     let calls = limits.calls_per_connection;
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)

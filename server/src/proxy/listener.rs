@@ -26,6 +26,7 @@ use super::crowd::{Crowd, Crowded, Member};
 use super::farewell::Farewell;
 use crate::accept::{Accepted, accept_loop};
 use crate::edge::places::CallerId;
+use crate::gather::Gathering;
 use crate::guard::{Flood, Floods, FrameGuard};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -39,7 +40,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(60);
 /// How long the answer may take. That to the first PING has the time of a handshake: it
 /// shows that the caller did begin.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
-pub(super) type H2 = Connection<FrameGuard<BoxedIo>, Bytes>;
+pub(super) type H2 = Connection<FrameGuard<Gathering<BoxedIo>>, Bytes>;
 
 /// What every caller connection needs.
 #[derive(Debug)]
