@@ -142,6 +142,11 @@ impl Credential {
     pub(crate) fn jwt(&self) -> Option<&Jwt> {
         self.jwt.as_ref()
     }
+
+    /// Whether time alone may end what it grants.
+    pub(crate) fn has_end(&self) -> bool {
+        self.jwt.is_some() || !self.shown.is_nothing()
+    }
 }
 
 #[cfg(test)]

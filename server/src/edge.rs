@@ -19,12 +19,11 @@ mod tolerance;
 mod tunnel;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
 use grpc_multiplexer_tunnel::{ClientId, Labels, Session};
 use http::uri::{Authority, Scheme};
-use tokio::sync::watch;
 
 use crate::credential::Serves;
 use crate::hooks::Context;
@@ -44,7 +43,7 @@ pub(crate) struct EdgeHandle {
     labels: Labels,
     context: Context,
     /// It may grow while the tunnel is up.
-    serves: watch::Sender<Serves>,
+    serves: RwLock<Serves>,
     remote: SocketAddr,
     since: SystemTime,
 }
@@ -93,15 +92,20 @@ impl EdgeHandle {
 
     /// Whether calls to it may have that method.
     pub(crate) fn may_serve(&self, method: &str) -> bool {
-        self.serves.borrow().has(method)
+        self.serves().has(method)
+    }
+
+    fn serves(&self) -> RwLockReadGuard<'_, Serves> {
+        self.serves.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets it serve those from now on; whether that is all that it served until now. If not, nothing changes: calls that
     /// it may not serve any more are under way.
     fn serve_from_now(&self, serves: &Serves) -> bool {
-        let covers = serves.cover(&self.serves.borrow());
+        let mut now = self.serves.write().unwrap_or_else(PoisonError::into_inner);
+        let covers = serves.cover(&now);
         if covers {
-            self.serves.send_replace(serves.clone());
+            *now = serves.clone();
         }
         covers
     }

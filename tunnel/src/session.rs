@@ -21,13 +21,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures::channel::mpsc::UnboundedSender;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::{SetOnce, mpsc, oneshot};
+use tokio::sync::{SetOnce, oneshot};
 use tokio::time::{sleep, timeout};
 
 pub(crate) use activity::Activity;
 pub(crate) use control::KNOWN_FIELDS;
 pub(crate) use driver::Driver;
+pub(crate) use inbound::Inbox;
 pub use inbound::{BARE_ENDPOINT, InboundStream, Incoming, PendingStream};
 pub(crate) use start::{ControlStream, Start, start};
 pub(crate) use streams::Streams;
@@ -41,6 +43,9 @@ use crate::{OpenError, SessionError, TunnelStream};
 
 /// How long a closing session may take to hand over its last bytes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Control messages that may wait for the control loop. Streams say two messages in their life and there are at most
+/// 224 of them, so a full queue means that the peer stopped reading its control stream.
+const OUTBOX: usize = 1024;
 /// What the peer may take for `Opened` beyond the time that the backend may take.
 const OPEN_GRACE: Duration = Duration::from_secs(5);
 
@@ -62,8 +67,10 @@ pub(crate) struct Shared {
     pub(crate) wire: Wire,
     pub(crate) activity: Arc<Activity>,
     pub(crate) streams: Streams,
-    opens: mpsc::Sender<OpenRequest>,
-    outbox: mpsc::Sender<Message>,
+    // Queues that cost next to nothing while they are empty, as they mostly are. How much may wait in one is said where
+    // it is filled: here, each who asks has a permit for a stream.
+    opens: UnboundedSender<OpenRequest>,
+    outbox: UnboundedSender<Box<Message>>,
     next_tag: AtomicU64,
     close: SetOnce<(Code, String)>,
     drain: SetOnce<Drain>,
@@ -78,7 +85,10 @@ impl Shared {
         if self.wire == Wire::Bare {
             return;
         }
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.outbox.try_send(message) {
+        if self.outbox.len() < OUTBOX {
+            // Nobody takes it once the session ends.
+            let _ = self.outbox.unbounded_send(Box::new(message));
+        } else {
             self.request_close(Code::Limit, "the peer does not read its control stream");
         }
     }
@@ -184,7 +194,7 @@ impl Session {
 
     async fn raw_stream(&self) -> Option<RawStream> {
         let (answer, stream) = oneshot::channel();
-        self.shared.opens.send(answer).await.ok()?;
+        self.shared.opens.unbounded_send(answer).ok()?;
         stream.await.ok().map(RawStream::new)
     }
 

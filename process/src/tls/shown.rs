@@ -67,6 +67,12 @@ impl Shown {
         next_look(self.left())
     }
 
+    /// Whether no certificate was.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        self.chain.is_empty()
+    }
+
     /// How long it is good; `None` where it does not say.
     fn left(&self) -> Option<Duration> {
         // A certificate is good for the whole of its last second.

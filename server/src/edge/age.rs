@@ -57,6 +57,11 @@ impl Age {
         }))
     }
 
+    /// Whether there is a limit.
+    pub(super) fn is_limited(self) -> bool {
+        self.0.is_some()
+    }
+
     /// How long it has left.
     pub(super) fn left(self) -> Duration {
         let end = self.0.map(|(_, end)| end);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use grpc_multiplexer_process::{Counted, Remarks, Seldom, Threads};
+use grpc_multiplexer_process::{Remarks, Seldom, Threads};
 use grpc_multiplexer_tunnel::message::{Code, Refused};
 use grpc_multiplexer_tunnel::{Arrival, BoxedIo, HandshakeError, TunnelConfig, accept};
 use rand::Rng as _;
@@ -79,8 +79,7 @@ impl Edges {
             let (edges, stop) = (Arc::clone(&self), stop.clone());
             let thread = accepted.thread.clone();
             let serve = async move {
-                let _counted = counted;
-                edges.serve(accepted, &stop).await;
+                edges.serve(accepted, &stop, counted).await;
             };
             let serve = serve.instrument(info_span!("tunnel", peer.addr = %remote));
             self.tasks.spawn_on(serve, &thread);
@@ -110,7 +109,7 @@ impl Edges {
     }
 
     /// Nobody begins any more once `stop` is cancelled.
-    async fn serve(&self, accepted: Accepted, stop: &CancellationToken) {
+    async fn serve(self: &Arc<Self>, accepted: Accepted, stop: &CancellationToken, counted: Taken) {
         let remote = accepted.remote;
         let (socket, seat) = match accepted.open() {
             Ok(opened) => opened,
@@ -123,10 +122,10 @@ impl Edges {
         };
         drop(seat);
         match admitted {
-            Some(Some((admitted, _place))) => {
-                let _counted = Counted::on(&self.metrics.tunnels);
-                let run = run(admitted, self);
-                self.close.run_until_cancelled(run).await;
+            Some(Some((admitted, place))) => {
+                // On a task of its own, which does not have room for all that a handshake needs.
+                let run = run(admitted, Arc::clone(self), (place, counted));
+                self.tasks.spawn(run.in_current_span());
             }
             Some(None) => {}
             None => {

@@ -1,12 +1,12 @@
 //! What an edge offers, read from its hello.
 
 use std::net::SocketAddr;
+use std::sync::RwLock;
 use std::time::{Duration, SystemTime};
 
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{BARE_ENDPOINT, ClientId, Labels, Session, unsupported_in};
 use http::uri::{Authority, Scheme};
-use tokio::sync::watch;
 
 use super::EdgeHandle;
 use super::lanes::{Lanes, Terms};
@@ -118,7 +118,7 @@ impl Offer {
             software: self.software.clone(),
             labels: self.labels.clone(),
             context: self.context.clone(),
-            serves: watch::Sender::new(self.serves.clone()),
+            serves: RwLock::new(self.serves.clone()),
             remote: self.remote,
             since: SystemTime::now(),
         }

@@ -1,42 +1,52 @@
 //! One tunnel, from its registration to its end.
 
 use std::convert::Infallible;
-use std::fmt::Display;
-use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::{FusedFuture, OptionFuture, pending};
+use grpc_multiplexer_process::Counted;
 use grpc_multiplexer_tunnel::message::Code;
-use grpc_multiplexer_tunnel::{Established, Incoming};
-use tokio::task::JoinSet;
-use tokio::time::timeout;
-use tracing::{Instrument as _, debug, info, warn};
+use grpc_multiplexer_tunnel::{Established, InboundStream, Incoming, SessionError};
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
 
 use super::EdgeHandle;
 use super::admit::Admitted;
 use super::age::Age;
 use super::listener::Edges;
 use crate::Settings;
-use crate::credential::{Credential, Denied, Enrolled};
-use crate::registry::{Ousted, Registry, Why};
-use crate::trust;
+use crate::credential::{Admission, Credential, Denied, Enrolled};
+use crate::registry::{Ousted, Registration, Registry, Why};
 
 /// How long an edge's stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves a tunnel until it ends.
-pub(super) async fn run(admitted: Admitted, edges: &Edges) {
-    let (metrics, registry) = (&edges.metrics, &edges.registry);
+/// A tunnel that is served. Ten thousand may be idle: what is seldom needed is boxed.
+struct Tunnel {
+    edge: Arc<EdgeHandle>,
+    admission: Admission,
+    registration: Registration,
+    incoming: Incoming,
+    age: Age,
+    edges: Arc<Edges>,
+}
+
+/// Serves a tunnel until it ends, or all must, and keeps `held` as long. To be called within the runtime that serves it.
+pub(super) fn run(
+    admitted: Admitted,
+    edges: Arc<Edges>,
+    held: impl Send,
+) -> impl Future<Output = ()> + Send {
     let Admitted {
         edge,
         tunnel,
         admission,
-        mut registration,
+        registration,
     } = admitted;
-    let Established {
-        session,
-        incoming,
-        task,
-    } = tunnel;
+    let Established { incoming, task, .. } = tunnel;
     info!(
         client_id = %edge.client_id(),
         generation = edge.generation(),
@@ -47,96 +57,144 @@ pub(super) async fn run(admitted: Admitted, edges: &Edges) {
         "edge connected"
     );
     let greatest_age = edges.settings.now(|settings| settings.max_tunnel_age);
-    let age = Age::new(greatest_age, edges.config.chance.clone());
-    let (mut work, mut refusals) = (JoinSet::new(), JoinSet::new());
-    work.spawn(task.run().in_current_span());
-    refusals.spawn(refuse_streams(incoming));
-    let leave = async {
+    let mut tunnel = Tunnel {
+        age: Age::new(greatest_age, edges.config.chance.clone()),
+        edge,
+        admission,
+        registration,
+        incoming,
+        edges,
+    };
+    let held = (held, Counted::on(&tunnel.edges.metrics.tunnels));
+    let mut work = Box::pin(task.run().fuse());
+    async move {
+        let _held = held;
+        let close = tunnel.edges.close.clone();
         tokio::select! {
             biased;
-            ousted = registration.ousted() => {
-                metrics.taken_over(ousted.why);
-                give_way(&edge, ousted, age).await;
-            }
-            never = tell_of_rotation(&edge, registry) => match never {},
-            never = say_not_trusted(&edge, edges) => match never {},
-            drain = session.peer_drains() => {
-                info!(client_id = %edge.client_id(), reason = %drain.reason, "edge drains");
-                registration.leave();
-                close_when_idle(&edge).await;
-            }
+            () = close.cancelled() => {}
+            () = tunnel.serve(work.as_mut()) => {}
         }
-    };
-    let shown = &admission.credential.shown;
-    let distrusted = trust::lost(shown, &edges.settings, |settings| {
-        settings.multiplexer_tls.as_ref()
-    });
-    tokio::select! {
-        biased;
-        _ = session.closed() => {}
-        lost = lost(edges, &admission.credential, &edge) => revoke(&edge, lost.code(), &lost),
-        why = distrusted => revoke(&edge, Code::Unauthenticated, &why),
-        () = age.limit(&edge) => {}
-        () = leave => {}
     }
-    registration.leave();
-    let end = session.closed().await;
-    info!(client_id = %edge.client_id(), reason = %end, "edge disconnected");
-    // Its goodbye is on its way out, which has its own time.
-    work.join_next().await;
 }
 
-/// Waits until what let an edge in does not give it any more what it has. What it gives beyond that it has from then on.
-async fn lost(edges: &Edges, credential: &Credential, edge: &EdgeHandle) -> Denied {
-    let id = edge.client_id();
-    let enrolled = edges.enrolled.as_deref();
-    let mut enrolments = enrolled.map(Enrolled::losses);
-    loop {
-        let changes = edges.jwts.changes(credential.jwt());
-        let denied = edges.settings.until(|settings| {
-            let now = credential.again(&edges.jwts, enrolled, settings);
-            match settings.edges.admit(&now, id) {
-                Ok((_, serves)) => (!edge.serve_from_now(&serves)).then_some(Denied::Narrowed),
-                Err(denied) => Some(denied),
+impl Tunnel {
+    /// Serves the tunnel to the end of `work`, which is that of its session.
+    async fn serve(
+        &mut self,
+        mut work: Pin<&mut (impl FusedFuture<Output = SessionError> + Send)>,
+    ) {
+        let Self {
+            edge,
+            admission,
+            registration,
+            incoming,
+            age,
+            edges,
+        } = self;
+        let (session, age) = (edge.session(), *age);
+        let leave = async {
+            tokio::select! {
+                biased;
+                ousted = registration.ousted() => {
+                    edges.metrics.taken_over(ousted.why);
+                    Box::pin(give_way(edge, ousted, age)).await;
+                }
+                never = tell_of_rotation(edge, &edges.registry) => match never {},
+                drain = session.peer_drains() => {
+                    info!(client_id = %edge.client_id(), reason = %drain.reason, "edge drains");
+                    registration.leave();
+                    Box::pin(close_when_idle(edge)).await;
+                }
             }
-        });
-        let enrolments = async {
-            if let Some(changes) = &mut enrolments
-                && changes.changed().await.is_ok()
-            {
-                return;
-            }
-            pending().await
         };
         tokio::select! {
             biased;
-            denied = denied => return denied,
-            () = changes => {}
-            () = enrolments => {}
+            _ = session.closed() => {}
+            _ = &mut work => {}
+            () = revoke(edge, &admission.credential, edges) => {}
+            Some(()) = OptionFuture::from(age.is_limited().then(|| Box::pin(age.limit(edge)))) => {}
+            () = leave => {}
+            never = refuse_streams(incoming) => match never {},
+        }
+        registration.leave();
+        let end = tokio::select! {
+            biased;
+            end = session.closed() => end,
+            _ = &mut work => session.closed().await,
+        };
+        info!(client_id = %edge.client_id(), reason = %end, "edge disconnected");
+        // Its goodbye is on its way out, which has its own time.
+        if !work.is_terminated() {
+            work.await;
         }
     }
 }
 
-/// Closes the tunnel of an edge that may not have any more what it has, with the calls on it.
-fn revoke(edge: &EdgeHandle, code: Code, why: &dyn Display) {
+/// Closes the tunnel of an edge, with the calls on it, once what let it in does not give it any more what it has. What it
+/// gives beyond that it has from then on.
+async fn revoke(edge: &EdgeHandle, credential: &Credential, edges: &Edges) {
+    let enrolled = edges.enrolled.as_deref();
+    let mut enrolments = enrolled.map(Enrolled::losses);
+    let look = |settings: &Settings| {
+        say_not_trusted(edge, settings, edges);
+        let now = credential.again(&edges.jwts, enrolled, settings);
+        let denied = match settings.edges.admit(&now, edge.client_id()) {
+            Ok((_, serves)) => (!edge.serve_from_now(&serves)).then_some(Denied::Narrowed),
+            Err(denied) => Some(denied),
+        };
+        if let Some(denied) = denied {
+            return Some((denied.code(), denied.to_string()));
+        }
+        let distrusted = settings
+            .multiplexer_tls
+            .as_ref()?
+            .still_trusts(&credential.shown);
+        let why = distrusted.err()?;
+        Some((Code::Unauthenticated, why.to_string()))
+    };
+    let (code, why) = loop {
+        // What may come of another look though no settings changed.
+        let changes = edges.jwts.changes(credential.jwt());
+        let enrolments = &mut enrolments;
+        let may_change = enrolments.is_some() || credential.has_end();
+        let other = may_change.then(|| {
+            Box::pin(async move {
+                let enrolments = async {
+                    if let Some(changes) = enrolments
+                        && changes.changed().await.is_ok()
+                    {
+                        return;
+                    }
+                    pending().await
+                };
+                tokio::select! {
+                    () = changes => {}
+                    () = enrolments => {}
+                    () = sleep(credential.shown.next_look()) => {}
+                }
+            })
+        });
+        tokio::select! {
+            biased;
+            lost = edges.settings.until(&look) => break lost,
+            Some(()) = OptionFuture::from(other) => {}
+        }
+    };
     warn!(client_id = %edge.client_id(), reason = %why, "edge lost its right to the tunnel");
-    edge.session().close(code, &why.to_string());
+    edge.session().close(code, &why);
 }
 
-/// Says which labels of the edge count for nothing where the policy of callers asks for them, now and when that changes.
-async fn say_not_trusted(edge: &EdgeHandle, edges: &Edges) -> Infallible {
+/// Says which labels of the edge count for nothing where the policy of callers asks for them.
+fn say_not_trusted(edge: &EdgeHandle, settings: &Settings, edges: &Edges) {
     let (id, labels) = (edge.client_id(), edge.labels());
-    let say = |settings: &Settings| {
-        let policy = settings.callers.iter();
-        for (key, value) in policy.flat_map(|policy| policy.not_trusted(id, labels)) {
-            edges.remarks.say(format_args!(
-                "the label {key}={value} of the edge {id} counts for nothing, because the policy of callers trusts no edge of \
-                 that id with it; if it shall, write below edges there: - {{ids: [{id}], labels: {{{key}: {value:?}}}}}"
-            ));
-        }
-        None
-    };
-    edges.settings.until(say).await
+    let policy = settings.callers.iter();
+    for (key, value) in policy.flat_map(|policy| policy.not_trusted(id, labels)) {
+        edges.remarks.say(format_args!(
+            "the label {key}={value} of the edge {id} counts for nothing, because the policy of callers trusts no edge of \
+             that id with it; if it shall, write below edges there: - {{ids: [{id}], labels: {{{key}: {value:?}}}}}"
+        ));
+    }
 }
 
 /// Tells calls that wait for the edge when its tunnel takes them again.
@@ -148,15 +206,20 @@ async fn tell_of_rotation(edge: &EdgeHandle, registry: &Registry) -> Infallible 
 }
 
 /// Streams of the edge's own are for kinds that nobody serves yet.
-async fn refuse_streams(mut incoming: Incoming) {
+async fn refuse_streams(incoming: &mut Incoming) -> Infallible {
     while let Some(stream) = incoming.next().await {
-        match stream.read_open(OPEN_TIMEOUT).await {
-            Ok(pending) => {
-                let reason = "this server takes no streams from edges";
-                pending.refuse(Code::Unsupported, reason).await;
-            }
-            Err(error) => debug!(%error, "stream not opened"),
+        Box::pin(refuse(stream)).await;
+    }
+    pending().await
+}
+
+async fn refuse(stream: InboundStream) {
+    match stream.read_open(OPEN_TIMEOUT).await {
+        Ok(pending) => {
+            let reason = "this server takes no streams from edges";
+            pending.refuse(Code::Unsupported, reason).await;
         }
+        Err(error) => debug!(%error, "stream not opened"),
     }
 }
 

@@ -139,9 +139,12 @@ impl Entry {
         if let Some((identity, token)) = identity {
             let proof = Proof::new(holder, identity, token, edge.session().clone());
             self.proofs.retain(|older| !older.is_of(&proof));
+            // Mostly the only one.
+            self.proofs.reserve_exact(1);
             self.proofs.push(proof);
         }
         let (ousted, told) = oneshot::channel();
+        self.members.reserve_exact(1);
         self.members.push(Member {
             edge,
             holder,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use futures::StreamExt as _;
+use futures::channel::mpsc::UnboundedReceiver;
 use rand::Rng as _;
 use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::heartbeat::{Action, Heartbeat};
@@ -27,7 +28,7 @@ pub(super) struct Loop {
     reader: MessageReader<ReadHalf<RawStream>>,
     writer: WriteHalf<RawStream>,
     unsent: BytesMut,
-    outbox: mpsc::Receiver<Message>,
+    outbox: UnboundedReceiver<Box<Message>>,
     heartbeat: Heartbeat,
     chance: Chance,
     shared: Arc<Shared>,
@@ -36,7 +37,7 @@ pub(super) struct Loop {
 impl Loop {
     pub(super) fn new(
         control: ControlStream,
-        outbox: mpsc::Receiver<Message>,
+        outbox: UnboundedReceiver<Box<Message>>,
         heartbeat: Heartbeat,
         chance: Chance,
         shared: Arc<Shared>,
@@ -53,23 +54,29 @@ impl Loop {
     }
 
     /// Runs until the tunnel is to end, and says why.
-    pub(super) async fn run(mut self) -> SessionError {
-        match self.converse().await {
-            Err(end @ SessionError::Closed(_)) => {
-                // Everything queued goes first: the ends of streams among it.
-                while let Ok(message) = self.outbox.try_recv() {
-                    self.queue(message);
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "such a function has room for the loop twice"
+    )]
+    pub(super) fn run(mut self) -> impl Future<Output = SessionError> {
+        async move {
+            match self.converse().await {
+                Err(end @ SessionError::Closed(_)) => {
+                    // Everything queued goes first: the ends of streams among it.
+                    while let Ok(message) = self.outbox.try_recv() {
+                        self.queue(*message);
+                    }
+                    let code = self.shared.close.get().map_or(Code::Ok, |(code, _)| *code);
+                    self.goodbye(code, &end).await;
+                    end
                 }
-                let code = self.shared.close.get().map_or(Code::Ok, |(code, _)| *code);
-                self.goodbye(code, &end).await;
-                end
+                Err(end @ SessionError::Violation { code, .. }) => {
+                    self.goodbye(code, &end).await;
+                    end
+                }
+                Err(end) => end,
+                Ok(never) => match never {},
             }
-            Err(end @ SessionError::Violation { code, .. }) => {
-                self.goodbye(code, &end).await;
-                end
-            }
-            Err(end) => end,
-            Ok(never) => match never {},
         }
     }
 
@@ -110,8 +117,8 @@ impl Loop {
                 sent = self.writer.write_buf(&mut self.unsent), if !self.unsent.is_empty() => {
                     sent.map_err(|error| SessionError::Lost(error.to_string()))?;
                 }
-                Some(message) = self.outbox.recv(), if self.unsent.len() < UNSENT_HIGH => {
-                    self.queue(message);
+                Some(message) = self.outbox.next(), if self.unsent.len() < UNSENT_HIGH => {
+                    self.queue(*message);
                 }
                 () = self.shared.activity.wait_used() => {}
                 () = sleep_until(wake_at) => {}

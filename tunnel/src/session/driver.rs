@@ -6,24 +6,25 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use futures::Stream as _;
+use futures::channel::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use yamux::{Connection, ConnectionError};
 
-use super::OpenRequest;
+use super::{Inbox, OpenRequest};
 use crate::HandshakeError;
 use crate::io::Coalescing;
 
 pub(crate) struct Driver {
     connection: Connection<Coalescing>,
-    opens: mpsc::Receiver<OpenRequest>,
+    opens: UnboundedReceiver<OpenRequest>,
     waiting: Option<OpenRequest>,
-    inbox: mpsc::Sender<yamux::Stream>,
+    inbox: Inbox,
     carrier: Option<Carrier>,
 }
 
@@ -39,8 +40,8 @@ const TICK: Duration = Duration::from_secs(15);
 impl Driver {
     pub(super) fn new(
         connection: Connection<Coalescing>,
-        opens: mpsc::Receiver<OpenRequest>,
-        inbox: mpsc::Sender<yamux::Stream>,
+        opens: UnboundedReceiver<OpenRequest>,
+        inbox: Inbox,
     ) -> Self {
         Self {
             connection,
@@ -82,8 +83,7 @@ impl Driver {
             }
             match self.connection.poll_next_inbound(cx) {
                 Poll::Ready(Some(Ok(stream))) => {
-                    // A full inbox drops the stream, which resets it: an answer, not a wait.
-                    let _ = self.inbox.try_send(stream);
+                    self.inbox.put(stream);
                 }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
@@ -95,7 +95,7 @@ impl Driver {
     /// Serves one request for a stream.
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         if self.waiting.is_none() {
-            match self.opens.poll_recv(cx) {
+            match Pin::new(&mut self.opens).poll_next(cx) {
                 Poll::Ready(Some(request)) => self.waiting = Some(request),
                 Poll::Ready(None) | Poll::Pending => return Poll::Pending,
             }
@@ -141,13 +141,22 @@ impl Driver {
     }
 
     /// Drives the connection to its end, or to an orderly close once `stop` is cancelled.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), ConnectionError> {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => {}
-            end = poll_fn(|cx| self.poll(cx)) => return end,
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "such a function has room for the driver twice"
+    )]
+    pub(super) fn run(
+        mut self,
+        stop: CancellationToken,
+    ) -> impl Future<Output = Result<(), ConnectionError>> {
+        async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                end = poll_fn(|cx| self.poll(cx)) => return end,
+            }
+            poll_fn(|cx| self.poll_close(cx)).await
         }
-        poll_fn(|cx| self.poll_close(cx)).await
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {

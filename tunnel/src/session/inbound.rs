@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures::StreamExt as _;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::{Shared, Wire};
@@ -16,15 +17,36 @@ use crate::message::{Code, Open, Opened, StreamEnded};
 use crate::stream::RawStream;
 use crate::{OpenError, TunnelStream};
 
+/// Where the driver puts the streams that the peer opens.
+pub(crate) struct Inbox {
+    queue: UnboundedSender<Box<yamux::Stream>>,
+    most: usize,
+}
+
+impl Inbox {
+    /// So many wait in it at most.
+    pub(super) fn new(queue: UnboundedSender<Box<yamux::Stream>>, most: usize) -> Self {
+        Self { queue, most }
+    }
+
+    /// Where it is full the stream is dropped, which resets it: an answer, not a wait.
+    pub(super) fn put(&self, stream: yamux::Stream) {
+        if self.queue.len() < self.most {
+            // Nobody takes it once the session ends.
+            let _ = self.queue.unbounded_send(Box::new(stream));
+        }
+    }
+}
+
 /// The streams that the peer opens.
 #[derive(Debug)]
 pub struct Incoming {
-    inbox: mpsc::Receiver<yamux::Stream>,
+    inbox: UnboundedReceiver<Box<yamux::Stream>>,
     shared: Arc<Shared>,
 }
 
 impl Incoming {
-    pub(super) fn new(inbox: mpsc::Receiver<yamux::Stream>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(inbox: UnboundedReceiver<Box<yamux::Stream>>, shared: Arc<Shared>) -> Self {
         Self { inbox, shared }
     }
 
@@ -34,9 +56,9 @@ impl Incoming {
     ///
     /// Cancel-safe.
     pub async fn next(&mut self) -> Option<InboundStream> {
-        let stream = self.inbox.recv().await?;
+        let stream = self.inbox.next().await?;
         Some(InboundStream {
-            raw: RawStream::new(stream),
+            raw: RawStream::new(*stream),
             shared: Arc::clone(&self.shared),
         })
     }

@@ -5,15 +5,17 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::StreamExt as _;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use tokio::io::{AsyncReadExt as _, ReadHalf, WriteHalf};
-use tokio::sync::{SetOnce, mpsc, oneshot};
+use tokio::sync::{SetOnce, oneshot};
 use tokio::time::Instant;
 use yamux::Mode;
 
 use super::heartbeat::Heartbeat;
 use super::{
-    Activity, Driver, Incoming, OpenRequest, Session, SessionTask, Shared, Streams, Wire, control,
-    silence,
+    Activity, Driver, Inbox, Incoming, OpenRequest, Session, SessionTask, Shared, Streams, Wire,
+    control, silence,
 };
 use crate::config::{HeartbeatTimes, TunnelConfig, yamux_config};
 use crate::handshake::codec::MessageReader;
@@ -23,9 +25,6 @@ use crate::speaks::{Speaks, may_be_originals};
 use crate::stream::RawStream;
 use crate::{Chance, Established, HandshakeError, SessionError};
 
-/// Control messages that may wait for the control loop. Streams say two messages in their life and there are at most
-/// 224 of them, so a full queue means that the peer stopped reading its control stream.
-const OUTBOX: usize = 1024;
 /// More often than this no server makes an edge send heartbeats.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
 /// Streams that the server opened and the edge did not take yet.
@@ -57,7 +56,7 @@ pub(crate) struct Start {
     pub(crate) driver: Driver,
     pub(crate) opener: ControlOpener,
     shared: Arc<Shared>,
-    outbox: mpsc::Receiver<Message>,
+    outbox: UnboundedReceiver<Box<Message>>,
     mode: Mode,
     heartbeat: HeartbeatTimes,
     chance: Chance,
@@ -66,20 +65,20 @@ pub(crate) struct Start {
 
 /// Gets the control stream: the first stream, opened by the edge.
 pub(crate) struct ControlOpener {
-    opens: mpsc::Sender<OpenRequest>,
-    inbox: mpsc::Receiver<yamux::Stream>,
+    opens: UnboundedSender<OpenRequest>,
+    inbox: UnboundedReceiver<Box<yamux::Stream>>,
 }
 
 impl ControlOpener {
     pub(crate) async fn open_control(&mut self) -> Result<ControlStream, HandshakeError> {
         let (answer, stream) = oneshot::channel();
-        self.opens.send(answer).await.map_err(|_| gone())?;
+        self.opens.unbounded_send(answer).map_err(|_| gone())?;
         stream.await.map(ControlStream::new).map_err(|_| gone())
     }
 
     pub(crate) async fn accept_control(&mut self) -> Result<ControlStream, HandshakeError> {
-        let stream = self.inbox.recv().await.ok_or_else(gone)?;
-        Ok(ControlStream::new(stream))
+        let stream = self.inbox.next().await.ok_or_else(gone)?;
+        Ok(ControlStream::new(*stream))
     }
 }
 
@@ -90,13 +89,13 @@ fn gone() -> HandshakeError {
 /// Puts yamux over `io`. Nothing moves until the driver is polled.
 pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) -> Start {
     let activity = Arc::new(Activity::new());
-    let (opens, opens_queue) = mpsc::channel(1);
-    let inbox_size = match (wire, mode) {
+    let (opens, opens_queue) = unbounded();
+    let most_inbound = match (wire, mode) {
         (Wire::Messages, Mode::Client) | (Wire::Bare, Mode::Server) => EDGE_INBOX,
         (Wire::Messages, Mode::Server) | (Wire::Bare, Mode::Client) => SERVER_INBOX,
     };
-    let (inbox_in, inbox) = mpsc::channel(inbox_size);
-    let (outbox, outbox_queue) = mpsc::channel(OUTBOX);
+    let (inbox_in, inbox) = unbounded();
+    let (outbox, outbox_queue) = unbounded();
     let io = Coalescing::new(io, Arc::clone(&activity));
     let first = io.first();
     let connection = yamux::Connection::new(io, yamux_config(), mode);
@@ -106,7 +105,7 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) 
         Mode::Server => 2,
     };
     Start {
-        driver: Driver::new(connection, opens_queue, inbox_in),
+        driver: Driver::new(connection, opens_queue, Inbox::new(inbox_in, most_inbound)),
         opener: ControlOpener {
             opens: opens.clone(),
             inbox,
@@ -218,7 +217,7 @@ impl Start {
 
 fn established(
     driver: Driver,
-    inbox: mpsc::Receiver<yamux::Stream>,
+    inbox: UnboundedReceiver<Box<yamux::Stream>>,
     keeper: impl Future<Output = SessionError> + Send + 'static,
     shared: Arc<Shared>,
 ) -> Established {

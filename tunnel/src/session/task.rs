@@ -37,48 +37,53 @@ impl SessionTask {
         }
     }
 
-    /// Runs the tunnel to its end, and says why it ended.
+    /// Runs the tunnel to its end, and says why it ended. To be called within a runtime, which drives the connection on a
+    /// task of its own.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future cuts the tunnel; its handles learn it.
-    pub async fn run(self) -> SessionError {
+    pub fn run(self) -> impl Future<Output = SessionError> + Send {
         let Self {
             driver,
             mut keeper,
             shared,
         } = self;
-        let _always = EndOnDrop(Arc::clone(&shared));
+        let always = EndOnDrop(Arc::clone(&shared));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        // Outside of the future, which would keep room for it.
         tasks.spawn(driver.run(stop.clone()));
-        let end = tokio::select! {
-            biased;
-            end = &mut keeper => match end {
-                // All streams end with the connection, and the driver knows why.
-                SessionError::Lost(_) => match timeout(CLOSE_TIMEOUT, tasks.join_next()).await {
-                    Ok(lost @ Some(Ok(Err(_)))) => SessionError::Lost(describe(lost)),
-                    _ => end,
+        async move {
+            let _always = always;
+            let end = tokio::select! {
+                biased;
+                end = &mut keeper => match end {
+                    // All streams end with the connection, and the driver knows why.
+                    SessionError::Lost(_) => match timeout(CLOSE_TIMEOUT, tasks.join_next()).await {
+                        Ok(lost @ Some(Ok(Err(_)))) => SessionError::Lost(describe(lost)),
+                        _ => end,
+                    },
+                    end => end,
                 },
-                end => end,
-            },
-            lost = tasks.join_next() => match shared.wire {
-                Wire::Bare => SessionError::Lost(describe(lost)),
-                // The peer's last words may still wait in the control stream.
-                Wire::Messages => match timeout(CLOSE_TIMEOUT, keeper).await {
-                    Ok(end @ SessionError::Goodbye { .. }) => end,
-                    _ => SessionError::Lost(describe(lost)),
+                lost = tasks.join_next() => match shared.wire {
+                    Wire::Bare => SessionError::Lost(describe(lost)),
+                    // The peer's last words may still wait in the control stream.
+                    Wire::Messages => match timeout(CLOSE_TIMEOUT, keeper).await {
+                        Ok(end @ SessionError::Goodbye { .. }) => end,
+                        _ => SessionError::Lost(describe(lost)),
+                    },
                 },
-            },
-        };
-        shared.end(end.clone());
-        // A goodbye is on its way out.
-        if let SessionError::Closed(_) | SessionError::Violation { .. } = end {
-            stop.cancel();
-            // Past this the socket is dropped, which also ends it.
-            let _ = timeout(CLOSE_TIMEOUT, tasks.join_next()).await;
+            };
+            shared.end(end.clone());
+            // A goodbye is on its way out.
+            if let SessionError::Closed(_) | SessionError::Violation { .. } = end {
+                stop.cancel();
+                // Past this the socket is dropped, which also ends it.
+                let _ = timeout(CLOSE_TIMEOUT, tasks.join_next()).await;
+            }
+            end
         }
-        end
     }
 }
 

@@ -160,11 +160,10 @@ async fn accept(
 pub(super) async fn serve(edges: Arc<Edges>, io: BoxedIo, remote: SocketAddr, taken: Taken) {
     let seat = edges.newcomers.seat().await;
     let met = edges.meet(io, remote, Credential::default(), &seat).await;
-    let Ok((admitted, _place)) = met else {
+    let Ok((admitted, place)) = met else {
         return;
     };
     drop(seat);
     taken.lock().unwrap().push(Arc::clone(&admitted.edge));
-    let run = run(admitted, &edges);
-    edges.close.run_until_cancelled(run).await;
+    run(admitted, edges, place).await;
 }
