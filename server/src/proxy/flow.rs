@@ -25,7 +25,8 @@ use kept::Kept;
 #[derive(Debug, Clone)]
 pub(crate) enum End {
     Plain,
-    Trailers(HeaderMap),
+    /// Boxed: a call has room for four ends, and mostly none.
+    Trailers(Box<HeaderMap>),
 }
 
 /// The next hop is gone. Its other half knows why.
@@ -128,7 +129,7 @@ impl Flow {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
                 Poll::Ready(None) => {
                     self.end = Some(match std::task::ready!(source.poll_trailers(cx)) {
-                        Ok(Some(trailers)) => End::Trailers(trailers),
+                        Ok(Some(trailers)) => End::Trailers(Box::new(trailers)),
                         Ok(None) => End::Plain,
                         Err(error) => return Poll::Ready(Err(error)),
                     });

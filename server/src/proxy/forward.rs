@@ -84,17 +84,16 @@ impl From<CallerGone> for Stop {
 }
 
 /// Pumps a call to its end. `Err` when it failed before anything was answered.
-pub(crate) async fn forward(
+pub(crate) fn forward(
     ends: Ends<'_>,
     stream: LaneStream,
     request_ended: bool,
-) -> Result<Ending, Failure> {
+) -> impl Future<Output = Result<Ending, Failure>> {
     let lane = Arc::clone(stream.lane());
     let timer = ends
         .deadline
         .map(|deadline| Box::pin(sleep_until(deadline + DEADLINE_SLACK)));
     let caller = Arc::clone(ends.intake.caller());
-    let mut cut = pin!(caller.ends().cancelled());
     let mut pump = Pump {
         lane,
         stream: Some(stream),
@@ -108,19 +107,23 @@ pub(crate) async fn forward(
         timer,
         ends,
     };
-    loop {
-        let stop = poll_fn(|cx| pump.poll(cx, cut.as_mut())).await;
-        match stop {
-            Stop::Complete(code) => return Ok(pump.complete(code)),
-            Stop::CallerGone => return Ok(Ending::CallerGone),
-            Stop::Cut(failure) => return pump.cut(failure),
-            Stop::Shed => return pump.shed(),
-            Stop::Stalled => return Ok(pump.unread(Failure::SlowCaller)),
-            Stop::Backend(error) => {
-                let failure = pump.explain(&error).await;
-                pump.fail(failure)?;
+    // A block, in which the pump stays where it is: a function would have room twice for what it is made of.
+    async move {
+        let mut cut = pin!(caller.ends().cancelled());
+        loop {
+            let stop = poll_fn(|cx| pump.poll(cx, cut.as_mut())).await;
+            match stop {
+                Stop::Complete(code) => return Ok(pump.complete(code)),
+                Stop::CallerGone => return Ok(Ending::CallerGone),
+                Stop::Cut(failure) => return pump.cut(failure),
+                Stop::Shed => return pump.shed(),
+                Stop::Stalled => return Ok(pump.unread(Failure::SlowCaller)),
+                Stop::Backend(error) => {
+                    let failure = Box::pin(pump.explain(&error)).await;
+                    pump.fail(failure)?;
+                }
+                Stop::Failed(failure) => pump.fail(failure)?,
             }
-            Stop::Failed(failure) => pump.fail(failure)?,
         }
     }
 }
@@ -203,7 +206,7 @@ impl Pump<'_> {
                             return Err(Stop::Failed(Failure::Metadata { sent: true }));
                         }
                         trailers_to_backend(&mut trailers);
-                        stream.send().send_trailers(trailers).is_ok()
+                        stream.send().send_trailers(*trailers).is_ok()
                     }
                     // The end went with the last bytes, or did not come yet.
                     None => was_plain,
@@ -289,7 +292,7 @@ impl Pump<'_> {
             return Err(Stop::Cut(failure));
         }
         match (self.down.take_end(), self.status_in_headers) {
-            (Some(End::Trailers(trailers)), _) => self.trailers(trailers),
+            (Some(End::Trailers(trailers)), _) => self.trailers(*trailers),
             (Some(End::Plain), Some(code)) => {
                 self.ends.reply.end()?;
                 Err(Stop::Complete(code))

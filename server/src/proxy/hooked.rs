@@ -49,7 +49,7 @@ impl Proxy {
     pub(super) async fn hooked<P>(
         &self,
         call: &mut Call,
-        shown: HeaderMap,
+        shown: Box<HeaderMap>,
         place: P,
         rights: Rights,
         id: &ClientId,
@@ -77,7 +77,7 @@ impl Proxy {
     /// The same of whoever makes any call, by its metadata, or without a question if nothing is `shown`.
     pub(super) async fn authorized(
         &self,
-        shown: Option<HeaderMap>,
+        shown: Option<Box<HeaderMap>>,
         rights: Rights,
         caller: &Caller,
         id: Option<&ClientId>,

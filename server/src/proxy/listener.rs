@@ -192,7 +192,9 @@ impl Callers {
     fn start(&self, call: (Request<RecvStream>, SendResponse<Bytes>), caller: &Arc<Caller>) {
         let (request, respond) = call;
         let proxy = Arc::clone(&self.proxy);
-        let serve = proxy.serve(request, respond, Arc::clone(caller), caller.call());
+        let (head, upload) = request.into_parts();
+        let (head, under_way) = (Box::new(head), caller.call());
+        let serve = proxy.serve(head, upload, respond, Arc::clone(caller), under_way);
         // Boxed: a task is moved a few times before it begins, and once more when it is over.
         self.calls.spawn(Box::pin(serve).in_current_span());
     }
