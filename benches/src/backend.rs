@@ -20,7 +20,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Status, Streaming};
 use tower::{Service, service_fn};
 
-use self::codec::Raw;
+pub(crate) use self::codec::Raw;
 pub(crate) use self::down::Down;
 pub(crate) use self::up::Received;
 

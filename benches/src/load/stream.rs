@@ -22,6 +22,13 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
+    /// Of which only the end was looked at.
+    pub(super) fn whole(took: Duration, bytes: u64) -> Self {
+        Self {
+            arrived: vec![(took, bytes)],
+        }
+    }
+
     /// Bytes a second between two times.
     pub(crate) fn rate(&self, from: Duration, to: Duration) -> f64 {
         let within = self

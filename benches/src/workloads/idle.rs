@@ -22,8 +22,8 @@ pub(crate) const COUNTS: [(&str, usize); 3] = [
 
 /// All must be there.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Between two looks. Each is a page that the server writes.
-const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks. Each is a page that the server writes, with a line of work for each edge.
+const LOOK: Duration = Duration::from_millis(100);
 /// What a handshake leaves behind is gone by then.
 const SETTLED: Duration = Duration::from_secs(3);
 /// How long they are watched.

@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 use crate::backend::Down;
 use crate::cost::Meter;
-use crate::load::{Calls, Connection, Flow, at_rate, down, message, one_after_the_other, up};
+use crate::load::{
+    Calls, Connection, Flow, at_rate, down, message, messages, one_after_the_other, up,
+};
 use crate::options::Options;
 use crate::paths::{Path, World};
 use crate::results::{Measure, Results, Sample, times};
@@ -28,7 +30,9 @@ enum Load {
     Open(usize, f64),
     /// Bytes in each message.
     Down(u32),
-    /// The same from a backend on grpc-go.
+    /// The same, and the caller looks at each.
+    Messages(u32),
+    /// And the backend is that on grpc-go.
     OfGo(u32),
     Up(usize),
 }
@@ -93,7 +97,7 @@ pub(crate) const CELLS: &[Cell] = &[
     Cell {
         name: "down-100",
         title: "One call that streams messages of 100 B to its caller",
-        load: Load::Down(100),
+        load: Load::Messages(100),
     },
     Cell {
         name: "down-100-go",
@@ -107,9 +111,8 @@ impl Cell {
     pub(crate) fn unit(&self) -> &'static str {
         match self.load {
             Load::Closed(..) | Load::Open(..) => "calls/s",
-            Load::Down(size) if size >= 1024 => "MB/s",
-            Load::Down(_) | Load::OfGo(_) => "messages/s",
-            Load::Up(_) => "MB/s",
+            Load::Messages(_) | Load::OfGo(_) => "messages/s",
+            Load::Down(_) | Load::Up(_) => "MB/s",
         }
     }
 
@@ -141,7 +144,13 @@ impl Cell {
                 };
                 unary(path, results, connections, SMALL, LONG, load).await
             }
-            Load::Down(size) | Load::OfGo(size) => downloaded(path, size).await,
+            Load::Down(size) => {
+                let connection = Connection::to(&path.target).await?;
+                downloaded(path, size, async |what| down(&connection, what).await).await
+            }
+            Load::Messages(size) | Load::OfGo(size) => {
+                downloaded(path, size, async |what| messages(&path.target, what).await).await
+            }
             Load::Up(size) => {
                 let connection = Connection::to(&path.target).await?;
                 up(&connection, size, WARM).await?;
@@ -175,11 +184,14 @@ async fn unary(
     Ok(sample)
 }
 
-async fn downloaded(path: &Path, size: u32) -> anyhow::Result<Sample> {
-    let connection = Connection::to(&path.target).await?;
-    down(&connection, Down::for_time(size, WARM)).await?;
+async fn downloaded(
+    path: &Path,
+    size: u32,
+    down: impl AsyncFn(Down) -> anyhow::Result<Flow>,
+) -> anyhow::Result<Sample> {
+    down(Down::for_time(size, WARM)).await?;
     let meter = Meter::start(path);
-    let flow = down(&connection, Down::for_time(size, TIME)).await?;
+    let flow = down(Down::for_time(size, TIME)).await?;
     Ok(streamed(&flow, size, meter))
 }
 
