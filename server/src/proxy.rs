@@ -460,6 +460,6 @@ mod tests {
     #[test]
     fn a_call_is_small() {
         let size = size(Proxy::serve);
-        assert!(size <= 2560, "{size} bytes");
+        assert!(size <= 2048, "{size} bytes");
     }
 }

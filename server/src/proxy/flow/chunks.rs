@@ -30,7 +30,7 @@ impl Chunks {
         }
         self.seal();
         if !data.is_empty() {
-            self.queue.push_back(data);
+            self.append(data);
         }
     }
 
@@ -63,8 +63,17 @@ impl Chunks {
 
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.queue.push_back(self.tail.split().freeze());
+            let merged = self.tail.split().freeze();
+            self.append(merged);
         }
+    }
+
+    fn append(&mut self, chunk: Bytes) {
+        if self.queue.is_empty() {
+            // Mostly the only one: an open call has room for what it moved as long as it lasts.
+            self.queue.reserve_exact(1);
+        }
+        self.queue.push_back(chunk);
     }
 }
 
