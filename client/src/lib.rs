@@ -16,6 +16,7 @@ mod credential;
 mod dial;
 mod edge;
 mod embed;
+mod http2;
 mod legacy;
 mod metrics;
 mod options;

@@ -1,12 +1,15 @@
 //! A real HTTP/2 client's bytes, rewritten, as a real HTTP/2 server reads them.
 
 use bytes::Bytes;
-use loona_hpack::Encoder;
+use loona_hpack::{Decoder, Encoder};
 use proptest::prelude::*;
 use tokio::io::duplex;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::http2::PREFACE;
+use crate::http2::block::BLOCK;
+use crate::http2::frame::{CONTINUATION, END_HEADERS, END_STREAM, HEAD, HEADERS, PADDED, PRIORITY};
 
 fn rewrite() -> Rewrite {
     Rewrite::new("https", "backend:443")
