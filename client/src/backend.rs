@@ -2,6 +2,7 @@
 
 mod address;
 mod dial;
+mod mode;
 
 use std::fmt;
 use std::io;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grpc_multiplexer_process::HostPort;
-use grpc_multiplexer_tunnel::{BoxedIo, TunnelStream};
+use grpc_multiplexer_tunnel::{BoxedIo, Session, TunnelStream};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::sync::mpsc;
@@ -19,10 +20,12 @@ use tokio::time::timeout;
 pub use address::{BackendAddress, BackendAddressError};
 pub(crate) use dial::DialError;
 use dial::connect;
+pub use mode::{BackendMode, UnknownBackendMode};
 
 use crate::embed::{EdgeIncoming, EdgeStream, hand_over};
 use crate::legacy;
 use crate::splice::splice;
+use crate::terminate::{self, Budget};
 
 /// TLS towards a backend.
 #[derive(Debug, Clone)]
@@ -38,6 +41,9 @@ pub struct BackendTls {
 pub struct Backend {
     place: Place,
     authority: String,
+    mode: BackendMode,
+    /// Of all connections to it.
+    budget: Budget,
 }
 
 #[derive(Debug, Clone)]
@@ -64,6 +70,8 @@ impl Backend {
         Self {
             place: Place::Address(address, None),
             authority,
+            mode: BackendMode::default(),
+            budget: Budget::default(),
         }
     }
 
@@ -125,6 +133,8 @@ impl Backend {
         let backend = Self {
             place: Place::InProcess(streams),
             authority: "localhost".to_owned(),
+            mode: BackendMode::default(),
+            budget: Budget::default(),
         };
         (backend, incoming)
     }
@@ -143,6 +153,18 @@ impl Backend {
     pub fn with_authority(mut self, authority: impl Into<String>) -> Self {
         self.authority = authority.into();
         self
+    }
+
+    /// How bytes go to it. A backend [in this process](Self::in_process) reads the tunnel's streams itself, whatever is said here.
+    /// Default [`BackendMode::Splice`].
+    #[must_use]
+    pub fn with_mode(mut self, mode: BackendMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.mode == BackendMode::Terminate && !self.is_in_process()
     }
 
     /// The `:authority` it sees.
@@ -201,6 +223,7 @@ impl Reached {
     pub(crate) async fn carry(
         self,
         stream: TunnelStream,
+        session: &Session,
         backend: &Backend,
         hear: impl FnOnce(Result<&[u8], &io::Error>),
     ) {
@@ -208,7 +231,13 @@ impl Reached {
             Self::Socket(io) if stream.is_legacy() => {
                 legacy::splice(stream, io, backend, hear).await;
             }
-            Self::Socket(io) => splice(stream, io, hear).await,
+            Self::Socket(io) => match backend.mode {
+                BackendMode::Splice => splice(stream, io, hear).await,
+                BackendMode::Terminate => {
+                    let budget = backend.budget.clone();
+                    terminate::splice(stream, io, session, budget, hear).await;
+                }
+            },
             Self::InProcess(permit) => {
                 permit.send(EdgeStream::new(stream));
             }

@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use crate::credential::{Credential, OwnKey};
 use crate::token::{ENROLMENT_TOKEN_FILE, TOKEN_FILE};
 use crate::{
-    Backend, BackendAddress, BackendTls, Edge, EdgeToken, ServerTls, SshPrivateKey,
+    Backend, BackendAddress, BackendMode, BackendTls, Edge, EdgeToken, ServerTls, SshPrivateKey,
     SshPrivateKeyError, TunnelProtocol,
 };
 
@@ -35,6 +35,9 @@ const SERVERS: &str = "multiplexer-address";
 
 /// Where the backend is.
 const ADDRESS: &str = "grpc-server-address";
+
+/// How bytes go to it.
+const MODE: &str = "backend-mode";
 
 /// The file of the key.
 const KEY: &str = "key-file";
@@ -176,6 +179,7 @@ fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
             Err("must be a host name, with or without a port")
         }
     });
+    let mode = reader.one(MODE, str::parse::<BackendMode>);
     let address = address?;
     let tls = match &address {
         BackendAddress::Tls(target) => {
@@ -208,7 +212,7 @@ fn read_backend(reader: &mut Reader<'_>) -> Option<Backend> {
             None
         }
     };
-    let mut backend = Backend::new(address);
+    let mut backend = Backend::new(address).with_mode(mode?);
     if let Some(tls) = tls {
         backend = backend.with_tls(tls);
     }

@@ -24,10 +24,13 @@ mod reachability;
 mod server_tls;
 mod splice;
 mod supervisor;
+mod terminate;
 mod token;
 mod upgrade;
 
-pub use backend::{Backend, BackendAddress, BackendAddressError, BackendTls};
+pub use backend::{
+    Backend, BackendAddress, BackendAddressError, BackendMode, BackendTls, UnknownBackendMode,
+};
 pub use cli::subcommand;
 pub use config::EdgeConfig;
 pub use edge::{Edge, TunnelProtocol, UnknownTunnelProtocol};

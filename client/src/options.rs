@@ -145,6 +145,16 @@ const OPTIONS: &[OptionSpec] = &[
         help: "The `:authority` that the gRPC server sees, instead of its own address",
     },
     OptionSpec {
+        path: "backend-mode",
+        value_name: "MODE",
+        default: Some("splice"),
+        many: false,
+        secret: false,
+        reload: false,
+        help: "How bytes go to the gRPC server: splice, which copies them, or terminate, which takes the server's flow control \
+               upon the edge: for uploads to a gRPC server with small windows behind a long link",
+    },
+    OptionSpec {
         path: "tunnel-protocol",
         value_name: "PROTOCOL",
         default: Some("auto"),

@@ -20,6 +20,7 @@ const SILENT_IN_PLAIN_TEXT: &str =
 pub(crate) struct Reachability {
     reached: AtomicU8,
     is_foreign: AtomicBool,
+    is_spliced: AtomicBool,
 }
 
 impl Reachability {
@@ -41,6 +42,13 @@ impl Reachability {
             Err(error) => {
                 warn!(%backend, error = error as &dyn Error, "backend not reachable");
             }
+        }
+    }
+
+    /// A stream of the original's wire is spliced to the backend, whatever was asked for.
+    pub(crate) fn spliced(&self, backend: &Backend) {
+        if backend.is_terminated() && !self.is_spliced.swap(true, Ordering::Relaxed) {
+            warn!(%backend, "backend-mode: terminate has no effect over the original's wire");
         }
     }
 

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{sleep, timeout};
 
 /// Bytes on their way in one direction.
-const BUFFER: usize = 64 * 1024;
+pub(crate) const BUFFER: usize = 64 * 1024;
 /// How long the server's word on a stream's end may trail the end itself: it travels on the control stream.
 const WORD_OF_END: Duration = Duration::from_secs(10);
 /// How long the other direction goes on when the backend takes no more bytes: it ends by itself, with the last that it said.
@@ -21,7 +21,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Why a splice stopped before both halves were closed.
 #[derive(Debug)]
-enum Cut {
+pub(crate) enum Cut {
     /// The backend's connection broke.
     Backend,
     /// The server gave the stream up, or the tunnel is gone.
@@ -38,31 +38,61 @@ pub(crate) async fn splice(
     let (mut from_server, mut to_server) = tokio::io::split(stream);
     let (mut from_backend, mut to_backend) = tokio::io::split(backend);
     let up = async {
-        match copy(&mut from_server, &mut to_backend, |_| {}).await {
-            Ok(bytes) if ended_well(&peer, bytes).await => {
-                to_backend.shutdown().await.map_err(|_| Cut::Backend)
-            }
-            Ok(_) | Err(Side::Source) => Err(Cut::Server),
-            Err(Side::Target) => {
-                last_words().await;
-                Err(Cut::Backend)
-            }
-        }
+        let copied = copy(&mut from_server, &mut to_backend, |_| {}).await;
+        whole(copied, &peer).await?;
+        to_backend.shutdown().await.map_err(|_| Cut::Backend)
     };
     let down = async {
-        match copy(&mut from_backend, &mut to_server, hear).await {
-            Ok(_) => to_server.shutdown().await.map_err(|_| Cut::Server),
-            Err(Side::Source) => Err(Cut::Backend),
-            Err(Side::Target) => Err(Cut::Server),
-        }
+        let copied = copy(&mut from_backend, &mut to_server, hear).await;
+        close_server(copied, &mut to_server).await
     };
-    let result = tokio::select! {
-        biased;
-        cut = given_up(&peer) => Err(cut),
-        result = async { tokio::try_join!(up, down) } => result.map(|_| ()),
-    };
-    if let Err(Cut::Backend) = result {
+    if let Err(Cut::Backend) = both(&peer, up, down).await {
         from_server.unsplit(to_server).backend_lost();
+    }
+}
+
+/// Runs both directions to their ends, or until the server gives the stream up. One task polls them, `up` first.
+pub(crate) async fn both(
+    peer: &PeerEnd,
+    up: impl Future<Output = Result<(), Cut>>,
+    down: impl Future<Output = Result<(), Cut>>,
+) -> Result<(), Cut> {
+    tokio::select! {
+        biased;
+        cut = given_up(peer) => Err(cut),
+        result = async { tokio::try_join!(biased; up, down) } => result.map(|_| ()),
+    }
+}
+
+/// Whether what the server sent was copied to its orderly end.
+pub(crate) async fn whole(copied: Result<u64, Side>, peer: &PeerEnd) -> Result<(), Cut> {
+    match copied {
+        Ok(bytes) if ended_well(peer, bytes).await => Ok(()),
+        Ok(_) => Err(Cut::Server),
+        Err(side) => Err(cut(side).await),
+    }
+}
+
+/// What it is to the stream that bytes to the backend could not be copied.
+pub(crate) async fn cut(side: Side) -> Cut {
+    match side {
+        Side::Source => Cut::Server,
+        Side::Target => {
+            last_words().await;
+            Cut::Backend
+        }
+    }
+}
+
+/// Closes the half towards the server where the backend closed its own.
+pub(crate) async fn close_server(
+    copied: Result<u64, Side>,
+    to_server: &mut (impl AsyncWrite + Unpin),
+) -> Result<(), Cut> {
+    match copied {
+        Ok(_) => to_server.shutdown().await.map_err(|_| Cut::Server),
+        Err(Side::Source) => Err(Cut::Backend),
+        Err(Side::Target) => Err(Cut::Server),
     }
 }
 

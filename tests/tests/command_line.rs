@@ -300,6 +300,7 @@ fn the_help_tells_every_option_with_meaning_default_key_and_variable() {
                 ("backend-key", "<FILE>", ""),
                 ("backend-server-name", "<NAME>", ""),
                 ("backend-authority", "<AUTHORITY>", ""),
+                ("backend-mode", "<MODE>", "[default: splice] "),
                 ("tunnel-protocol", "<PROTOCOL>", "[default: auto] "),
                 ("tunnels", "<NUMBER>", "[default: 1] "),
                 ("exit-on-superseded", "<BOOLEAN>", "[default: false] "),

@@ -179,8 +179,11 @@ async fn serve_stream(
     match reached {
         Ok(reached) => match pending.accept().await {
             Ok(stream) => {
+                if stream.is_legacy() {
+                    reachable.spliced(&backend);
+                }
                 let hear = |first: Result<&[u8], &io::Error>| reachable.heard(&backend, first);
-                reached.carry(stream, &backend, hear).await;
+                reached.carry(stream, &session, &backend, hear).await;
             }
             Err(error) => debug!(%error, "stream not accepted"),
         },

@@ -57,6 +57,7 @@ grpc-server-address: ftp://a:1
 backend-ca: /no/such/ca.pem
 backend-server-name: a b
 backend-authority: 'a b'
+backend-mode: proxy
 drain-timeout: ~
 log-format: xml
 ",
@@ -65,7 +66,7 @@ log-format: xml
     assert_eq!(said.code, Some(2));
     let wanted = "\
 grpc-multiplexer-client cannot start:
-FILE:7:16: drain-timeout: YAML reads this as no value; remove the key, or quote it if text is meant
+FILE:8:16: drain-timeout: YAML reads this as no value; remove the key, or quote it if text is meant
 FILE:1:12: client-id: \"-a\": must start with a letter or digit, then letters, digits, '.', '_' or '-', 128 characters \
 at most
 FILE:2:23: multiplexer-address: \"a\": the port is missing; expected host:port, for example host.example:1234
@@ -74,7 +75,8 @@ FILE:3:22: grpc-server-address: \"ftp://a:1\": the host must be a name or an IP 
 also possible: https://HOST:PORT, unix:/PATH
 FILE:5:22: backend-server-name: \"a b\": must be a DNS name or an IP address
 FILE:6:20: backend-authority: \"a b\": must be a host name, with or without a port
-FILE:8:13: log-format: \"xml\": expected pretty or json
+FILE:7:15: backend-mode: \"proxy\": must be splice or terminate
+FILE:9:13: log-format: \"xml\": expected pretty or json
 ";
     assert_eq!(said.err.replace(&file, "FILE"), wanted);
 }

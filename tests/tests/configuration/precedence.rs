@@ -250,6 +250,7 @@ fn rows(folder: &Folder) -> Vec<Row> {
             ["https://a:1", "https://b:2", "https://c:3"],
         ),
         row(EDGE, "backend-authority", ["a:1", "b", "c"]),
+        row(EDGE, "backend-mode", ["terminate", "splice", "terminate"]),
         row(EDGE, "tunnel-protocol", ["1", "legacy", "auto"]),
         row(EDGE, "tunnels", ["2", "3", "8"]),
         row(EDGE, "exit-on-superseded", ["true", "false", "true"]),

@@ -117,6 +117,7 @@ grpc-server-address: \"localhost:50051\"  # default
 # backend-key: not set
 # backend-server-name: not set
 # backend-authority: not set
+backend-mode: \"splice\"  # default
 tunnel-protocol: \"auto\"  # default
 tunnels: \"1\"  # default
 exit-on-superseded: \"false\"  # default

@@ -49,7 +49,8 @@ struct Bench {
 }
 
 impl Bench {
-    async fn start() -> Self {
+    /// Options of the edge say how.
+    async fn start(edge: &[&str]) -> Self {
         let cases = Arc::<Mutex<HashMap<String, Played>>>::default();
         let played = Arc::clone(&cases);
         // A caller may send what it likes in tiny frames; how many may wait unread is not what this is about.
@@ -63,7 +64,9 @@ impl Bench {
         })
         .await;
         let mux = Mux::with(&["--log-level", "info"]).await;
-        let edge = Edge::start(&mux, "rainbow", backend.address).await;
+        let address = backend.address.to_string();
+        let edge = Edge::dialling(mux.multiplexer, "rainbow", &address, edge);
+        edge.says(" connected ").await;
         Self {
             backend,
             cases,
@@ -200,9 +203,21 @@ impl Comparer {
     }
 }
 
+/// An edge that takes part in HTTP/2.
+const TERMINATES: &[&str] = &["--backend-mode", "terminate"];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tunnelled_call_is_the_direct_one() {
-    let bench = Arc::new(Bench::start().await);
+    compares(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tunnelled_call_is_the_direct_one_where_the_edge_ends_flow_control() {
+    compares(TERMINATES).await;
+}
+
+async fn compares(edge: &[&str]) {
+    let bench = Arc::new(Bench::start(edge).await);
     let cases = match std::env::var_os("PROPTEST_CASES") {
         Some(_) => Config::default().cases,
         None => FEW,
@@ -225,8 +240,13 @@ async fn a_tunnelled_call_is_the_direct_one() {
 /// What the property might not hit in one run: each size, alone, both ways, in each kind.
 #[tokio::test]
 async fn every_size_passes_in_every_kind() {
-    let bench = Arc::new(Bench::start().await);
-    let mut comparer = Comparer::of(&bench);
+    for edge in [&[], TERMINATES] {
+        let bench = Arc::new(Bench::start(edge).await);
+        passes_every_size(Comparer::of(&bench)).await;
+    }
+}
+
+async fn passes_every_size(mut comparer: Comparer) {
     for size in SIZES {
         for kind in [
             Kind::Unary,
