@@ -16,6 +16,7 @@ pub(crate) mod listener;
 mod local;
 mod metadata;
 pub(crate) mod misplaced;
+mod narrow;
 mod record;
 mod reply;
 mod rescue;

@@ -206,3 +206,60 @@ async fn a_backend_that_speaks_no_http2_is_named() {
     let message = answer.ending("grpc-message").unwrap();
     assert!(message.contains("(not-http2)"), "{answer:?}");
 }
+
+/// Uploads to that edge until the server names its backend's window, or so many bytes went.
+async fn uploads(mux: &Mux, edge: &str, most: usize) {
+    const NAMED: &str = "an upload waits for its backend's window";
+    let caller = Caller::connect(mux.proxy).await;
+    let mut call = caller.start("/s/m", &[("client-id", edge)]).await;
+    let named = || {
+        mux.log()
+            .iter()
+            .any(|l| l.contains(NAMED) && l.contains(edge))
+    };
+    let mut sent = 0;
+    while sent < most && !named() {
+        call.data(&[7; 100_000], false).await;
+        sent += 100_000;
+    }
+    call.data(b"", true).await;
+    let answer = call.answer().await;
+    assert_eq!(answer.code(), Some(0), "{answer:?}");
+    assert_eq!(named(), most == usize::MAX, "{edge} after {sent} bytes");
+}
+
+#[tokio::test]
+async fn a_window_that_limits_an_upload_is_named_and_a_slow_backend_and_a_grown_window_are_not() {
+    let mux = Mux::start().await;
+    let backend = small_pong().await;
+    let link = Relay::to(mux.multiplexer).await;
+    link.set(LATE);
+    let slow = Relay::to(backend.address).await;
+    slow.set_forth(Link::Slow(500_000));
+    let (near, far) = (backend.address.to_string(), slow.address.to_string());
+    let mut edges = Vec::new();
+    for (id, backend, args) in [
+        ("narrow", &near, &[][..]),
+        ("slow", &far, &[]),
+        ("terminating", &near, TERMINATE),
+    ] {
+        let edge = Edge::dialling(link.address, id, backend, args);
+        edge.says(" connected ").await;
+        edges.push(edge);
+    }
+    // Each for more than the time that is looked at, but the last, which is as large as can be without taking long.
+    tokio::join!(
+        uploads(&mux, "narrow", usize::MAX),
+        uploads(&mux, "slow", 1_500_000),
+        uploads(&mux, "terminating", 30_000_000),
+    );
+    let said = mux.says("an upload waits for its backend's window").await;
+    for part in [
+        "WARN",
+        "client_id=narrow",
+        "window_kib=63",
+        "backend-mode: terminate",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+}

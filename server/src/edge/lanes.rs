@@ -8,7 +8,7 @@
 mod state;
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ pub(crate) struct Lanes {
     state: Mutex<State>,
     resets: Arc<Resets>,
     floods: Arc<Floods>,
+    /// It was said that the backend's window is small.
+    is_narrow: AtomicBool,
     /// A lane came up or failed.
     changed: Notify,
     /// Who wants to be told that there is room.
@@ -93,12 +95,23 @@ impl Lanes {
             state: Mutex::default(),
             resets: Arc::new(Resets::new(terms.cancels)),
             floods: terms.floods,
+            is_narrow: AtomicBool::new(false),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             room: Notify::new(),
             tasks: TaskTracker::new(),
             home: Handle::current(),
         })
+    }
+
+    /// The least round trip of the tunnel, where it is known.
+    pub(crate) fn rtt(&self) -> Option<Duration> {
+        self.session.rtt()
+    }
+
+    /// Whether it is the first time that an upload was seen to wait for the backend's window.
+    pub(crate) fn is_first_narrow(&self) -> bool {
+        !self.is_narrow.swap(true, Ordering::Relaxed)
     }
 
     /// Calls that have a place now.

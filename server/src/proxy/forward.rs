@@ -21,6 +21,7 @@ use super::code::Code;
 use super::flow::{End, Flow};
 use super::intake::Intake;
 use super::metadata::{GRPC_STATUS, to_caller, trailers_to_backend};
+use super::narrow::Narrow;
 use super::reply::{CallerGone, Reply};
 use super::rescue::Failure;
 use super::stall::Stall;
@@ -104,6 +105,7 @@ pub(crate) fn forward(
         downloads: None,
         failing: None,
         stall: Stall::default(),
+        narrow: None,
         timer,
         ends,
     };
@@ -143,6 +145,8 @@ struct Pump<'a> {
     /// The failure to end with, once everything held went out.
     failing: Option<Failure>,
     stall: Stall,
+    /// There once the upload waited.
+    narrow: Option<Box<Narrow>>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -212,12 +216,38 @@ impl Pump<'_> {
                     None => was_plain,
                 };
                 self.up_over = sent;
+                if let Some(narrow) = &mut self.narrow {
+                    narrow.flows();
+                }
             }
             // What the backend answered, or how it failed, comes by the other half.
             Poll::Ready(Err(_)) => self.up_over = true,
-            Poll::Pending => {}
+            Poll::Pending => self.look_at_window(),
         }
         Ok(())
+    }
+
+    /// The upload waits for room. Says so, once for a tunnel, where that is the backend's window.
+    fn look_at_window(&mut self) {
+        let (now, intake) = (Instant::now(), &*self.ends.intake);
+        let passed = intake.moved() - intake.held() as u64;
+        let Some(narrow) = &mut self.narrow else {
+            self.narrow = Some(Box::new(Narrow::new(passed, now)));
+            return;
+        };
+        if let Some(rtt) = self.ends.lanes.rtt()
+            && let Some(limit) = narrow.waits(passed, now, rtt)
+            && self.ends.lanes.is_first_narrow()
+        {
+            tracing::warn!(
+                client_id = %self.ends.id,
+                window_kib = limit.window / 1024,
+                ?rtt,
+                megabytes_per_second = (limit.rate / 1e5).round() / 10.0,
+                "an upload waits for its backend's window, and not for the link: set backend-mode: terminate at the edge, or a \
+                 larger window at the backend"
+            );
+        }
     }
 
     /// The response's headers.
