@@ -6,6 +6,7 @@
 
 pub(crate) mod block;
 pub(crate) mod frame;
+mod huffman;
 
 use std::io;
 

@@ -9,7 +9,7 @@ use loona_hpack::Decoder;
 use super::frame::{
     CONTINUATION, END_HEADERS, END_STREAM, FRAME, HEAD, HEADERS, Head, PADDED, PRIORITY,
 };
-use super::invalid;
+use super::{huffman, invalid};
 
 /// Largest header block, compressed and with the heads of its frames, and largest list in it, that is rewritten: beyond
 /// what gRPC's libraries take by default, so that too much metadata is the backend's to refuse, and no end of the tunnel.
@@ -79,16 +79,15 @@ impl Blocks {
         block: &Block,
         mut each: impl FnMut(&[u8], &[u8]),
     ) -> io::Result<()> {
+        let plain = huffman::plain(&block.fragments)?;
         let mut size = 0;
-        let decoded = self
-            .decoder
-            .decode_with_cb(&block.fragments, |name, value| {
-                size += name.len() + value.len() + 32;
-                // What is over the limit is only counted.
-                if size <= BLOCK {
-                    each(&name, &value);
-                }
-            });
+        let decoded = self.decoder.decode_with_cb(&plain, |name, value| {
+            size += name.len() + value.len() + 32;
+            // What is over the limit is only counted.
+            if size <= BLOCK {
+                each(&name, &value);
+            }
+        });
         decoded.map_err(|error| invalid(&format!("no header block: {error:?}")))?;
         if size > BLOCK {
             return Err(too_large());
@@ -201,7 +200,7 @@ pub(crate) fn literal(block: &mut BytesMut, name: &[u8], value: &[u8]) {
 }
 
 /// A string without Huffman coding: its length as an integer with a prefix of seven bits, and its bytes.
-fn string(block: &mut BytesMut, bytes: &[u8]) {
+pub(super) fn string(block: &mut BytesMut, bytes: &[u8]) {
     const MOST: usize = 0x7f;
     let mut left = bytes.len();
     if left < MOST {
