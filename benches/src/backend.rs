@@ -1,4 +1,4 @@
-//! `bench backend ADDRESS`: the backend of all paths, an ordinary tonic server. Messages are bytes, so that nothing of what it
+//! `bench backend ADDRESS [WINDOW]`: the backend of all paths, an ordinary tonic server. Messages are bytes, so that nothing of what it
 //! costs is protobuf.
 
 mod codec;
@@ -29,14 +29,14 @@ pub(crate) const WINDOW: u32 = 8 * 1024 * 1024;
 /// Calls on one connection at a time. No benchmark is to wait for them.
 const CALLS: u32 = 100_000;
 
-/// Serves until the process is killed.
-pub(crate) async fn run(address: &str) -> anyhow::Result<()> {
+/// Serves until the process is killed, with windows of so many bytes.
+pub(crate) async fn run(address: &str, window: u32) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await?;
     eprintln!("listening on {}", listener.local_addr()?);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(WINDOW)
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window)
         .max_concurrent_streams(CALLS)
         .add_service(Bench)
         .serve_with_incoming(incoming)

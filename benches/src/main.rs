@@ -34,13 +34,18 @@ use crate::paths::{Backend, World};
 use crate::programs::{PROGRAMS, backend_of_go};
 use crate::results::Results;
 use crate::workloads::loopback::Cell;
-use crate::workloads::{beside, harm, idle, in_flight, line, loopback, system_calls};
+use crate::workloads::{beside, harm, idle, in_flight, line, loopback, mode, system_calls};
 
 fn main() -> anyhow::Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["backend", address] => many_threads()?.block_on(backend::run(address))?,
+        ["backend", address] => {
+            many_threads()?.block_on(backend::run(address, backend::WINDOW))?;
+        }
+        ["backend", address, window] => {
+            many_threads()?.block_on(backend::run(address, window.parse()?))?;
+        }
         ["edges", server, count] => many_threads()?.block_on(edges::run(server, count, None))?,
         ["edges", server, count, ca] => {
             many_threads()?.block_on(edges::run(server, count, Some(ca)))?
@@ -97,6 +102,8 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let ran = on_this_machine(&options, &mut results).await;
     results.note(ran);
     let ran = line::run(&options, &mut results).await;
+    results.note(ran);
+    let ran = mode::run(&options, &mut results).await;
     results.note(ran);
     let ran = beside::run(&options, &mut results).await;
     results.note(ran);

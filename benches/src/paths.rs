@@ -41,9 +41,18 @@ impl Backend {
         Self::at("127.0.0.1:0").await
     }
 
+    /// One with windows of so many bytes.
+    pub(crate) async fn narrow(window: u32) -> anyhow::Result<Self> {
+        Self::with(&["127.0.0.1:0", &window.to_string()]).await
+    }
+
     pub(crate) async fn at(address: &str) -> anyhow::Result<Self> {
+        Self::with(&[address]).await
+    }
+
+    async fn with(args: &[&str]) -> anyhow::Result<Self> {
         let mut command = isolated(programs::own()?);
-        command.args(["backend", address]);
+        command.arg("backend").args(args);
         Self::of(command).await
     }
 

@@ -2,7 +2,7 @@
 
 use crate::results::{Measure, Results};
 use crate::table::{maybe, table};
-use crate::workloads::{beside, harm, idle, in_flight, line, system_calls};
+use crate::workloads::{beside, harm, idle, in_flight, line, mode, system_calls};
 
 /// A heading, and what is below it.
 type Columns = &'static [(&'static str, Measure)];
@@ -18,6 +18,11 @@ struct Table {
 const LINE: Columns = &[
     ("% of the line in the first 2 s", Measure::Cold),
     ("% after that", Measure::Line),
+];
+const MODE: Columns = &[
+    ("calls/s", Measure::Rate),
+    ("server, µs a call", Measure::ServerTime),
+    ("edge, µs a call", Measure::EdgeTime),
 ];
 const BESIDE: Columns = &[
     ("p50 ms alone", Measure::Alone),
@@ -52,6 +57,16 @@ fn tables() -> Vec<Table> {
     let mut tables = vec![
         table(line::DOWN, &format!("One call to its caller {over}"), LINE),
         table(line::UP, &format!("One call to the backend {over}"), LINE),
+        table(
+            mode::NARROW,
+            "The same to a backend with windows of 64 KiB, by the edge's backend-mode",
+            LINE,
+        ),
+        table(
+            mode::SMALL,
+            "Unary, 32 B, 8 calls in flight on each of 8 connections, by the edge's backend-mode",
+            MODE,
+        ),
         table(
             beside::BESIDE,
             "100 small calls a second over a line of 10 ms and 50 MB/s, alone and beside one bulk download",

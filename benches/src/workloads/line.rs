@@ -16,9 +16,9 @@ use crate::results::{Measure, Results, Sample};
 pub(crate) const DOWN: &str = "line-down";
 pub(crate) const UP: &str = "line-up";
 
-const RTT: Duration = Duration::from_millis(50);
+pub(super) const RTT: Duration = Duration::from_millis(50);
 /// Bytes a second.
-const RATE: f64 = 100e6;
+pub(super) const RATE: f64 = 100e6;
 /// Until then windows may grow.
 const COLD: Duration = Duration::from_secs(2);
 const TIME: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ impl Lines {
     }
 }
 
-async fn stream(workload: &str, path: &Path) -> anyhow::Result<Sample> {
+pub(super) async fn stream(workload: &str, path: &Path) -> anyhow::Result<Sample> {
     let connection = Connection::to(&path.target).await?;
     let flow = if workload == DOWN {
         down(&connection, Down::for_time(MESSAGE, TIME)).await?

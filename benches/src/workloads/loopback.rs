@@ -184,6 +184,18 @@ async fn unary(
     Ok(sample)
 }
 
+/// Small calls that follow each other, 8 in flight on each of 8 connections.
+pub(super) async fn small_calls(
+    path: &Path,
+    results: &mut Results,
+    time: Duration,
+) -> anyhow::Result<Sample> {
+    let load = async |connections: &[Connection], body: &Bytes, time| {
+        one_after_the_other(connections, 8, body, time).await
+    };
+    unary(path, results, 8, SMALL, time, load).await
+}
+
 async fn downloaded(
     path: &Path,
     size: u32,
