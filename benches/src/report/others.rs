@@ -23,6 +23,7 @@ const MODE: Columns = &[
     ("calls/s", Measure::Rate),
     ("server, µs a call", Measure::ServerTime),
     ("edge, µs a call", Measure::EdgeTime),
+    ("backend, µs a call", Measure::BackendTime),
 ];
 const BESIDE: Columns = &[
     ("p50 ms alone", Measure::Alone),
