@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::{Backend, legacy};
+use crate::terminate::Budget;
+use crate::{Backend, legacy, terminate};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// What a server sends first.
@@ -100,9 +101,9 @@ impl AsyncWrite for HungUp {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_backend_says_before_it_hangs_up_is_heard_on_both_wires() {
-    for is_legacy in [false, true] {
-        let (edge, _tunnel) = tunnel(is_legacy).await;
+async fn what_a_backend_says_before_it_hangs_up_is_heard_on_both_wires_and_in_both_modes() {
+    for (is_legacy, terminates) in [(false, false), (false, true), (true, false)] {
+        let (edge, tunnel) = tunnel(is_legacy).await;
         let (words, mut backend) = duplex(1024);
         let (tried, failed) = oneshot::channel();
         let connection = Box::new(HungUp {
@@ -117,6 +118,9 @@ async fn what_a_backend_says_before_it_hangs_up_is_heard_on_both_wires() {
             if is_legacy {
                 let address = Backend::new("localhost:1".parse().unwrap());
                 legacy::splice(edge, connection, &address, hear).await;
+            } else if terminates {
+                let budget = Budget::default();
+                terminate::splice(edge, connection, &tunnel.1, budget, hear).await;
             } else {
                 splice(edge, connection, hear).await;
             }
@@ -128,6 +132,6 @@ async fn what_a_backend_says_before_it_hangs_up_is_heard_on_both_wires() {
             drop(backend);
         };
         tokio::join!(spliced, says);
-        assert_eq!(*heard.lock().unwrap(), WORDS, "legacy: {is_legacy}");
+        assert_eq!(*heard.lock().unwrap(), WORDS, "{is_legacy} {terminates}");
     }
 }

@@ -38,8 +38,13 @@ struct Path {
 
 impl Path {
     async fn to(backend: &str) -> Self {
+        Self::with(backend, &[]).await
+    }
+
+    /// With options of the edge.
+    async fn with(backend: &str, edge: &[&str]) -> Self {
         let mux = Mux::start().await;
-        let edge = Edge::dialling(mux.multiplexer, "rainbow", backend, &[]);
+        let edge = Edge::dialling(mux.multiplexer, "rainbow", backend, edge);
         edge.says(" connected ").await;
         Self { mux, _edge: edge }
     }
@@ -143,6 +148,17 @@ const FAULTS: [(Fault, &str, &str); 12] = [
     (Fault::FailsLater, "cancel", "INTERNAL: no more of these"),
     (Fault::EndsEarly, "timeout", "DEADLINE_EXCEEDED"),
 ];
+
+/// The interop cases among them.
+#[tokio::test]
+async fn every_step_is_ok_where_the_edge_ends_flow_control() {
+    let backend = test_service(Fault::None).await;
+    let modes = ["--backend-mode", "terminate"];
+    let path = Path::with(&backend.address.to_string(), &modes).await;
+    let said = path.check_json("rainbow").await;
+    let wanted = STEPS.map(|step| (step.to_owned(), "ok".to_owned()));
+    assert_eq!(results(&said), wanted, "{said:?}");
+}
 
 #[tokio::test]
 async fn each_thing_that_a_backend_gets_wrong_fails_its_own_step() {
