@@ -6,7 +6,7 @@
 //! the server has no way to begin another: the tunnel must end with it, and the next one starts afresh.
 
 #[cfg(any(test, fuzzing))]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod rewrite;
 
 use std::io;

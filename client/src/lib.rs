@@ -16,6 +16,9 @@ mod credential;
 mod dial;
 mod edge;
 mod embed;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http2;
 mod legacy;
 mod metrics;
@@ -42,9 +45,6 @@ pub use grpc_multiplexer_proto::CLIENT_ID_METADATA_KEY;
 pub use grpc_multiplexer_tunnel::{
     ClientId, InvalidClientId, InvalidLabel, InvalidLabels, Label, Labels,
 };
-#[cfg(any(test, fuzzing))]
-#[doc(hidden)]
-pub use legacy::fuzzing;
 pub use options::PROGRAM;
 pub use server_tls::ServerTls;
 pub use supervisor::EdgeEnd;

@@ -13,6 +13,8 @@ mod budget;
 mod carry;
 mod from_backend;
 mod from_server;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod state;
 mod upload;
 
