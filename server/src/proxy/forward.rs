@@ -143,7 +143,7 @@ struct Pump<'a> {
     uploads: Option<BulkCall>,
     downloads: Option<BulkCall>,
     /// The failure to end with, once everything held went out.
-    failing: Option<Failure>,
+    failing: Option<Box<Failure>>,
     stall: Stall,
     /// There once the upload waited.
     narrow: Option<Box<Narrow>>,
@@ -319,7 +319,7 @@ impl Pump<'_> {
         }
         self.stall.over();
         if let Some(failure) = self.failing.take() {
-            return Err(Stop::Cut(failure));
+            return Err(Stop::Cut(*failure));
         }
         match (self.down.take_end(), self.status_in_headers) {
             (Some(End::Trailers(trailers)), _) => self.trailers(*trailers),
@@ -380,7 +380,8 @@ impl Pump<'_> {
         self.leave_backend(&failure);
         self.up_over = true;
         if self.ends.reply.has_started() {
-            self.failing = Some(failure.after_headers(self.ends.id));
+            let failure = failure.after_headers(self.ends.id);
+            self.failing = Some(Box::new(failure));
             return Ok(());
         }
         Err(failure)
