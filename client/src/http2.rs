@@ -10,6 +10,8 @@ mod huffman;
 
 use std::io;
 
+use bytes::{Buf as _, BytesMut};
+
 /// What an HTTP/2 client says first.
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -24,6 +26,15 @@ pub(crate) fn preface(input: &[u8]) -> io::Result<Option<usize>> {
         return Err(invalid("no HTTP/2 preface"));
     }
     Ok((known == PREFACE.len()).then_some(known))
+}
+
+/// Moves what is there of the next `left` bytes as it is. Whether that was all of them.
+pub(crate) fn pass(left: &mut usize, input: &mut BytesMut, output: &mut BytesMut) -> bool {
+    let now = input.len().min(*left);
+    output.extend_from_slice(&input[..now]);
+    input.advance(now);
+    *left -= now;
+    *left == 0
 }
 
 pub(crate) fn invalid(text: &str) -> io::Error {

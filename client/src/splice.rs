@@ -1,7 +1,8 @@
 //! One stream of the tunnel, spliced to the backend: bytes both ways, each half closed when its source is.
 //!
-//! It never looks into the bytes, but shows the backend's first to whoever can name a mistake in its address. A half is closed towards the backend only when the server said that it was complete:
-//! a reset must not look like an orderly end, or a backend might act on half a call.
+//! It never looks into the bytes, but shows the backend's first to whoever can name a mistake in its address. A half is closed
+//! towards the backend only when the server said that it was complete: a reset must not look like an orderly end, or a
+//! backend might act on half a call.
 
 use std::io;
 use std::pin::pin;

@@ -5,11 +5,11 @@
 
 use std::io;
 
-use bytes::{Buf as _, BytesMut};
+use bytes::BytesMut;
 
 use crate::http2::block::{self, Block, Blocks, Taken, literal};
 use crate::http2::frame::Head;
-use crate::http2::preface;
+use crate::http2::{pass, preface};
 
 /// One direction of one connection.
 pub(super) struct Rewrite {
@@ -52,11 +52,7 @@ impl Rewrite {
                     self.state = State::Pass(length);
                 }
                 State::Pass(left) => {
-                    let now = input.len().min(*left);
-                    output.extend_from_slice(&input[..now]);
-                    input.advance(now);
-                    *left -= now;
-                    if *left > 0 {
+                    if !pass(left, input, output) {
                         return Ok(());
                     }
                     self.state = State::Frame;

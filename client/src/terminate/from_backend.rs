@@ -7,7 +7,7 @@ use bytes::{Buf as _, BytesMut};
 
 use super::state::State;
 use crate::http2::frame::{ACK, FRAME, GOAWAY, HEAD, Head, RST_STREAM, SETTINGS, WINDOW_UPDATE};
-use crate::http2::invalid;
+use crate::http2::{invalid, pass};
 
 /// Of SETTINGS.
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -66,11 +66,7 @@ impl FromBackend {
                     return Ok(());
                 }
                 Self::Pass(left) => {
-                    let now = input.len().min(*left);
-                    output.extend_from_slice(&input[..now]);
-                    input.advance(now);
-                    *left -= now;
-                    if *left > 0 {
+                    if !pass(left, input, output) {
                         return Ok(());
                     }
                     *self = Self::Frame;

@@ -9,7 +9,7 @@ use super::state::State;
 use super::upload::End;
 use crate::http2::block::{self, Block, Blocks, Taken, literal};
 use crate::http2::frame::{ACK, DATA, END_STREAM, HEAD, Head, PADDED, RST_STREAM, SETTINGS};
-use crate::http2::{invalid, preface};
+use crate::http2::{invalid, pass, preface};
 
 pub(super) struct FromServer {
     blocks: Blocks,
@@ -67,11 +67,7 @@ impl FromServer {
                     self.step = Step::Pass(length);
                 }
                 Step::Pass(left) => {
-                    let now = input.len().min(*left);
-                    output.extend_from_slice(&input[..now]);
-                    input.advance(now);
-                    *left -= now;
-                    if *left > 0 {
+                    if !pass(left, input, output) {
                         return Ok(());
                     }
                     self.step = Step::Frame;
