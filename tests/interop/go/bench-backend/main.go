@@ -13,20 +13,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"grpc-multiplexer.example/interop/internal/raw"
 )
 
 // look is how many messages are sent until the time is looked at, as the backend on tonic does.
 const look = 64
-
-// raw passes messages as they are.
-type raw struct{}
-
-func (raw) Name() string                  { return "raw" }
-func (raw) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
-func (raw) Unmarshal(bytes []byte, v any) error {
-	*v.(*[]byte) = append([]byte(nil), bytes...)
-	return nil
-}
 
 // serve answers Down, whose request benches/src/backend/down.rs describes.
 func serve(_ any, stream grpc.ServerStream) error {
@@ -62,6 +54,6 @@ func main() {
 	}
 	fmt.Fprintf(os.Stderr, "listening on %s\n", listener.Addr())
 	// What a stream, and a connection, may send ahead is said by whoever reads.
-	server := grpc.NewServer(grpc.ForceServerCodec(raw{}), grpc.UnknownServiceHandler(serve))
+	server := raw.Server(serve)
 	log.Fatalf("bench-backend: %v", server.Serve(listener))
 }

@@ -13,17 +13,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+
+	"grpc-multiplexer.example/interop/internal/raw"
 )
-
-// raw passes messages as they are.
-type raw struct{}
-
-func (raw) Name() string                  { return "raw" }
-func (raw) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
-func (raw) Unmarshal(bytes []byte, v any) error {
-	*v.(*[]byte) = append([]byte(nil), bytes...)
-	return nil
-}
 
 func serve(_ any, stream grpc.ServerStream) error {
 	var request []byte
@@ -79,6 +71,6 @@ func main() {
 		log.Fatalf("cancels-backend: %v", err)
 	}
 	fmt.Printf("go listening on %s\n", listener.Addr())
-	server := grpc.NewServer(grpc.ForceServerCodec(raw{}), grpc.UnknownServiceHandler(serve))
+	server := raw.Server(serve)
 	log.Fatalf("cancels-backend: %v", server.Serve(listener))
 }
