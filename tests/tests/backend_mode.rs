@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use grpc_multiplexer_tests::{Backend, Caller, Edge, Ended, Link, Mux, Path, Relay};
+use grpc_multiplexer_tests::{Backend, Caller, Edge, Ended, H2Call, Link, Mux, Path, Relay};
 use h2::Reason;
 use h2::server::Builder;
 use http::HeaderMap;
@@ -27,11 +27,35 @@ fn small() -> Builder {
     settings
 }
 
-/// A backend with small windows that reads every call and answers `pong`.
+/// Reads a call, and answers `pong`.
+async fn pong(mut call: H2Call) {
+    call.read_all().await;
+    call.ok(b"pong").await;
+}
+
+/// A backend with small windows that reads every call.
 async fn small_pong() -> Backend {
-    Backend::h2_with(&small(), async |mut call| {
-        call.read_all().await;
-        call.ok(b"pong").await;
+    Backend::h2_with(&small(), pong).await
+}
+
+/// A backend with those settings that reads all but the calls of one path, which are `script`'s.
+async fn pong_but<F>(
+    settings: &Builder,
+    path: &'static str,
+    script: impl Fn(H2Call) -> F + Clone + Send + Sync + 'static,
+) -> Backend
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Backend::h2_with(settings, move |call| {
+        let script = script.clone();
+        async move {
+            if call.request.uri().path() == path {
+                script(call).await;
+            } else {
+                pong(call).await;
+            }
+        }
     })
     .await
 }
@@ -101,13 +125,8 @@ async fn calls_that_the_backend_does_not_read_hold_up_no_others() {
     const STALLED: usize = 30;
     let mut settings = small();
     settings.initial_connection_window_size(8 << 20);
-    let backend = Backend::h2_with(&settings, async |mut call| {
-        if call.request.uri().path() == "/s/stalls" {
-            call.wait_reset().await;
-        } else {
-            call.read_all().await;
-            call.ok(b"pong").await;
-        }
+    let backend = pong_but(&settings, "/s/stalls", async |mut call| {
+        call.wait_reset().await;
     })
     .await;
     let path = path_to(&backend).await;
@@ -134,14 +153,9 @@ async fn calls_that_the_backend_does_not_read_hold_up_no_others() {
 
 #[tokio::test]
 async fn a_cancel_amid_an_upload_reaches_the_backend_and_costs_nobody_else() {
-    let backend = Backend::h2_with(&small(), async |mut call| {
-        if call.request.uri().path() == "/s/stalls" {
-            call.chunk().await;
-            call.wait_reset().await;
-        } else {
-            call.read_all().await;
-            call.ok(b"pong").await;
-        }
+    let backend = pong_but(&small(), "/s/stalls", async |mut call| {
+        call.chunk().await;
+        call.wait_reset().await;
     })
     .await;
     let path = path_to(&backend).await;
@@ -172,15 +186,10 @@ async fn a_deadline_ends_an_upload_that_waits_at_the_edge() {
 
 #[tokio::test]
 async fn a_backend_that_breaks_off_amid_an_upload_is_lost_and_the_next_call_finds_it_again() {
-    let backend = Backend::h2_with(&small(), async |mut call| {
-        if call.request.uri().path() == "/s/breaks" {
-            call.chunk().await;
-            call.close_connection();
-            call.wait_reset().await;
-        } else {
-            call.read_all().await;
-            call.ok(b"pong").await;
-        }
+    let backend = pong_but(&small(), "/s/breaks", async |mut call| {
+        call.chunk().await;
+        call.close_connection();
+        call.wait_reset().await;
     })
     .await;
     let path = path_to(&backend).await;
