@@ -19,16 +19,17 @@ mod tolerance;
 mod tunnel;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime};
 
 use grpc_multiplexer_tunnel::{ClientId, Labels, Session};
 use http::uri::{Authority, Scheme};
+use tokio::runtime::Handle;
 
 use crate::credential::Serves;
 use crate::hooks::Context;
 use crate::registry::Generation;
-use lanes::Lanes;
+use lanes::{Lanes, Terms};
 
 /// A connected edge, as calls and discovery see it.
 #[derive(Debug)]
@@ -36,10 +37,15 @@ pub(crate) struct EdgeHandle {
     client_id: ClientId,
     generation: Generation,
     session: Session,
-    lanes: Arc<Lanes>,
+    /// Made when they are needed: of ten thousand edges most may never be called.
+    lanes: OnceLock<Arc<Lanes>>,
+    terms: Arc<Terms>,
+    endpoint_id: u32,
+    /// Where the tunnel is served.
+    home: Handle,
     scheme: Scheme,
     authority: Authority,
-    software: String,
+    software: Box<str>,
     labels: Labels,
     context: Context,
     /// It may grow while the tunnel is up.
@@ -62,7 +68,20 @@ impl EdgeHandle {
     }
 
     pub(crate) fn lanes(&self) -> &Arc<Lanes> {
-        &self.lanes
+        self.lanes.get_or_init(|| {
+            let (session, home) = (self.session.clone(), self.home.clone());
+            Lanes::new(session, self.endpoint_id, &self.terms, home)
+        })
+    }
+
+    /// Calls that have a place on it now.
+    pub(crate) fn calls(&self) -> usize {
+        self.lanes.get().map_or(0, |lanes| lanes.calls())
+    }
+
+    /// Calls that wait for a place on it, or on a lane.
+    pub(crate) fn queued(&self) -> usize {
+        self.lanes.get().map_or(0, |lanes| lanes.queued())
     }
 
     /// What the backend sees as `:scheme`.

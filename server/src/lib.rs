@@ -63,6 +63,7 @@ use tokio_util::task::TaskTracker;
 
 use credential::{Enrolled, Failures};
 use doors::{Doors, MULTIPLEXER, PROXY};
+use edge::lanes::Terms;
 use edge::listener::Edges;
 use guard::Floods;
 use hooks::{Hooks, Journal};
@@ -355,10 +356,17 @@ impl Server {
             watch.spawn(Arc::clone(&hooks).tell(Arc::clone(&outbox), journal));
         }
         let floods = Arc::new(Floods::new(self.metrics.clone()));
-        let edges = Arc::new(Edges {
+        let config = self.settings.now(|settings| settings.tunnel.clone());
+        let lanes = Terms {
+            limits: limits.per_edge(),
+            dial_timeout: config.dial_timeout,
+            cancels: self.metrics.cancels.clone(),
             floods: Arc::clone(&floods),
+        };
+        let edges = Arc::new(Edges {
+            lanes: Arc::new(lanes),
             registry: Arc::clone(&registry),
-            config: self.settings.now(|settings| settings.tunnel.clone()),
+            config,
             newcomers: Newcomers::new(limits.handshakes),
             threads: self.threads.clone(),
             tunnels: Arc::new(Semaphore::new(limits.tunnels)),

@@ -12,7 +12,6 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::EdgeHandle;
-use super::lanes::Terms;
 use super::listener::Edges;
 use super::offer::{Offer, refused, verdicts};
 use crate::Settings;
@@ -257,13 +256,7 @@ impl Edges {
             silent: &[],
         };
         let register = |newcomer| {
-            let dial_timeout = self.config.dial_timeout;
-            let terms = Terms {
-                limits: self.limits.per_edge(),
-                cancels: self.metrics.cancels.clone(),
-                floods: Arc::clone(&self.floods),
-            };
-            let edge = |generation| offer.edge(session, generation, dial_timeout, terms);
+            let edge = |generation| offer.edge(session, generation, &self.lanes);
             self.registry.register(newcomer, edge)
         };
         let mut registered = register(&newcomer);

@@ -42,9 +42,11 @@ pub(crate) enum NoLane {
 }
 
 /// What the lanes of every edge go by.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) limits: EdgeLimits,
+    /// What an edge may take to reach its backend.
+    pub(crate) dial_timeout: Duration,
     pub(crate) cancels: Cancels,
     pub(crate) floods: Arc<Floods>,
 }
@@ -77,30 +79,30 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
-    /// To be called where the tunnel is served.
+    /// None yet. The tunnel is served at `home`.
     pub(crate) fn new(
         session: Session,
         endpoint_id: u32,
-        dial_timeout: Duration,
-        terms: Terms,
+        terms: &Terms,
+        home: Handle,
     ) -> Arc<Self> {
         Arc::new(Self {
             session,
             endpoint_id,
-            dial_timeout,
+            dial_timeout: terms.dial_timeout,
             patience: terms.limits.patience,
             calls: Places::new(terms.limits.calls, terms.limits.queued),
             // Those who wait for a lane have places, so they are no more than these.
             turns: std::array::from_fn(|_| Places::new(1, terms.limits.calls)),
             state: Mutex::default(),
-            resets: Arc::new(Resets::new(terms.cancels)),
-            floods: terms.floods,
+            resets: Arc::new(Resets::new(terms.cancels.clone())),
+            floods: Arc::clone(&terms.floods),
             is_narrow: AtomicBool::new(false),
             changed: Notify::new(),
             waiting: AtomicUsize::new(0),
             room: Notify::new(),
             tasks: TaskTracker::new(),
-            home: Handle::current(),
+            home,
         })
     }
 

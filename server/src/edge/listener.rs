@@ -16,10 +16,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, debug, info_span, warn};
 
 use super::admit::Admitted;
+use super::lanes::Terms;
 use super::tunnel::run;
 use crate::accept::{Accepted, accept_loop};
 use crate::credential::{Credential, Enrolled, Failures};
-use crate::guard::Floods;
 use crate::hooks::Hooks;
 use crate::jwt::Verifier;
 use crate::limits::Limits;
@@ -57,7 +57,7 @@ pub(crate) struct Edges {
     pub(crate) enrolled: Option<Arc<Enrolled>>,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) metrics: Metrics,
-    pub(crate) floods: Arc<Floods>,
+    pub(crate) lanes: Arc<Terms>,
     /// Cancelled when tunnels must end.
     pub(crate) close: CancellationToken,
     pub(crate) tasks: TaskTracker,

@@ -1,15 +1,16 @@
 //! What an edge offers, read from its hello.
 
 use std::net::SocketAddr;
-use std::sync::RwLock;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::SystemTime;
 
 use grpc_multiplexer_tunnel::message::{Code, Endpoint, Hello, Refused, Verdict};
 use grpc_multiplexer_tunnel::{BARE_ENDPOINT, ClientId, Labels, Session, unsupported_in};
 use http::uri::{Authority, Scheme};
+use tokio::runtime::Handle;
 
 use super::EdgeHandle;
-use super::lanes::{Lanes, Terms};
+use super::lanes::Terms;
 use crate::credential::{Admission, Serves};
 use crate::hooks::Context;
 use crate::registry::Generation;
@@ -100,22 +101,24 @@ impl Offer {
         Self { context, ..self }
     }
 
-    /// The edge, once it has its generation.
+    /// The edge, once it has its generation. To be called where the tunnel is served.
     pub(crate) fn edge(
         &self,
         session: &Session,
         generation: Generation,
-        dial_timeout: Duration,
-        terms: Terms,
+        terms: &Arc<Terms>,
     ) -> EdgeHandle {
         EdgeHandle {
             client_id: self.client_id.clone(),
             generation,
             session: session.clone(),
-            lanes: Lanes::new(session.clone(), self.endpoint_id, dial_timeout, terms),
+            lanes: OnceLock::new(),
+            terms: Arc::clone(terms),
+            endpoint_id: self.endpoint_id,
+            home: Handle::current(),
             scheme: self.scheme.clone(),
             authority: self.authority.clone(),
-            software: self.software.clone(),
+            software: self.software.as_str().into(),
             labels: self.labels.clone(),
             context: self.context.clone(),
             serves: RwLock::new(self.serves.clone()),

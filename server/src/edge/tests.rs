@@ -12,6 +12,7 @@ use grpc_multiplexer_tunnel::{
 };
 use http::Request;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
 
@@ -92,12 +93,13 @@ impl Bench {
             lanes: Lanes::new(
                 session.clone(),
                 1,
-                Duration::from_secs(5),
-                Terms {
+                &Terms {
                     limits: Limits::default().per_edge(),
+                    dial_timeout: Duration::from_secs(5),
                     cancels: Cancels::default(),
                     floods: Arc::default(),
                 },
+                Handle::current(),
             ),
             session,
             opened,

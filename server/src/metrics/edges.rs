@@ -29,7 +29,7 @@ impl Collector for EdgesNow {
             (
                 "calls_queued",
                 "Calls that wait for a place on their edge",
-                sum(&|edge| edge.lanes().queued()),
+                sum(&|edge| edge.queued()),
             ),
         ] {
             let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

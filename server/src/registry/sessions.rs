@@ -47,7 +47,7 @@ impl Sessions {
 
     /// Calls on all of them.
     pub(crate) fn calls(&self) -> usize {
-        self.iter().map(|edge| edge.lanes().calls()).sum()
+        self.iter().map(|edge| edge.calls()).sum()
     }
 
     /// One for a new call: in rotation where one is, and otherwise any that is not closed.
@@ -71,7 +71,7 @@ impl Sessions {
         [first, second]
             .into_iter()
             .filter_map(|n| fitting().nth(n))
-            .min_by_key(|edge| edge.lanes().calls())
+            .min_by_key(|edge| edge.calls())
             .or_else(|| fitting().next())
     }
 }

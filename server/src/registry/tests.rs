@@ -28,12 +28,13 @@ fn remote() -> SocketAddr {
     "127.0.0.1:1".parse().unwrap()
 }
 
-fn terms() -> Terms {
-    Terms {
+fn terms() -> Arc<Terms> {
+    Arc::new(Terms {
         limits: crate::Limits::default().per_edge(),
+        dial_timeout: DIAL,
         cancels: Cancels::default(),
         floods: Arc::default(),
-    }
+    })
 }
 
 fn identity(instance: u8, slot: u32, resume_token: Vec<u8>) -> Identity {
@@ -81,7 +82,7 @@ async fn a_call_goes_to_a_tunnel_in_rotation_and_else_to_any_that_is_up() {
             silent: &[],
         };
         let offer = Offer::legacy(id(0), remote());
-        let edge = |generation| offer.edge(session, generation, DIAL, terms());
+        let edge = |generation| offer.edge(session, generation, &terms());
         registry.register(&newcomer, edge).unwrap()
     };
     let (silent, _edge) = frozen(&mut tasks).await;

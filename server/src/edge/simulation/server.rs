@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::EdgeHandle;
+use super::super::lanes::Terms;
 use super::super::listener::Edges;
 use super::super::tunnel::run;
 use super::doomed::Doomed;
@@ -103,9 +104,16 @@ pub(super) fn edges(duplicates: DuplicateClientId, chance: &Chance) -> Edges {
         ..Settings::default()
     };
     let settings = Live::Fixed(Box::new(settings));
+    let config = settings.now(|settings| settings.tunnel.clone());
+    let lanes = Terms {
+        limits: limits.per_edge(),
+        dial_timeout: config.dial_timeout,
+        cancels: metrics.cancels.clone(),
+        floods: Arc::new(Floods::new(metrics.clone())),
+    };
     Edges {
         registry: Registry::new(),
-        config: settings.now(|settings| settings.tunnel.clone()),
+        config,
         newcomers: Newcomers::new(limits.handshakes),
         threads: Threads::default(),
         tunnels: Arc::new(Semaphore::new(TUNNELS)),
@@ -120,7 +128,7 @@ pub(super) fn edges(duplicates: DuplicateClientId, chance: &Chance) -> Edges {
         proxy_port: 0,
         remarks: Remarks::default(),
         failures: Failures::default(),
-        floods: Arc::new(Floods::new(metrics.clone())),
+        lanes: Arc::new(lanes),
         metrics,
         close: CancellationToken::new(),
         tasks: TaskTracker::new(),

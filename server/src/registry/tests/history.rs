@@ -278,7 +278,7 @@ async fn register(
     };
     let offer = Offer::legacy(id.clone(), remote());
     let register = |newcomer: &Newcomer<'_>| {
-        let edge = |generation| offer.edge(&link.session, generation, DIAL, terms());
+        let edge = |generation| offer.edge(&link.session, generation, &terms());
         registry.register(newcomer, edge)
     };
     match register(&newcomer) {
