@@ -173,7 +173,7 @@ impl Edge {
     /// How long a tunnel may be silent before it is given up and dialled anew, at least 2 s. Default 20 s.
     #[must_use]
     pub fn with_tunnel_timeout(mut self, silence: Duration) -> Self {
-        self.tunnel.heartbeat = HeartbeatTimes::closing_after(silence);
+        self.tunnel.heartbeat = Arc::new(HeartbeatTimes::closing_after(silence));
         self
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use grpc_multiplexer_process::{
@@ -119,7 +120,7 @@ impl Settings {
         let limits = Limits::read(reader)?;
         let tunnel = TunnelConfig {
             hello_timeout: limits.handshake_timeout,
-            heartbeat: HeartbeatTimes::closing_after(tunnel_timeout?),
+            heartbeat: Arc::new(HeartbeatTimes::closing_after(tunnel_timeout?)),
             ..TunnelConfig::default()
         };
         Some(Self {

@@ -1,5 +1,6 @@
 //! Limits and timeouts of a tunnel, each with its reason.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -39,7 +40,7 @@ pub struct TunnelConfig {
     /// How long a backend may take to answer a dial, as asked of the edge in `Open`. Default 5 s.
     pub dial_timeout: Duration,
     /// Liveness.
-    pub heartbeat: HeartbeatTimes,
+    pub heartbeat: Arc<HeartbeatTimes>,
     /// What spreads heartbeats and redials.
     pub chance: Chance,
 }
@@ -49,7 +50,7 @@ impl Default for TunnelConfig {
         Self {
             hello_timeout: Duration::from_secs(10),
             dial_timeout: Duration::from_secs(5),
-            heartbeat: HeartbeatTimes::default(),
+            heartbeat: Arc::default(),
             chance: Chance::default(),
         }
     }

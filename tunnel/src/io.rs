@@ -53,8 +53,8 @@ pub(crate) struct Coalescing {
     blocked: bool,
     /// What was written may lie in a buffer of TLS, which asks to be flushed.
     unflushed: bool,
-    /// What the first read brought, for whoever must say what the peer is.
-    first: Arc<OnceLock<Vec<u8>>>,
+    /// Where the first bytes are noted for whoever must say what the peer is, until they came.
+    first: Option<Arc<OnceLock<Vec<u8>>>>,
     flood: FloodGuard,
     activity: Arc<Activity>,
     end: Option<End>,
@@ -106,7 +106,7 @@ impl Coalescing {
             reads: 0,
             blocked: false,
             unflushed: false,
-            first: Arc::default(),
+            first: None,
             flood: FloodGuard::new(),
             activity,
             end: None,
@@ -114,9 +114,9 @@ impl Coalescing {
         }
     }
 
-    /// The beginning of the first bytes, once they came.
-    pub(crate) fn first(&self) -> Arc<OnceLock<Vec<u8>>> {
-        Arc::clone(&self.first)
+    /// The beginning of the first bytes, once they came. To be asked for before anything is read.
+    pub(crate) fn first(&mut self) -> Arc<OnceLock<Vec<u8>>> {
+        Arc::clone(self.first.get_or_insert_default())
     }
 
     /// Hands gathered bytes to the socket until none is left.
@@ -188,8 +188,9 @@ impl Coalescing {
                 if n > 0 {
                     self.activity.received();
                     self.flood.received(&self.incoming)?;
-                    self.first
-                        .get_or_init(|| self.incoming[..n.min(FIRST_BYTES)].to_vec());
+                    if let Some(first) = self.first.take() {
+                        first.get_or_init(|| self.incoming[..n.min(FIRST_BYTES)].to_vec());
+                    }
                 }
                 self.send_beside_reads(cx)?;
                 Poll::Ready(Ok(n))

@@ -1,7 +1,8 @@
 //! A live tunnel: the [`Session`] handle, and the work behind it.
 //!
 //! Two tasks serve a session: the driver, which alone owns and polls the yamux connection, and the control loop, which
-//! alone owns the control stream (with a peer of the original's, which has none, `silence` stands in for it). Everybody else holds a handle and talks to them through bounded queues.
+//! alone owns the control stream (with a peer of the original's, which has none, `silence` stands in for it). Everybody
+//! else holds a handle and talks to them through bounded queues.
 
 mod activity;
 mod control;
@@ -16,8 +17,8 @@ mod task;
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -29,6 +30,7 @@ use tokio::time::{sleep, timeout};
 pub(crate) use activity::Activity;
 pub(crate) use control::KNOWN_FIELDS;
 pub(crate) use driver::Driver;
+use driver::HangUp;
 pub(crate) use inbound::Inbox;
 pub use inbound::{BARE_ENDPOINT, InboundStream, Incoming, PendingStream};
 pub(crate) use start::{ControlStream, Start, start};
@@ -72,7 +74,9 @@ pub(crate) struct Shared {
     opens: UnboundedSender<OpenRequest>,
     outbox: UnboundedSender<Box<Message>>,
     next_tag: AtomicU64,
-    close: SetOnce<(Code, String)>,
+    /// What this side ends the session with. The control loop looks at it once it is nudged.
+    close: OnceLock<(Code, String)>,
+    hang_up: HangUp,
     drain: SetOnce<Drain>,
     superseded: SetOnce<Superseded>,
     proven: SetOnce<()>,
@@ -115,6 +119,7 @@ impl Shared {
     fn request_close(&self, code: Code, reason: &str) {
         // The first reason stays.
         let _ = self.close.set((code, reason.to_owned()));
+        self.activity.nudge();
     }
 }
 

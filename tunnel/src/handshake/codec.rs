@@ -46,8 +46,8 @@ pub(crate) fn decode<M: Message + Default>(buffer: &mut BytesMut) -> io::Result<
     if buffer.len() < 4 + length {
         return Ok(None);
     }
-    buffer.advance(4);
-    let message = M::decode(buffer.split_to(length));
+    let message = M::decode(&buffer[4..4 + length]);
+    buffer.advance(4 + length);
     message.map(Some).map_err(invalid)
 }
 
@@ -155,6 +155,10 @@ impl<R: AsyncRead + Unpin> MessageReader<R> {
     pub(crate) async fn next<M: Message + Default>(&mut self) -> io::Result<Option<M>> {
         loop {
             if let Some(message) = decode(&mut self.buffer)? {
+                if self.buffer.is_empty() {
+                    // A hello is larger than all that comes after it.
+                    self.buffer = BytesMut::new();
+                }
                 return Ok(Some(message));
             }
             if self.io.read_buf(&mut self.buffer).await? == 0 {

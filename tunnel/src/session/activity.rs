@@ -1,9 +1,10 @@
 //! Signs of life, counted where the bytes pass, without a lock.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use super::heartbeat::Signs;
@@ -16,12 +17,13 @@ pub(crate) struct Activity {
     base: Instant,
     last_received: AtomicU64,
     used_since: AtomicU64,
-    used: Notify,
+    /// Wakes the control loop.
+    nudged: Notify,
     /// Whether somebody wants to know now that the peer lives.
     asked: AtomicBool,
     /// Whether the control loop has a timer for the use.
     watched: AtomicBool,
-    rtt: AtomicU64,
+    rtt: AtomicU32,
     suspected: AtomicBool,
     trusted: Notify,
     moved: AtomicU64,
@@ -33,10 +35,10 @@ impl Activity {
             base: Instant::now(),
             last_received: AtomicU64::new(1),
             used_since: AtomicU64::new(0),
-            used: Notify::new(),
+            nudged: Notify::new(),
             asked: AtomicBool::new(false),
             watched: AtomicBool::new(false),
-            rtt: AtomicU64::new(0),
+            rtt: AtomicU32::new(0),
             suspected: AtomicBool::new(false),
             trusted: Notify::new(),
             moved: AtomicU64::new(0),
@@ -73,14 +75,19 @@ impl Activity {
         }
         self.used_since.store(self.now(), Ordering::SeqCst);
         if !self.watched.swap(true, Ordering::SeqCst) {
-            self.used.notify_one();
+            self.nudge();
         }
     }
 
     /// Asks the control loop for a heartbeat now.
     pub(crate) fn ask(&self) {
         self.asked.store(true, Ordering::SeqCst);
-        self.used.notify_one();
+        self.nudge();
+    }
+
+    /// Has the control loop look at what was said to it.
+    pub(crate) fn nudge(&self) {
+        self.nudged.notify_one();
     }
 
     /// Whether one was asked for since the last look.
@@ -88,17 +95,17 @@ impl Activity {
         self.asked.swap(false, Ordering::SeqCst)
     }
 
-    /// Waits for a use while none is watched, or for who asks.
+    /// Waits for a use while none is watched, or for a nudge.
     ///
     /// # Cancel safety
     ///
     /// Cancel-safe.
-    pub(crate) async fn wait_used(&self) {
-        self.used.notified().await;
+    pub(crate) fn nudged(&self) -> Notified<'_> {
+        self.nudged.notified()
     }
 
     /// The signs so far. With a use among them the caller must look again when it is due; without one, the next use
-    /// wakes [`Activity::wait_used`]. So the control loop is woken once per due time at most, and not per call.
+    /// wakes [`Activity::nudged`]. So the control loop is woken once per due time at most, and not per call.
     pub(crate) fn signs(&self) -> Signs {
         self.watched.store(false, Ordering::SeqCst);
         let used = self.used_since.load(Ordering::SeqCst);
@@ -120,12 +127,14 @@ impl Activity {
 
     pub(crate) fn set_rtt(&self, rtt: Option<Duration>) {
         let micros = rtt.map_or(0, |rtt| micros(rtt).saturating_add(1));
+        // More than an hour is as bad as an hour.
+        let micros = u32::try_from(micros).unwrap_or(u32::MAX);
         self.rtt.store(micros, Ordering::Relaxed);
     }
 
     pub(crate) fn rtt(&self) -> Option<Duration> {
         let rtt = self.rtt.load(Ordering::Relaxed);
-        (rtt != 0).then(|| Duration::from_micros(rtt - 1))
+        (rtt != 0).then(|| Duration::from_micros((rtt - 1).into()))
     }
 
     pub(crate) fn set_suspected(&self, suspected: bool) {

@@ -60,37 +60,32 @@ impl Loop {
     )]
     pub(super) fn run(mut self) -> impl Future<Output = SessionError> {
         async move {
-            match self.converse().await {
-                Err(end @ SessionError::Closed(_)) => {
-                    // Everything queued goes first: the ends of streams among it.
-                    while let Ok(message) = self.outbox.try_recv() {
-                        self.queue(*message);
-                    }
-                    let code = self.shared.close.get().map_or(Code::Ok, |(code, _)| *code);
-                    self.goodbye(code, &end).await;
-                    end
-                }
-                Err(end @ SessionError::Violation { code, .. }) => {
-                    self.goodbye(code, &end).await;
-                    end
-                }
-                Err(end) => end,
-                Ok(never) => match never {},
-            }
+            let Err(end) = self.converse().await;
+            self.goodbye(end).await
         }
     }
 
-    async fn goodbye(&mut self, code: Code, end: &SessionError) {
-        let reason = match end {
-            SessionError::Closed(reason) | SessionError::Violation { reason, .. } => reason.clone(),
-            other => other.to_string(),
+    /// The last word, where the end is this side's.
+    async fn goodbye(&mut self, end: SessionError) -> SessionError {
+        let (code, reason) = match &end {
+            SessionError::Closed(reason) => {
+                // Everything queued goes first: the ends of streams among it.
+                while let Ok(message) = self.outbox.try_recv() {
+                    self.queue(*message);
+                }
+                let code = self.shared.close.get().map_or(Code::Ok, |(code, _)| *code);
+                (code, reason)
+            }
+            SessionError::Violation { code, reason } => (*code, reason),
+            _ => return end,
         };
         self.queue(Message::Goodbye(Goodbye {
             code: code.into(),
-            reason,
+            reason: reason.clone(),
         }));
         // A peer that does not take it sees the close alone.
         let _ = timeout(CLOSE_TIMEOUT, self.writer.write_all_buf(&mut self.unsent)).await;
+        end
     }
 
     async fn converse(&mut self) -> Result<std::convert::Infallible, SessionError> {
@@ -102,12 +97,12 @@ impl Loop {
                     "the peer does not read its control stream",
                 ));
             }
+            if let Some((_, reason)) = self.shared.close.get() {
+                return Err(SessionError::Closed(reason.clone()));
+            }
             let wake_at = self.heartbeat.wake_at(self.shared.activity.signs());
             tokio::select! {
                 biased;
-                (_, reason) = self.shared.close.wait() => {
-                    return Err(SessionError::Closed(reason.clone()));
-                }
                 message = self.reader.next::<Control>() => {
                     let message = message
                         .map_err(|error| violation(Code::Malformed, &error.to_string()))?
@@ -116,11 +111,15 @@ impl Loop {
                 }
                 sent = self.writer.write_buf(&mut self.unsent), if !self.unsent.is_empty() => {
                     sent.map_err(|error| SessionError::Lost(error.to_string()))?;
+                    if self.unsent.is_empty() {
+                        // It keeps room for what it had.
+                        self.unsent = BytesMut::new();
+                    }
                 }
                 Some(message) = self.outbox.next(), if self.unsent.len() < UNSENT_HIGH => {
                     self.queue(*message);
                 }
-                () = self.shared.activity.wait_used() => {}
+                () = self.shared.activity.nudged() => {}
                 () = sleep_until(wake_at) => {}
             }
         }

@@ -7,16 +7,18 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream as _;
 use futures::channel::mpsc::UnboundedReceiver;
+use futures::task::AtomicWaker;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
-use tokio_util::sync::CancellationToken;
 use yamux::{Connection, ConnectionError};
 
-use super::{Inbox, OpenRequest};
+use super::{Inbox, OpenRequest, Shared};
 use crate::HandshakeError;
 use crate::io::Coalescing;
 
@@ -25,13 +27,33 @@ pub(crate) struct Driver {
     opens: UnboundedReceiver<OpenRequest>,
     waiting: Option<OpenRequest>,
     inbox: Inbox,
-    carrier: Option<Carrier>,
+    carrier: Option<Box<Carrier>>,
 }
 
 /// The session whose stream a driver's bytes travel on.
 struct Carrier {
-    driver: Box<Driver>,
+    driver: Driver,
     ticks: Interval,
+}
+
+/// Tells a driver that its session is over: what it has to send goes out, and nothing more comes.
+#[derive(Debug, Default)]
+pub(super) struct HangUp {
+    is_said: AtomicBool,
+    driver: AtomicWaker,
+}
+
+impl HangUp {
+    pub(super) fn say(&self) {
+        self.is_said.store(true, Ordering::Release);
+        self.driver.wake();
+    }
+
+    /// Whether it was said. If not, whoever asks is woken then.
+    fn is_said(&self, cx: &Context<'_>) -> bool {
+        self.driver.register(cx.waker());
+        self.is_said.load(Ordering::Acquire)
+    }
 }
 
 /// yamux sends its pings, of which a peer may want to see one now and then, only when it is polled.
@@ -56,10 +78,10 @@ impl Driver {
     pub(super) fn carried_by(mut self, carrier: Self) -> Self {
         let mut ticks = interval_at(Instant::now() + TICK, TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        self.carrier = Some(Carrier {
-            driver: Box::new(carrier),
+        self.carrier = Some(Box::new(Carrier {
+            driver: carrier,
             ticks,
-        });
+        }));
         self
     }
 
@@ -140,23 +162,18 @@ impl Driver {
         let _ = poll_fn(|cx| self.poll(cx)).await;
     }
 
-    /// Drives the connection to its end, or to an orderly close once `stop` is cancelled.
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "such a function has room for the driver twice"
-    )]
+    /// Drives the connection to its end, or to an orderly close once the session hangs up.
     pub(super) fn run(
         mut self,
-        stop: CancellationToken,
+        shared: Arc<Shared>,
     ) -> impl Future<Output = Result<(), ConnectionError>> {
-        async move {
-            tokio::select! {
-                biased;
-                () = stop.cancelled() => {}
-                end = poll_fn(|cx| self.poll(cx)) => return end,
+        poll_fn(move |cx| {
+            if shared.hang_up.is_said(cx) {
+                self.poll_close(cx)
+            } else {
+                self.poll(cx)
             }
-            poll_fn(|cx| self.poll_close(cx)).await
-        }
+        })
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {

@@ -7,6 +7,7 @@
 //! about the peer: a tick that comes late starts the question anew.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -46,12 +47,13 @@ pub(crate) enum Action {
 
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
-    times: HeartbeatTimes,
+    times: Arc<HeartbeatTimes>,
+    /// Of the newest heartbeat.
     sequence: u64,
     /// The oldest heartbeat since the last sign of life.
     asked: Option<Instant>,
-    /// The newest heartbeat, for its round trip.
-    latest: Option<(u64, Instant)>,
+    /// The newest, for its round trip.
+    latest: Option<Instant>,
     next: Instant,
     /// Somebody wants to know now.
     hurried: bool,
@@ -65,7 +67,7 @@ pub(crate) struct Heartbeat {
 
 impl Heartbeat {
     /// Asks at once, so that both sides know a round trip and the edge knows that the tunnel works.
-    pub(crate) fn new(times: HeartbeatTimes, now: Instant) -> Self {
+    pub(crate) fn new(times: Arc<HeartbeatTimes>, now: Instant) -> Self {
         Self {
             times,
             sequence: 0,
@@ -99,6 +101,10 @@ impl Heartbeat {
         {
             self.round_trips.pop_back();
         }
+        if self.round_trips.is_empty() {
+            // Mostly the only one.
+            self.round_trips.reserve_exact(1);
+        }
         self.round_trips.push_back((now, rtt));
         while self
             .round_trips
@@ -111,7 +117,7 @@ impl Heartbeat {
 
     /// An answer came. Returns whether it is the one to the newest question.
     pub(crate) fn answered(&mut self, sequence: u64, now: Instant) -> bool {
-        let Some((_, sent)) = self.latest.take_if(|(asked, _)| *asked == sequence) else {
+        let Some(sent) = self.latest.take_if(|_| sequence == self.sequence) else {
             return false;
         };
         self.measured(now, now.duration_since(sent));
@@ -198,7 +204,7 @@ impl Heartbeat {
     fn ask(&mut self, now: Instant, jitter: f64) -> Action {
         self.sequence += 1;
         self.asked.get_or_insert(now);
-        self.latest = Some((self.sequence, now));
+        self.latest = Some(now);
         self.next = now + self.times.interval.mul_f64(0.8 + 0.4 * jitter);
         self.hurried = false;
         Action::Ask(self.sequence)
@@ -232,7 +238,7 @@ mod tests {
             together_from: start,
             ..HeartbeatTimes::default()
         };
-        Heartbeat::new(times, now)
+        Heartbeat::new(Arc::new(times), now)
     }
 
     struct Bench {

@@ -16,13 +16,16 @@ const SILENCE: Duration = Duration::from_secs(45);
 
 /// Waits until the tunnel is to end, and says why.
 pub(super) async fn watch(shared: Arc<Shared>) -> SessionError {
-    let heard = || shared.activity.signs().last_received;
+    let heard = || shared.activity.last_received();
     let mut awake_since = Instant::now();
     loop {
+        if let Some((_, reason)) = shared.close.get() {
+            return SessionError::Closed(reason.clone());
+        }
         let due = heard().max(awake_since) + SILENCE;
         tokio::select! {
             biased;
-            (_, reason) = shared.close.wait() => return SessionError::Closed(reason.clone()),
+            () = shared.activity.nudged() => continue,
             () = sleep_until(due) => {}
         }
         let now = Instant::now();

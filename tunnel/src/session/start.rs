@@ -14,8 +14,8 @@ use yamux::Mode;
 
 use super::heartbeat::Heartbeat;
 use super::{
-    Activity, Driver, Inbox, Incoming, OpenRequest, Session, SessionTask, Shared, Streams, Wire,
-    control, silence,
+    Activity, Driver, HangUp, Inbox, Incoming, OpenRequest, Session, SessionTask, Shared, Streams,
+    Wire, control, silence,
 };
 use crate::config::{HeartbeatTimes, TunnelConfig, yamux_config};
 use crate::handshake::codec::MessageReader;
@@ -58,7 +58,7 @@ pub(crate) struct Start {
     shared: Arc<Shared>,
     outbox: UnboundedReceiver<Box<Message>>,
     mode: Mode,
-    heartbeat: HeartbeatTimes,
+    heartbeat: Arc<HeartbeatTimes>,
     chance: Chance,
     first: Arc<OnceLock<Vec<u8>>>,
 }
@@ -96,7 +96,7 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) 
     };
     let (inbox_in, inbox) = unbounded();
     let (outbox, outbox_queue) = unbounded();
-    let io = Coalescing::new(io, Arc::clone(&activity));
+    let mut io = Coalescing::new(io, Arc::clone(&activity));
     let first = io.first();
     let connection = yamux::Connection::new(io, yamux_config(), mode);
     // Tags of the edge are odd, of the server even, so that both may choose.
@@ -117,7 +117,8 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) 
             opens,
             outbox,
             next_tag: AtomicU64::new(first_tag),
-            close: SetOnce::new(),
+            close: OnceLock::new(),
+            hang_up: HangUp::default(),
             drain: SetOnce::new(),
             superseded: SetOnce::new(),
             proven: SetOnce::new(),
@@ -125,7 +126,7 @@ pub(crate) fn start(io: BoxedIo, mode: Mode, wire: Wire, config: &TunnelConfig) 
         }),
         outbox: outbox_queue,
         mode,
-        heartbeat: config.heartbeat.clone(),
+        heartbeat: Arc::clone(&config.heartbeat),
         chance: config.chance.clone(),
         first,
     }
@@ -180,8 +181,8 @@ impl Start {
         let mut times = self.heartbeat;
         if let Some(interval) = interval {
             // The server's word, within reason, where it wants to hear more often than we do.
-            times.interval =
-                interval.clamp(SHORTEST_INTERVAL, times.interval.max(SHORTEST_INTERVAL));
+            let longest = times.interval.max(SHORTEST_INTERVAL);
+            Arc::make_mut(&mut times).interval = interval.clamp(SHORTEST_INTERVAL, longest);
         }
         let now = Instant::now();
         let mut heartbeat = Heartbeat::new(times, now);

@@ -5,7 +5,7 @@
 //! of the original's says nothing of its end, and has no such limit: there our own end decides.)
 
 use std::collections::{BTreeMap, btree_map};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -16,8 +16,8 @@ use crate::stream::{Place, StreamEnd};
 
 #[derive(Debug)]
 pub(crate) struct Streams {
-    lanes: Arc<Semaphore>,
-    byte_streams: Arc<Semaphore>,
+    /// For lanes, and for streams of bytes. Made with the first that is opened.
+    permits: OnceLock<[Arc<Semaphore>; 2]>,
     open: Mutex<Open>,
 }
 
@@ -40,18 +40,23 @@ struct Entry {
 impl Streams {
     pub(super) fn new() -> Self {
         Self {
-            lanes: Arc::new(Semaphore::new(LANES)),
-            byte_streams: Arc::new(Semaphore::new(BYTE_STREAMS)),
+            permits: OnceLock::new(),
             open: Mutex::default(),
         }
     }
 
     pub(super) fn permit(&self, kind: Kind) -> Option<OwnedSemaphorePermit> {
-        let pool = match kind {
-            Kind::H2 => &self.lanes,
-            _ => &self.byte_streams,
+        let [lanes, byte_streams] = self.permits();
+        let permits = match kind {
+            Kind::H2 => lanes,
+            _ => byte_streams,
         };
-        Arc::clone(pool).try_acquire_owned().ok()
+        Arc::clone(permits).try_acquire_owned().ok()
+    }
+
+    fn permits(&self) -> &[Arc<Semaphore>; 2] {
+        let made = || [LANES, BYTE_STREAMS].map(|most| Arc::new(Semaphore::new(most)));
+        self.permits.get_or_init(made)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -148,7 +153,7 @@ mod tests {
     #[test]
     fn a_permit_comes_back_only_when_both_ends_are_done() {
         let streams = Streams::new();
-        let free = || streams.lanes.available_permits();
+        let free = || streams.permits()[0].available_permits();
         for (ours_first, tag) in [(true, 2), (false, 4)] {
             let permit = streams.permit(Kind::H2).unwrap();
             let peer = streams.begin(tag, permit).unwrap().peer;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::task::JoinSet;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio::task::JoinError;
+use tokio::time::{Timeout, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{CLOSE_TIMEOUT, Driver, Shared, Wire};
 use crate::SessionError;
@@ -50,26 +50,24 @@ impl SessionTask {
             shared,
         } = self;
         let always = EndOnDrop(Arc::clone(&shared));
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
         // Outside of the future, which would keep room for it.
-        tasks.spawn(driver.run(stop.clone()));
+        #[expect(clippy::disallowed_methods, reason = "it ends with its handle")]
+        let mut driving = AbortOnDropHandle::new(tokio::spawn(driver.run(Arc::clone(&shared))));
         async move {
-            let _always = always;
             let end = tokio::select! {
                 biased;
                 end = &mut keeper => match end {
                     // All streams end with the connection, and the driver knows why.
-                    SessionError::Lost(_) => match timeout(CLOSE_TIMEOUT, tasks.join_next()).await {
-                        Ok(lost @ Some(Ok(Err(_)))) => SessionError::Lost(describe(lost)),
+                    SessionError::Lost(_) => match soon(&mut driving).await {
+                        Ok(lost @ Ok(Err(_))) => SessionError::Lost(describe(lost)),
                         _ => end,
                     },
                     end => end,
                 },
-                lost = tasks.join_next() => match shared.wire {
+                lost = &mut driving => match shared.wire {
                     Wire::Bare => SessionError::Lost(describe(lost)),
                     // The peer's last words may still wait in the control stream.
-                    Wire::Messages => match timeout(CLOSE_TIMEOUT, keeper).await {
+                    Wire::Messages => match soon(keeper).await {
                         Ok(end @ SessionError::Goodbye { .. }) => end,
                         _ => SessionError::Lost(describe(lost)),
                     },
@@ -78,13 +76,20 @@ impl SessionTask {
             shared.end(end.clone());
             // A goodbye is on its way out.
             if let SessionError::Closed(_) | SessionError::Violation { .. } = end {
-                stop.cancel();
+                shared.hang_up.say();
                 // Past this the socket is dropped, which also ends it.
-                let _ = timeout(CLOSE_TIMEOUT, tasks.join_next()).await;
+                let _ = soon(driving).await;
             }
+            // A name of its own would have room for it twice.
+            drop(always);
             end
         }
     }
+}
+
+/// What comes of `end` within the time that a close may take. Boxed: no session needs it before its end.
+fn soon<F: Future>(end: F) -> Pin<Box<Timeout<F>>> {
+    Box::pin(timeout(CLOSE_TIMEOUT, end))
 }
 
 /// A session whose task is dropped, or panics, has ended too.
@@ -97,12 +102,10 @@ impl Drop for EndOnDrop {
     }
 }
 
-fn describe(
-    joined: Option<Result<Result<(), yamux::ConnectionError>, tokio::task::JoinError>>,
-) -> String {
+fn describe(joined: Result<Result<(), yamux::ConnectionError>, JoinError>) -> String {
     match joined {
-        Some(Ok(Err(error))) => error.to_string(),
-        Some(Err(error)) => error.to_string(),
-        Some(Ok(Ok(()))) | None => "closed by the peer".to_owned(),
+        Ok(Ok(())) => "closed by the peer".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
     }
 }
