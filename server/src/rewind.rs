@@ -14,7 +14,8 @@ use tokio::time::Instant;
 pub(crate) struct Rewind<T> {
     first: Bytes,
     io: T,
-    written: Written,
+    /// Where somebody wants to know.
+    written: Option<Written>,
 }
 
 /// What became of what was written last.
@@ -41,13 +42,12 @@ impl Written {
         matches!(*self.lock(), Last::Stuck)
     }
 
-    fn note<R>(&self, written: Poll<R>) -> Poll<R> {
-        *self.lock() = if written.is_pending() {
+    fn note(&self, is_stuck: bool) {
+        *self.lock() = if is_stuck {
             Last::Stuck
         } else {
             Last::At(Instant::now())
         };
-        written
     }
 
     fn lock(&self) -> MutexGuard<'_, Last> {
@@ -61,13 +61,20 @@ impl<T> Rewind<T> {
         Self {
             first,
             io,
-            written: Written::default(),
+            written: None,
         }
     }
 
     /// Tells of later writes.
-    pub(crate) fn written(&self) -> Written {
-        self.written.clone()
+    pub(crate) fn written(&mut self) -> Written {
+        self.written.get_or_insert_default().clone()
+    }
+
+    fn note<R>(&self, written: Poll<R>) -> Poll<R> {
+        if let Some(last) = &self.written {
+            last.note(written.is_pending());
+        }
+        written
     }
 
     /// Without the first bytes.
@@ -88,6 +95,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Rewind<T> {
         let n = self.first.len().min(buffer.remaining());
         buffer.put_slice(&self.first[..n]);
         self.first.advance(n);
+        if self.first.is_empty() {
+            // It keeps room for what was taken.
+            self.first = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -99,7 +110,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rewind<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.written.note(written)
+        self.note(written)
     }
 
     fn poll_write_vectored(
@@ -108,7 +119,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rewind<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.written.note(written)
+        self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {

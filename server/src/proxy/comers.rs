@@ -61,7 +61,7 @@ impl Callers {
     /// What came, if it is a caller. Who else came is told, and gone.
     pub(super) async fn meet(&self, socket: TcpStream) -> io::Result<Option<Met>> {
         tune(&socket, PING_TIMEOUT)?;
-        let newcomer = greet(socket, self.limits.handshake_timeout).await?;
+        let mut newcomer = greet(socket, self.limits.handshake_timeout).await?;
         // Of what goes to the socket, under TLS.
         let written = newcomer.socket.written();
         let settings = &self.proxy.settings;
