@@ -143,6 +143,12 @@ impl Credential {
         self.jwt.as_ref()
     }
 
+    /// Whether the edge showed none.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let words = self.token.is_none() && self.key.is_none();
+        words && self.certificate.is_none() && self.shown.is_nothing()
+    }
+
     /// Whether time alone may end what it grants.
     pub(crate) fn has_end(&self) -> bool {
         self.jwt.is_some() || !self.shown.is_nothing()

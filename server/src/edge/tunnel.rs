@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -18,16 +18,19 @@ use super::admit::Admitted;
 use super::age::Age;
 use super::listener::Edges;
 use crate::Settings;
-use crate::credential::{Admission, Credential, Denied, Enrolled};
+use crate::credential::{Credential, Denied, Enrolled};
 use crate::registry::{Ousted, Registration, Registry, Why};
 
 /// How long an edge's stream may take to say what it is for.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of an edge that showed none.
+static NO_CREDENTIAL: LazyLock<Credential> = LazyLock::new(Credential::default);
 
 /// A tunnel that is served. Ten thousand may be idle: what is seldom needed is boxed.
 struct Tunnel {
     edge: Arc<EdgeHandle>,
-    admission: Admission,
+    /// What it showed, if anything.
+    credential: Option<Box<Credential>>,
     registration: Registration,
     incoming: Incoming,
     age: Age,
@@ -56,11 +59,12 @@ pub(super) fn run(
         serves = admission.serves.named(),
         "edge connected"
     );
+    let credential = admission.credential;
     let greatest_age = edges.settings.now(|settings| settings.max_tunnel_age);
     let mut tunnel = Tunnel {
         age: Age::new(greatest_age, edges.config.chance.clone()),
         edge,
-        admission,
+        credential: (!credential.is_nothing()).then(|| Box::new(credential)),
         registration,
         incoming,
         edges,
@@ -68,13 +72,14 @@ pub(super) fn run(
     let held = (held, Counted::on(&tunnel.edges.metrics.tunnels));
     let mut work = Box::pin(task.run().fuse());
     async move {
-        let _held = held;
         let close = tunnel.edges.close.clone();
         tokio::select! {
             biased;
             () = close.cancelled() => {}
             () = tunnel.serve(work.as_mut()) => {}
         }
+        // Until here. A name of its own would have room for it twice.
+        drop(held);
     }
 }
 
@@ -86,19 +91,20 @@ impl Tunnel {
     ) {
         let Self {
             edge,
-            admission,
+            credential,
             registration,
             incoming,
             age,
             edges,
         } = self;
-        let (session, age) = (edge.session(), *age);
+        let session = edge.session();
+        let credential = credential.as_deref().unwrap_or(&NO_CREDENTIAL);
         let leave = async {
             tokio::select! {
                 biased;
                 ousted = registration.ousted() => {
                     edges.metrics.taken_over(ousted.why);
-                    Box::pin(give_way(edge, ousted, age)).await;
+                    Box::pin(give_way(edge, ousted, *age)).await;
                 }
                 never = tell_of_rotation(edge, &edges.registry) => match never {},
                 drain = session.peer_drains() => {
@@ -112,7 +118,7 @@ impl Tunnel {
             biased;
             _ = session.closed() => {}
             _ = &mut work => {}
-            () = revoke(edge, &admission.credential, edges) => {}
+            () = revoke(edge, credential, edges) => {}
             Some(()) = OptionFuture::from(age.is_limited().then(|| Box::pin(age.limit(edge)))) => {}
             () = leave => {}
             never = refuse_streams(incoming) => match never {},
@@ -207,8 +213,9 @@ async fn tell_of_rotation(edge: &EdgeHandle, registry: &Registry) -> Infallible 
 
 /// Streams of the edge's own are for kinds that nobody serves yet.
 async fn refuse_streams(incoming: &mut Incoming) -> Infallible {
-    while let Some(stream) = incoming.next().await {
-        Box::pin(refuse(stream)).await;
+    let refused = |stream| Box::pin(refuse(stream));
+    while let Some(refused) = incoming.next().await.map(refused) {
+        refused.await;
     }
     pending().await
 }
