@@ -182,7 +182,10 @@ impl Start {
         if let Some(interval) = interval {
             // The server's word, within reason, where it wants to hear more often than we do.
             let longest = times.interval.max(SHORTEST_INTERVAL);
-            Arc::make_mut(&mut times).interval = interval.clamp(SHORTEST_INTERVAL, longest);
+            let interval = interval.clamp(SHORTEST_INTERVAL, longest);
+            if interval != times.interval {
+                Arc::make_mut(&mut times).interval = interval;
+            }
         }
         let now = Instant::now();
         let mut heartbeat = Heartbeat::new(times, now);
