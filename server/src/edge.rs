@@ -67,6 +67,7 @@ impl EdgeHandle {
         &self.session
     }
 
+    /// Its lanes. Who closes them before the first call came closes them for good all the same.
     pub(crate) fn lanes(&self) -> &Arc<Lanes> {
         self.lanes.get_or_init(|| {
             let (session, home) = (self.session.clone(), self.home.clone());

@@ -57,6 +57,7 @@ pub(crate) struct Edges {
     pub(crate) enrolled: Option<Arc<Enrolled>>,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) metrics: Metrics,
+    /// What the lanes of each go by.
     pub(crate) lanes: Arc<Terms>,
     /// Cancelled when tunnels must end.
     pub(crate) close: CancellationToken,
