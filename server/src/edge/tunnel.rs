@@ -261,3 +261,19 @@ async fn give_way(edge: &EdgeHandle, ousted: Ousted, age: Age) {
     let _ = timeout(calls_may_take, edge.lanes().close()).await;
     edge.session().close(code, &why.to_string());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(_: impl Fn(Admitted, Arc<Edges>, [usize; 3]) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// An idle edge costs it as long as it is there.
+    #[test]
+    fn a_tunnel_is_small() {
+        let size = size(run);
+        assert!(size <= 1_408, "{size} bytes");
+    }
+}

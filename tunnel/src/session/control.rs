@@ -229,3 +229,19 @@ fn violation(code: Code, reason: &str) -> SessionError {
         reason: reason.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(_: impl Fn(Loop) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// An idle tunnel costs it as long as it is there.
+    #[test]
+    fn a_control_loop_is_small() {
+        let size = size(Loop::run);
+        assert!(size <= 512, "{size} bytes");
+    }
+}

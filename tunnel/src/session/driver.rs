@@ -185,3 +185,19 @@ impl Driver {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(_: impl Fn(Driver, Arc<Shared>) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// An idle tunnel costs it as long as it is there.
+    #[test]
+    fn a_driver_is_small() {
+        let size = size(Driver::run);
+        assert!(size <= 672, "{size} bytes");
+    }
+}
